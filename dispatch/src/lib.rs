@@ -1,0 +1,1 @@
+//! How an operation is called: services and their handlers, callers, authorization, audit.

@@ -1,0 +1,1 @@
+//! The ground floor: store, names, clock, events, reconcile driver, tokens.

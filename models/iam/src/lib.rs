@@ -1,0 +1,1 @@
+//! Generated from the AWS API model of IAM.

@@ -1,0 +1,1 @@
+//! Object content on disk: written durably, checksummed, verified on read.

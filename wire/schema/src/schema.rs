@@ -1,0 +1,134 @@
+//! Shapes as data: what a member is called in each protocol, where it travels, what it may hold.
+
+use crate::TimestampFormat;
+
+/// One shape of an AWS model.
+#[derive(Debug)]
+pub struct Schema {
+    /// The shape's name in the model, `SendMessageRequest`.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub limits: Limits,
+    /// Values of this shape must not be printed or logged.
+    pub sensitive: bool,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    Structure {
+        members: &'static [Member],
+        /// At most one member may be set.
+        union: bool,
+        /// Index of the member that is the whole HTTP body, in the REST protocols.
+        payload: Option<usize>,
+        /// Set when the structure is an error.
+        error: Option<&'static ErrorInfo>,
+    },
+    List {
+        item: &'static Member,
+        flattened: bool,
+    },
+    Map {
+        key: &'static Member,
+        value: &'static Member,
+        flattened: bool,
+    },
+    String,
+    Boolean,
+    Integer,
+    Long,
+    Float,
+    Double,
+    Blob,
+    /// The format that the shape itself asks for; a member's own format beats it.
+    Timestamp(Option<TimestampFormat>),
+    /// Any JSON value.
+    Document,
+    /// A blob that is streamed instead of held in memory; only ever an HTTP payload.
+    Stream,
+}
+
+/// A member of a structure, or the item, key or value of a collection.
+#[derive(Debug)]
+pub struct Member {
+    /// The member's name in the model; error messages speak of it by this name.
+    pub name: &'static str,
+    /// Its name in JSON and CBOR bodies.
+    pub json: &'static str,
+    /// Its element (or attribute) name in XML bodies; also its name in `query` requests.
+    pub xml: &'static str,
+    /// Its name in `ec2` query requests.
+    pub ec2: &'static str,
+    pub location: Location,
+    pub required: bool,
+    /// The client fills it with a random token when the caller gives none.
+    pub idempotency_token: bool,
+    /// Travels as an attribute of its parent's XML element.
+    pub xml_attribute: bool,
+    /// The collection's items are not wrapped in an element of their own.
+    pub flattened: bool,
+    /// `xmlNamespace` as (prefix, uri); the prefix may be empty.
+    pub namespace: Option<(&'static str, &'static str)>,
+    pub timestamp: Option<TimestampFormat>,
+    pub target: &'static Schema,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    Body,
+    /// Header name, lower case.
+    Header(&'static str),
+    /// A map whose keys are header names with this lower-case prefix taken off; may be empty.
+    HeaderPrefix(&'static str),
+    /// Query-string parameter name.
+    Query(&'static str),
+    /// A map that catches the query-string parameters that no other member names.
+    QueryMap,
+    /// Label in the URI template.
+    Uri(&'static str),
+    /// The HTTP status code.
+    Status,
+}
+
+/// What the model says of a value. Lengths count characters for strings, bytes for blobs and
+/// items for collections; the range is for numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub pattern: Option<&'static str>,
+    pub values: &'static [&'static str],
+}
+
+pub const NO_LIMITS: Limits = Limits {
+    min: None,
+    max: None,
+    pattern: None,
+    values: &[],
+};
+
+/// How an error shape appears on the wire.
+#[derive(Debug)]
+pub struct ErrorInfo {
+    /// The code clients match on; often, but not always, the shape's name.
+    pub code: &'static str,
+    pub status: u16,
+    /// Whose fault: the sender's (4xx) or ours.
+    pub sender: bool,
+    /// The code in the service's former query protocol (`x-amzn-query-error`), when it differs.
+    pub query_code: Option<&'static str>,
+}
+
+impl Schema {
+    /// The members of a structure; of anything else, none.
+    pub const fn members(&self) -> &'static [Member] {
+        match self.kind {
+            Kind::Structure { members, .. } => members,
+            _ => &[],
+        }
+    }
+
+    pub const fn is_union(&self) -> bool {
+        matches!(self.kind, Kind::Structure { union: true, .. })
+    }
+}

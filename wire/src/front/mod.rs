@@ -1,0 +1,1 @@
+//! The HTTP server: one port, TLS or plain by the first byte.

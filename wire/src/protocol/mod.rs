@@ -1,0 +1,1 @@
+//! The codecs: one non-generic decoder and encoder per protocol.

@@ -1,0 +1,1 @@
+//! Signature Version 4: who sent this, and is it what they sent?
