@@ -55,7 +55,7 @@ pub struct Policies {
 impl Caller {
     pub fn anonymous() -> Self {
         Self {
-            account: AccountId::anonymous(),
+            account: AccountId::NOBODY,
             kind: CallerKind::Anonymous,
             arn: "anonymous".into(),
             id: "anonymous".into(),
@@ -80,7 +80,7 @@ impl Caller {
     /// `source_arn` and `source_account` become `aws:SourceArn` and `aws:SourceAccount`.
     pub fn service(principal: &'static str, source_arn: &str, source_account: &AccountId) -> Self {
         Self {
-            account: source_account.clone(),
+            account: *source_account,
             kind: CallerKind::Service { principal },
             arn: principal.into(),
             id: principal.into(),

@@ -38,6 +38,9 @@ impl NameError {
 pub struct AccountId([u8; 12]);
 
 impl AccountId {
+    /// The account of callers without one. It parses from nothing, so no real account equals it.
+    pub const NOBODY: AccountId = AccountId(*b"-nobody-here");
+
     /// The account as its twelve digits.
     pub fn as_str(&self) -> &str {
         // Only ASCII digits are ever stored, so the fallback is never taken.
