@@ -48,6 +48,16 @@ impl AccountId {
     }
 }
 
+impl AccountId {
+    /// The account in S3's access control lists: 64 hexadecimal digits. AWS's are random; ours
+    /// must be found again from the account alone.
+    pub fn canonical_user(&self) -> String {
+        let mut seed = b"canonical user of ".to_vec();
+        seed.extend_from_slice(&self.0);
+        hex::encode(ring::digest::digest(&ring::digest::SHA256, &seed))
+    }
+}
+
 impl FromStr for AccountId {
     type Err = NameError;
 
