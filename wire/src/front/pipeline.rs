@@ -60,7 +60,7 @@ impl Door {
             },
         };
         if visit.parts.method == Method::HEAD {
-            *reply.body_mut() = Body::empty_of(reply.body().length());
+            *reply.body_mut() = Body::absent(reply.body().length());
         }
         tracing::debug!(
             target: "access",
