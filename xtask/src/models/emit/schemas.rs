@@ -137,7 +137,7 @@ fn item(crate_: &Crate<'_>, name: &str, reference: &Reference) -> Result<String>
         None => traits.location_name.as_deref().unwrap_or(name),
         Some(_) => name,
     };
-    let xml_name = reference.xml_name.as_deref().unwrap_or(body_name);
+    let xml_name = traits.xml_name.as_deref().unwrap_or(body_name);
     if body_name != name {
         let _ = write!(code, ".json({body_name:?})");
     }
