@@ -511,7 +511,7 @@ pub static MESSAGE_NOT_INFLIGHT: Schema =
     });
 pub static MESSAGE_SYSTEM_ATTRIBUTE_LIST: Schema = Schema::list(
     "MessageSystemAttributeList",
-    &Member::new("member", &MESSAGE_SYSTEM_ATTRIBUTE_NAME),
+    &Member::new("member", &MESSAGE_SYSTEM_ATTRIBUTE_NAME).xml("AttributeName"),
     true,
 );
 pub static MESSAGE_SYSTEM_ATTRIBUTE_MAP: Schema = Schema::map(
@@ -696,7 +696,7 @@ pub static RESOURCE_NOT_FOUND_EXCEPTION: Schema = Schema::structure(
 )
 .error(&ErrorInfo {
     code: "ResourceNotFoundException",
-    status: 404,
+    status: 400,
     sender: true,
     query_code: None,
 });
