@@ -52,6 +52,19 @@ impl Chunked {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn into_chain(self) -> Option<Chain> {
+        self.chain
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_chain(chain: Chain, trailer: bool) -> Self {
+        Self {
+            chain: Some(chain),
+            trailer,
+        }
+    }
+
     pub(super) fn signed(
         key: SigningKey,
         date: AmzDate,
@@ -171,7 +184,7 @@ pub(super) fn decode(
         announced_bytes: 0,
         state: State::Size,
         line: Vec::new(),
-        pieces: VecDeque::new(),
+        held: Held::default(),
         ready: VecDeque::new(),
         fields: Vec::new(),
         trailers: trailers.clone(),
@@ -250,8 +263,8 @@ struct Decoder {
     announced_bytes: u64,
     state: State,
     line: Vec<u8>,
-    /// The pieces of a signed chunk that is not verified yet.
-    pieces: VecDeque<Bytes>,
+    /// A signed chunk that is not verified yet.
+    held: Held,
     /// Content that may be read.
     ready: VecDeque<Bytes>,
     fields: Vec<(String, String)>,
@@ -355,7 +368,7 @@ impl Decoder {
             return Ok(());
         };
         hash.update(&piece);
-        self.pieces.push_back(piece);
+        self.held.push(piece);
         if whole
             && let State::Data {
                 signed: Some((hash, signature)),
@@ -363,7 +376,7 @@ impl Decoder {
             } = std::mem::replace(&mut self.state, State::Break)
         {
             self.verify_chunk(hash, signature)?;
-            self.ready.append(&mut self.pieces);
+            self.held.release(&mut self.ready);
         }
         Ok(())
     }
@@ -437,6 +450,39 @@ impl Decoder {
         BodyError::Length {
             declared: self.declared,
             found: self.announced_bytes,
+        }
+    }
+}
+
+/// The pieces of a chunk. Small ones are copied together: a sender who trickles single bytes must
+/// not cost many times what the chunk weighs.
+#[derive(Default)]
+struct Held {
+    pieces: VecDeque<Bytes>,
+    small: Vec<u8>,
+}
+
+impl Held {
+    const SMALL: usize = 2048;
+
+    fn push(&mut self, piece: Bytes) {
+        if piece.len() < Self::SMALL {
+            self.small.extend_from_slice(&piece);
+        } else {
+            self.settle();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    fn release(&mut self, to: &mut VecDeque<Bytes>) {
+        self.settle();
+        to.append(&mut self.pieces);
+    }
+
+    fn settle(&mut self) {
+        if !self.small.is_empty() {
+            self.pieces
+                .push_back(std::mem::take(&mut self.small).into());
         }
     }
 }
