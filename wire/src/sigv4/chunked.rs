@@ -18,11 +18,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use gureum_schema::{Body, Bytes};
+use gureum_schema::{Body, Bytes, Trailers};
 use http::HeaderMap;
 use ring::digest::{self, SHA256};
 
-use super::body::{BodyError, Trailers};
+use super::body::BodyError;
 use super::canonical::hex_of;
 use super::date::AmzDate;
 use super::error::SigError;
@@ -49,6 +49,14 @@ impl Chunked {
         Self {
             chain: None,
             trailer: true,
+        }
+    }
+
+    /// Only the framing is taken off: for a door that checks no signatures.
+    pub(super) fn unverified(trailer: bool) -> Self {
+        Self {
+            chain: None,
+            trailer,
         }
     }
 
@@ -169,13 +177,8 @@ pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<String> {
 
 /// The content of a chunked body, as it comes in. `length` is enforced, and every announced trailer
 /// must come.
-pub(super) fn decode(
-    body: Body,
-    chunked: Chunked,
-    length: u64,
-    announced: Vec<String>,
-) -> (Body, Trailers) {
-    let trailers = Trailers::default();
+pub(super) fn decode(body: Body, chunked: Chunked, length: u64, announced: Vec<String>) -> Body {
+    let trailers = Trailers::new(announced.iter().cloned());
     let decoder = Decoder {
         chain: chunked.chain,
         trailer: chunked.trailer,
@@ -195,7 +198,7 @@ pub(super) fn decode(
         decoder,
         ended: false,
     };
-    (Body::stream(stream, Some(length)), trailers)
+    Body::stream(stream, Some(length)).with_trailers(trailers)
 }
 
 /// The decoder, fed from a body.
@@ -433,7 +436,7 @@ impl Decoder {
             return Err(BodyError::Trailer("a field was not announced"));
         }
         // It is set here only, and the state admits one end.
-        let _ = self.trailers.0.set(fields);
+        self.trailers.receive(fields);
         self.state = State::End;
         Ok(())
     }
