@@ -3,10 +3,11 @@
 use std::io;
 
 use gureum_schema::Body;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use thiserror::Error;
 
 use super::chunked::{self, Chunked};
+use super::content::ContentHash;
 use super::error::SigError;
 use super::{exact, sha256};
 
@@ -22,6 +23,37 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// What an unsigned request says of its body: nobody vouches for it, but a wrong hash is still
+    /// wrong, and framing is still framing. Clients without credentials send `aws-chunked` bodies
+    /// without an `x-amz-content-sha256`.
+    pub fn anonymous(headers: &HeaderMap) -> Result<Self, SigError> {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        match text("x-amz-content-sha256")
+            .map(ContentHash::parse)
+            .transpose()?
+        {
+            Some(ContentHash::Exact(digest)) => Ok(Self::Exact(digest)),
+            Some(ContentHash::Chunked { signed: true, .. }) => Err(SigError::Missing),
+            Some(ContentHash::Chunked { signed: false, .. }) => {
+                Ok(Self::Chunked(Chunked::unsigned()))
+            }
+            Some(ContentHash::Unsigned) | None => {
+                let codings = text("content-encoding").unwrap_or_default();
+                match codings
+                    .split(',')
+                    .any(|coding| coding.trim() == "aws-chunked")
+                {
+                    true => Ok(Self::Chunked(Chunked::unsigned())),
+                    false => Ok(Self::Unsigned),
+                }
+            }
+        }
+    }
+
     /// Wraps the body so that what is read of it has been verified, and is free of framing.
     ///
     /// Read it to its end: there the last check is made, and there

@@ -39,7 +39,7 @@ const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 /// How a chunked body is to be verified.
 #[derive(Debug)]
 pub struct Chunked {
-    chain: Option<Chain>,
+    chain: Option<Box<Chain>>,
     trailer: bool,
 }
 
@@ -62,13 +62,13 @@ impl Chunked {
 
     #[cfg(test)]
     pub(super) fn into_chain(self) -> Option<Chain> {
-        self.chain
+        self.chain.map(|chain| *chain)
     }
 
     #[cfg(test)]
     pub(super) fn from_chain(chain: Chain, trailer: bool) -> Self {
         Self {
-            chain: Some(chain),
+            chain: Some(Box::new(chain)),
             trailer,
         }
     }
@@ -87,7 +87,7 @@ impl Chunked {
             previous: seed,
         };
         Self {
-            chain: Some(chain),
+            chain: Some(Box::new(chain)),
             trailer,
         }
     }
@@ -187,6 +187,7 @@ pub(super) fn decode(body: Body, chunked: Chunked, length: u64, announced: Vec<S
         announced_bytes: 0,
         state: State::Size,
         line: Vec::new(),
+        unverified: None,
         held: Held::default(),
         ready: VecDeque::new(),
         fields: Vec::new(),
@@ -244,11 +245,8 @@ impl Stream for Chunks {
 enum State {
     /// In the line before a chunk.
     Size,
-    /// In a chunk. `signed` holds what is needed to verify it at its end.
-    Data {
-        left: u64,
-        signed: Option<(digest::Context, Digest)>,
-    },
+    /// In a chunk of which so many bytes are to come.
+    Data(u64),
     /// In the line break after a chunk.
     Break,
     /// In the lines after the last chunk.
@@ -258,7 +256,7 @@ enum State {
 
 /// The framing as a state machine: bytes in, pieces of content out, nothing copied but lines.
 struct Decoder {
-    chain: Option<Chain>,
+    chain: Option<Box<Chain>>,
     trailer: bool,
     announced: Vec<String>,
     declared: u64,
@@ -266,7 +264,8 @@ struct Decoder {
     announced_bytes: u64,
     state: State,
     line: Vec<u8>,
-    /// A signed chunk that is not verified yet.
+    /// A signed chunk that is not verified yet: its hash so far, its signature, its bytes.
+    unverified: Option<(digest::Context, Digest)>,
     held: Held,
     /// Content that may be read.
     ready: VecDeque<Bytes>,
@@ -277,11 +276,9 @@ struct Decoder {
 impl Decoder {
     /// Takes some of `input`, which is not empty.
     fn step(&mut self, input: &mut Bytes) -> Result<(), BodyError> {
-        if let State::Data { left, .. } = &self.state {
-            let size = usize::try_from(*left)
-                .unwrap_or(usize::MAX)
-                .min(input.len());
-            return self.data(input.split_to(size));
+        if let State::Data(left) = self.state {
+            let size = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+            return self.data(left, input.split_to(size));
         }
         if matches!(self.state, State::End) {
             return Err(BodyError::Malformed("bytes follow its end"));
@@ -331,65 +328,58 @@ impl Decoder {
         if self.announced_bytes > self.declared {
             return Err(self.wrong_length());
         }
-        let signed = match &self.chain {
-            None => None,
-            Some(_) if size > MAX_SIGNED_CHUNK => return Err(BodyError::ChunkTooLarge(size)),
-            Some(_) => {
-                let signature = extension
-                    .trim()
-                    .strip_prefix("chunk-signature=")
-                    .and_then(parse_digest)
-                    .ok_or(BodyError::Malformed("a chunk has no signature"))?;
-                Some((digest::Context::new(&SHA256), signature))
+        if self.chain.is_some() {
+            let signature = extension
+                .trim()
+                .strip_prefix("chunk-signature=")
+                .and_then(parse_digest)
+                .ok_or(BodyError::Malformed("a chunk has no signature"))?;
+            if size > MAX_SIGNED_CHUNK {
+                return Err(BodyError::ChunkTooLarge(size));
             }
-        };
+            self.unverified = Some((digest::Context::new(&SHA256), signature));
+        }
         if size > 0 {
-            self.state = State::Data { left: size, signed };
+            self.state = State::Data(size);
             return Ok(());
         }
         if self.announced_bytes != self.declared {
             return Err(self.wrong_length());
         }
-        if let Some((hash, signature)) = signed {
-            self.verify_chunk(hash, signature)?;
-        }
         self.state = State::Trailer;
-        Ok(())
+        self.verify_chunk()
     }
 
-    fn data(&mut self, piece: Bytes) -> Result<(), BodyError> {
-        let State::Data { left, signed } = &mut self.state else {
-            return Ok(());
+    /// A piece of a chunk of which `left` bytes were to come.
+    fn data(&mut self, left: u64, piece: Bytes) -> Result<(), BodyError> {
+        let left = left - piece.len() as u64;
+        self.state = if left > 0 {
+            State::Data(left)
+        } else {
+            State::Break
         };
-        *left -= piece.len() as u64;
-        let whole = *left == 0;
-        let Some((hash, _)) = signed else {
-            self.ready.push_back(piece);
-            if whole {
-                self.state = State::Break;
+        match &mut self.unverified {
+            None => self.ready.push_back(piece),
+            Some((hash, _)) => {
+                hash.update(&piece);
+                self.held.push(piece);
             }
-            return Ok(());
-        };
-        hash.update(&piece);
-        self.held.push(piece);
-        if whole
-            && let State::Data {
-                signed: Some((hash, signature)),
-                ..
-            } = std::mem::replace(&mut self.state, State::Break)
-        {
-            self.verify_chunk(hash, signature)?;
+        }
+        if left > 0 {
+            Ok(())
+        } else {
+            self.verify_chunk()
+        }
+    }
+
+    /// At the end of a chunk: what was held may be read now.
+    fn verify_chunk(&mut self) -> Result<(), BodyError> {
+        if let (Some(chain), Some((hash, signature))) = (&mut self.chain, self.unverified.take()) {
+            let text = chain.chunk_text(digest_of(hash.finish().as_ref()));
+            chain.verify(&text, signature)?;
             self.held.release(&mut self.ready);
         }
         Ok(())
-    }
-
-    fn verify_chunk(&mut self, hash: digest::Context, signature: Digest) -> Result<(), BodyError> {
-        let Some(chain) = &mut self.chain else {
-            return Ok(());
-        };
-        let text = chain.chunk_text(digest_of(hash.finish().as_ref()));
-        chain.verify(&text, signature)
     }
 
     fn trailer_line(&mut self, line: &str) -> Result<(), BodyError> {

@@ -343,6 +343,21 @@ fn a_body_is_compared_with_its_hash() {
 }
 
 #[test]
+fn anonymous_bodies_are_decoded_too() {
+    let payload = |pairs: &[(&str, &str)]| Payload::anonymous(&headers(pairs));
+    assert!(matches!(payload(&[]), Ok(Payload::Unsigned)));
+    let encoding = ("content-encoding", "gzip, aws-chunked");
+    assert!(matches!(payload(&[encoding]), Ok(Payload::Chunked(_))));
+    let hash = |text| ("x-amz-content-sha256", text);
+    let unsigned = hash("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+    assert!(matches!(payload(&[unsigned]), Ok(Payload::Chunked(_))));
+    let signed = hash("STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
+    assert!(matches!(payload(&[signed]), Err(SigError::Missing)));
+    let exact = payload(&[hash(&hex::encode(sha256(b"x")))]);
+    assert!(matches!(exact, Ok(Payload::Exact(digest)) if digest == sha256(b"x")));
+}
+
+#[test]
 fn the_last_chunk_of_a_known_length_waits_for_the_hash() {
     let chunks = ["ha", "llo"].map(|chunk| Ok(Bytes::from(chunk)));
     let body = Body::stream(stream::iter(chunks), Some(5));

@@ -160,7 +160,7 @@ proptest! {
                 .map(|_| ())
                 .expect_err("a wrong signature"),
         };
-        for family in [Family::S3, Family::Query, Family::Json] {
+        for family in [Family::S3, Family::Query, Family::Json, Family::RestJson] {
             let reply = error.reply(family);
             prop_assert!((400..500).contains(&reply.status));
             prop_assert!(!reply.message.is_empty());

@@ -289,7 +289,13 @@ fn every_family_says_it_in_its_own_way() {
     for (error, family, code, status) in [
         (&mismatch, Family::S3, "SignatureDoesNotMatch", 403),
         (&mismatch, Family::Query, "SignatureDoesNotMatch", 403),
-        (&mismatch, Family::Json, "InvalidSignatureException", 403),
+        (&mismatch, Family::Json, "InvalidSignatureException", 400),
+        (
+            &mismatch,
+            Family::RestJson,
+            "InvalidSignatureException",
+            403,
+        ),
         (&unknown, Family::S3, "InvalidAccessKeyId", 403),
         (&unknown, Family::Query, "InvalidClientTokenId", 403),
         (&unknown, Family::Json, "UnrecognizedClientException", 400),
