@@ -52,6 +52,9 @@ pub(crate) trait Entity: Named {
     fn grants(&self) -> &Grants;
     fn grants_mut(&mut self) -> &mut Grants;
 
+    /// Its tags; groups have none.
+    fn entity_tags(&self) -> &Tags;
+
     /// Whether users may change its policies; a service-linked role is its service's alone.
     fn modifiable(&self) -> Outcome<()> {
         Ok(())
@@ -128,13 +131,19 @@ macro_rules! grants {
             &mut self.grants
         }
     };
+    (tagged) => {
+        grants!();
+        fn entity_tags(&self) -> &Tags {
+            &self.tags
+        }
+    };
 }
 
 impl Entity for User {
     const KIND: EntityKind = EntityKind::User;
     const INLINE_LIMIT: usize = 2048;
     const ATTACHED_QUOTA: &'static str = "PoliciesPerUser";
-    grants!();
+    grants!(tagged);
 }
 
 impl Entity for Group {
@@ -142,13 +151,18 @@ impl Entity for Group {
     const INLINE_LIMIT: usize = 5120;
     const ATTACHED_QUOTA: &'static str = "PoliciesPerGroup";
     grants!();
+
+    fn entity_tags(&self) -> &Tags {
+        static NONE: Tags = Tags::new();
+        &NONE
+    }
 }
 
 impl Entity for Role {
     const KIND: EntityKind = EntityKind::Role;
     const INLINE_LIMIT: usize = 10_240;
     const ATTACHED_QUOTA: &'static str = "PoliciesPerRole";
-    grants!();
+    grants!(tagged);
 
     fn modifiable(&self) -> Outcome<()> {
         match &self.linked_service {

@@ -232,9 +232,7 @@ pub(crate) fn check_arn(arn: &str) -> Outcome<()> {
 }
 
 fn missing(arn: &str) -> Fault {
-    Fault::no_such_entity(format!(
-        "Policy {arn} does not exist or is not attachable."
-    ))
+    Fault::no_such_entity(format!("Policy {arn} does not exist or is not attachable."))
 }
 
 /// How many entities of the account use a policy in this way.

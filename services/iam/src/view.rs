@@ -125,10 +125,7 @@ fn count(number: usize) -> Option<i32> {
     i32::try_from(number).ok()
 }
 
-pub(crate) fn managed_policy(
-    reader: &impl Reader,
-    row: &ManagedPolicy,
-) -> Outcome<types::Policy> {
+pub(crate) fn managed_policy(reader: &impl Reader, row: &ManagedPolicy) -> Outcome<types::Policy> {
     let arn = row.arn();
     Ok(types::Policy {
         policy_name: Some(row.name.clone()),
