@@ -4,6 +4,7 @@
 //! DIR/root-credentials.json   0600   the root access key
 //! DIR/run.json                       where the running cloud listens; gone after a clean stop
 //! DIR/ca/                            the local certificate authority
+//! DIR/secrets/              0600   keys that encrypt what is at rest
 //! DIR/store/                         every row
 //! DIR/blobs/                         the content of large objects
 //! ```
@@ -62,6 +63,10 @@ impl DataDir {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.0.join("blobs")
+    }
+
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
     }
 
     pub(crate) fn ca(&self) -> PathBuf {

@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use gureum_blob::Blobs;
 use gureum_dispatch::Cloud;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store};
-use gureum_s3::S3;
-use gureum_sqs::Sqs;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -33,7 +30,6 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
-    let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
 
     let iam = Iam::new(
@@ -46,21 +42,12 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
         },
         None,
     );
-    let s3 = S3::new(store.clone(), clock.clone(), blobs.clone(), dir.secrets(), &driver)
-        .or_fail("cannot open S3")?;
-    let sqs = Sqs::new(store.clone(), clock.clone(), dir.secrets(), &driver)
-        .or_fail("cannot open SQS")?;
 
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
-        .service(s3.service(&config.domain))
-        .service(sqs.service())
         .build();
-    let mut work: Vec<Arc<dyn Reconciler>> = Vec::new();
-    work.extend(iam.reconcilers());
-    work.extend(s3.reconcilers(&cloud));
-    work.extend(sqs.reconcilers());
+    let work: Vec<Arc<dyn Reconciler>> = Vec::new();
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,
