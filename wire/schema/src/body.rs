@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,10 +13,59 @@ use sync_wrapper::SyncWrapper;
 type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// Bytes that are read once, from memory or from a stream of chunks.
+///
+/// A producer that knows what a failure means to the client puts an [`Error`](crate::Error) inside
+/// the [`io::Error`]; [`reason`] takes it out again.
 #[derive(Default)]
 pub struct Body {
     inner: Inner,
     length: Option<u64>,
+    trailers: Trailers,
+}
+
+/// Header fields that follow a body, such as a checksum made while it was sent.
+///
+/// The names may be announced before the body; the values are known once it was read to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Trailers {
+    announced: Arc<[String]>,
+    received: Arc<OnceLock<Vec<(String, String)>>>,
+}
+
+impl Trailers {
+    pub fn new(announced: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            announced: announced.into_iter().collect(),
+            received: Arc::default(),
+        }
+    }
+
+    /// The names that were announced, as they were written.
+    pub fn announced(&self) -> &[String] {
+        &self.announced
+    }
+
+    /// `None` before the body's end, and for a field that was not sent. Case is ignored.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let fields = self.received.get()?;
+        let (_, value) = fields
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    /// For the body's producer, once, before it yields the end. Later calls change nothing.
+    pub fn receive(&self, fields: Vec<(String, String)>) {
+        let _ = self.received.set(fields);
+    }
+}
+
+/// What a failure to read a body means to the client, if its producer said so.
+pub fn reason(error: io::Error) -> Result<crate::Error, io::Error> {
+    match error.downcast::<crate::Error>() {
+        Ok(reason) => Ok(reason),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Default)]
@@ -39,7 +89,19 @@ impl Body {
         Self {
             inner: Inner::Chunks(SyncWrapper::new(Box::pin(chunks))),
             length,
+            trailers: Trailers::default(),
         }
+    }
+
+    #[must_use]
+    pub fn with_trailers(mut self, trailers: Trailers) -> Self {
+        self.trailers = trailers;
+        self
+    }
+
+    /// A handle on the trailers, good beyond the body's end.
+    pub fn trailers(&self) -> Trailers {
+        self.trailers.clone()
     }
 
     /// The number of bytes, where it is known beforehand.
@@ -85,6 +147,7 @@ impl From<Bytes> for Body {
         Self {
             length: Some(bytes.len() as u64),
             inner: Inner::Whole(bytes),
+            trailers: Trailers::default(),
         }
     }
 }
