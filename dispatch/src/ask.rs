@@ -37,7 +37,7 @@ impl Ask {
 
     #[must_use]
     pub fn owner(mut self, account: &AccountId) -> Self {
-        self.owner = Some(account.clone());
+        self.owner = Some(*account);
         self
     }
 

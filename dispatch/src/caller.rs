@@ -16,6 +16,8 @@ pub struct Caller {
     pub arn: String,
     /// `AIDA…`, `AROA…:session`, the account id for root.
     pub id: String,
+    /// The account's id in S3's access control lists; empty where there is none.
+    pub canonical_user: String,
     pub access_key: Option<String>,
     pub policies: Arc<Policies>,
     /// `aws:PrincipalTag/…`: the principal's own tags with the session's on top.
@@ -37,8 +39,12 @@ pub enum CallerKind {
         role_id: String,
         session: String,
     },
-    /// `GetFederationToken`.
-    Federated { name: String },
+    /// A session of `GetFederationToken`, made by a user (or root) whose ARN and id these are.
+    Federated {
+        name: String,
+        user_arn: String,
+        user_id: String,
+    },
     /// An AWS service in its own name, `s3.amazonaws.com`.
     Service { principal: &'static str },
 }
@@ -55,10 +61,11 @@ pub struct Policies {
 impl Caller {
     pub fn anonymous() -> Self {
         Self {
-            account: AccountId::anonymous(),
+            account: AccountId::NOBODY,
             kind: CallerKind::Anonymous,
             arn: "anonymous".into(),
             id: "anonymous".into(),
+            canonical_user: String::new(),
             access_key: None,
             policies: Arc::default(),
             tags: BTreeMap::new(),
@@ -70,6 +77,7 @@ impl Caller {
         Self {
             arn: format!("arn:aws:iam::{account}:root"),
             id: account.to_string(),
+            canonical_user: account.canonical_user(),
             kind: CallerKind::Root,
             account,
             ..Self::anonymous()
@@ -80,7 +88,7 @@ impl Caller {
     /// `source_arn` and `source_account` become `aws:SourceArn` and `aws:SourceAccount`.
     pub fn service(principal: &'static str, source_arn: &str, source_account: &AccountId) -> Self {
         Self {
-            account: source_account.clone(),
+            account: *source_account,
             kind: CallerKind::Service { principal },
             arn: principal.into(),
             id: principal.into(),

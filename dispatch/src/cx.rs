@@ -70,19 +70,11 @@ impl Cx {
 
     /// Calls another operation, authorized and audited like a call from outside.
     pub async fn call<O: Operation>(&self, input: O::In) -> Result<O::Out> {
-        let service = self.cloud.service(O::SERVICE.name);
-        let Some(op) = service.as_ref().and_then(|s| s.op(O::SPEC.name)) else {
-            return Err(Error::not_implemented(format!(
-                "{}:{}",
-                O::SERVICE.name,
-                O::SPEC.name
-            )));
-        };
-        let service = service.ok_or_else(|| Error::internal("the service has gone"))?;
+        let absent = || Error::not_implemented(format!("{}:{}", O::SERVICE.name, O::SPEC.name));
+        let service = self.cloud.service(O::SERVICE.name).ok_or_else(absent)?;
+        let op = service.op(O::SPEC.name).ok_or_else(absent)?;
         let cloud = Arc::clone(&self.cloud);
-        let out: Box<dyn Struct> = cloud
-            .call(self.clone(), &service, op, Box::new(input))
-            .await?;
+        let out: Box<dyn Struct> = cloud.call(self.clone(), &service, op, Box::new(input)).await?;
         let out: Box<dyn std::any::Any> = out;
         match out.downcast::<O::Out>() {
             Ok(out) => Ok(*out),

@@ -26,4 +26,4 @@ pub use caller::{Caller, CallerKind, Credential, Identities, Policies};
 pub use cloud::{Builder, Cloud};
 pub use cx::{Cx, RequestInfo};
 pub use service::{Counters, Invalid, Op, Service};
-pub use web::{Web, WebReply, WebRequest};
+pub use web::{FormFields, Web, WebReply, WebRequest};

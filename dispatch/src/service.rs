@@ -56,6 +56,7 @@ pub struct Service {
     denied: Option<fn(String) -> Error>,
     invalid: Option<fn(&Invalid) -> Error>,
     web: Option<Arc<dyn Web>>,
+    anonymous: bool,
 }
 
 /// Collects a service's operations around its shared state.
@@ -78,6 +79,7 @@ impl Service {
                 denied: None,
                 invalid: None,
                 web: None,
+                anonymous: false,
             },
         }
     }
@@ -105,6 +107,11 @@ impl Service {
     /// The service's own wording of a model violation, where it differs from its protocol's.
     pub fn invalid(&self, invalid: &Invalid) -> Option<Error> {
         self.invalid.map(|word| word(invalid))
+    }
+
+    /// Whether requests without a signature reach this service's policies at all.
+    pub fn admits_anonymous(&self) -> bool {
+        self.anonymous
     }
 
     /// What the service answers to plain web requests, where it does.
@@ -188,6 +195,14 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
     #[must_use]
     pub fn web(mut self, web: Arc<dyn Web>) -> Self {
         self.service.web = Some(web);
+        self
+    }
+
+    /// Lets requests without a signature through to the policies: resource policies may grant
+    /// them something.
+    #[must_use]
+    pub fn admit_anonymous(mut self) -> Self {
+        self.service.anonymous = true;
         self
     }
 

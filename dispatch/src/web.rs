@@ -25,3 +25,17 @@ pub trait Web: Send + Sync + 'static {
         let _ = (cx, request, reply);
     }
 }
+
+/// The fields of a browser's form that came before its file, in the extensions of a [`WebRequest`]
+/// whose body is the file. The signature in the form, if there was one, has been verified.
+#[derive(Clone, Debug, Default)]
+pub struct FormFields(pub Vec<(String, String)>);
+
+impl FormFields {
+    /// Field names are compared without case.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.iter();
+        let (_, value) = fields.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+}

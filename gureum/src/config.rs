@@ -117,12 +117,12 @@ fn parse_auth(text: Option<String>) -> Result<Auth, Failure> {
 
 fn parse_region(text: Option<String>) -> Result<Region, Failure> {
     let text = text.unwrap_or_else(|| "us-east-1".into());
-    Region::parse(&text).ok_or_else(|| bad("region", &text, "a region name such as us-east-1"))
+    text.parse().map_err(|_| bad("region", &text, "a region name such as us-east-1"))
 }
 
 fn parse_account(text: Option<String>) -> Result<AccountId, Failure> {
     let text = text.unwrap_or_else(|| "000000000000".into());
-    AccountId::parse(&text).ok_or_else(|| bad("account_id", &text, "twelve digits"))
+    text.parse().map_err(|_| bad("account_id", &text, "twelve digits"))
 }
 
 fn parse_domain(text: Option<String>) -> Result<String, Failure> {

@@ -13,6 +13,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use gureum_kit::names::id;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -86,8 +87,8 @@ impl DataDir {
             }
             (None, _) => RootCredentials {
                 account_id: config.account.to_string(),
-                access_key_id: gureum_kit::names::access_key_id("AKIA"),
-                secret_access_key: gureum_kit::names::secret_access_key(),
+                access_key_id: id::unique(id::Kind::AccessKey),
+                secret_access_key: id::secret(),
             },
         };
         self.write_json(&self.credentials_file(), &credentials)?;

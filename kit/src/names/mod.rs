@@ -38,10 +38,23 @@ impl NameError {
 pub struct AccountId([u8; 12]);
 
 impl AccountId {
+    /// The account of callers without one. It parses from nothing, so no real account equals it.
+    pub const NOBODY: AccountId = AccountId(*b"-nobody-here");
+
     /// The account as its twelve digits.
     pub fn as_str(&self) -> &str {
         // Only ASCII digits are ever stored, so the fallback is never taken.
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl AccountId {
+    /// The account in S3's access control lists: 64 hexadecimal digits. AWS's are random; ours
+    /// must be found again from the account alone.
+    pub fn canonical_user(&self) -> String {
+        let mut seed = b"canonical user of ".to_vec();
+        seed.extend_from_slice(&self.0);
+        hex::encode(ring::digest::digest(&ring::digest::SHA256, &seed))
     }
 }
 

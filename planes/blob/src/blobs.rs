@@ -5,8 +5,7 @@
 //! directory durable first.
 
 use crate::turns::blocking;
-use crate::{BlobId, Error, Piece, Reader, Result, Writer};
-use crate::{Intake, Key};
+use crate::{BlobId, Error, Intake, Key, Piece, Reader, Result, Writer};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
@@ -31,11 +30,17 @@ impl Blobs {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         let data = dir.join("data");
-        DirBuilder::new().recursive(true).mode(0o700).create(&data)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&data)?;
         let lock = lock(dir)?;
         let epoch = advance_epoch(&lock)?;
         for shard in 0..=u8::MAX {
-            match DirBuilder::new().mode(0o700).create(data.join(format!("{shard:02x}"))) {
+            match DirBuilder::new()
+                .mode(0o700)
+                .create(data.join(format!("{shard:02x}")))
+            {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
                 _ => {}
             }
@@ -46,7 +51,11 @@ impl Blobs {
         if let Some(parent) = dir.canonicalize()?.parent() {
             sync_dir(parent)?;
         }
-        Ok(Self(Arc::new(Directory { data, epoch, _lock: lock })))
+        Ok(Self(Arc::new(Directory {
+            data,
+            epoch,
+            _lock: lock,
+        })))
     }
 
     /// Starts a new file of checksummed content.
@@ -98,11 +107,22 @@ impl Blobs {
     /// [`sweep`](Self::sweep) removes it.
     pub async fn delete(&self, id: BlobId) -> Result<()> {
         let path = self.0.path(id);
-        blocking(move || match std::fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
-            _ => Ok(()),
-        })
-        .await
+        blocking(move || remove(&path)).await
+    }
+
+    /// Removes the files among the pieces, as [`delete`](Self::delete) does.
+    pub async fn delete_pieces(&self, pieces: &[Piece]) -> Result<()> {
+        let paths: Vec<PathBuf> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::File(id, _) => Some(self.0.path(*id)),
+                Piece::Inline(_) => None,
+            })
+            .collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        blocking(move || paths.iter().try_for_each(|path| remove(path))).await
     }
 }
 
@@ -124,6 +144,13 @@ impl Directory {
     }
 }
 
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Flushes a directory's entries to stable storage.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     Ok(File::open(dir)?.sync_all()?)
@@ -131,7 +158,12 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
 
 fn lock(dir: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     let file = options.open(dir.join("epoch"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

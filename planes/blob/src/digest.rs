@@ -83,7 +83,12 @@ enum State {
 impl Digests {
     /// Begins the given digests; naming one twice is the same as naming it once.
     pub fn new(algorithms: &[Algorithm]) -> Self {
-        Self(algorithms.iter().map(|&algorithm| (algorithm, State::new(algorithm))).collect())
+        Self(
+            algorithms
+                .iter()
+                .map(|&algorithm| (algorithm, State::new(algorithm)))
+                .collect(),
+        )
     }
 
     pub fn is_empty(&self) -> bool {
@@ -157,7 +162,10 @@ pub fn combine(algorithm: Algorithm, a: &[u8], b: &[u8], len_b: u64) -> Option<V
         return None;
     }
     let number = |sum: &[u8]| sum.iter().fold(0u64, |n, &byte| n << 8 | u64::from(byte));
-    Some(crc_bytes(algorithm, crc_fast::checksum_combine(crc, number(a), number(b), len_b)))
+    Some(crc_bytes(
+        algorithm,
+        crc_fast::checksum_combine(crc, number(a), number(b), len_b),
+    ))
 }
 
 /// The low bytes of a CRC, as many as it has, big-endian.

@@ -13,7 +13,11 @@ pub enum Error {
     Missing(BlobId),
     /// Bytes on disk (or in a row: `id` is `None`) are not those that were written.
     #[error("content {} is corrupt at byte {at}: {what}", name(.id))]
-    Corrupt { id: Option<BlobId>, at: u64, what: &'static str },
+    Corrupt {
+        id: Option<BlobId>,
+        at: u64,
+        what: &'static str,
+    },
     /// The content is intact, but sealed with another key, with a key where none was given, or
     /// without a key where one was.
     #[error("the key does not fit this content")]

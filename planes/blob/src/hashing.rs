@@ -5,7 +5,7 @@ use crate::{Algorithm, Digests, Result, Sums};
 use bytes::Bytes;
 
 /// Bytes gathered before a thread is asked to digest them: less is not worth the hop.
-const BATCH: usize = 256 * 1024;
+const BATCH: usize = 512 * 1024;
 
 /// Digests under way beside other work on the same bytes.
 ///
@@ -20,7 +20,12 @@ pub struct Hashing {
 impl Hashing {
     pub fn new(algorithms: &[Algorithm]) -> Self {
         let digests = Turns::Idle(Digests::new(algorithms));
-        Self { waiting: Vec::new(), waiting_len: 0, digests, wanted: !algorithms.is_empty() }
+        Self {
+            waiting: Vec::new(),
+            waiting_len: 0,
+            digests,
+            wanted: !algorithms.is_empty(),
+        }
     }
 
     /// Takes more bytes. Waits when digesting lags behind by more than a batch.
@@ -30,7 +35,11 @@ impl Hashing {
         }
         self.waiting_len += bytes.len();
         self.waiting.push(bytes);
-        if self.waiting_len >= BATCH { self.digest().await } else { Ok(()) }
+        if self.waiting_len >= BATCH {
+            self.digest().await
+        } else {
+            Ok(())
+        }
     }
 
     /// The digests of everything written.

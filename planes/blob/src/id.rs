@@ -71,14 +71,20 @@ impl FromStr for BlobId {
 /// 32 hexadecimal digits in readable formats, 16 bytes in binary ones.
 impl Serialize for BlobId {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+        if to.is_human_readable() {
+            to.collect_str(self)
+        } else {
+            self.0.serialize(to)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for BlobId {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         if from.is_human_readable() {
-            String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+            String::deserialize(from)?
+                .parse()
+                .map_err(serde::de::Error::custom)
         } else {
             <[u8; 16]>::deserialize(from).map(Self)
         }

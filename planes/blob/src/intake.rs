@@ -30,7 +30,14 @@ pub struct Taken {
 impl Intake {
     pub(crate) fn new(blobs: Blobs, key: Option<Key>) -> Self {
         let (hashing, held) = (Hashing::new(&[]), BytesMut::new());
-        Self { blobs, key, hashing, held, file: None, len: 0 }
+        Self {
+            blobs,
+            key,
+            hashing,
+            held,
+            file: None,
+            len: 0,
+        }
     }
 
     /// Computes these digests of the content on the way. To be said before the first byte.
@@ -49,6 +56,8 @@ impl Intake {
     }
 
     /// Takes more content. Waits when the disk or the digests lag behind.
+    ///
+    /// Once a call was cancelled, how much of its bytes was taken is unknown: drop the intake.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.len += bytes.len() as u64;
         self.hashing.write(bytes.clone()).await?;
@@ -68,15 +77,26 @@ impl Intake {
         file.write(bytes).await
     }
 
-    /// Ends the content.
+    /// Ends the content. From here on its file belongs to the caller, who deletes it when no row
+    /// comes to refer to it, say because a digest is not the expected one.
     pub async fn finish(self) -> Result<Taken> {
-        let piece = match self.file {
-            Some(file) => {
-                let stored = file.commit().await?;
-                Piece::File(stored.id, stored.len)
+        let piece = async {
+            match self.file {
+                Some(file) => {
+                    let stored = file.commit().await?;
+                    Ok(Piece::File(stored.id, stored.len))
+                }
+                None => {
+                    let frame = crate::seal_inline(&self.held, self.key.as_ref())?;
+                    Ok(Piece::Inline(frame.into()))
+                }
             }
-            None => Piece::Inline(crate::seal_inline(&self.held, self.key.as_ref())?.into()),
         };
-        Ok(Taken { piece, len: self.len, sums: self.hashing.finish().await? })
+        let (piece, sums) = tokio::try_join!(piece, self.hashing.finish())?;
+        Ok(Taken {
+            piece,
+            len: self.len,
+            sums,
+        })
     }
 }

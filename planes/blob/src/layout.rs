@@ -31,7 +31,11 @@ const VERSION: u16 = 1;
 
 /// The number of blocks of content of `len` bytes.
 pub const fn blocks(len: u64) -> u64 {
-    if len == 0 { 1 } else { len.div_ceil(BLOCK as u64) }
+    if len == 0 {
+        1
+    } else {
+        len.div_ceil(BLOCK as u64)
+    }
 }
 
 /// Where stored block `index` begins.
@@ -41,7 +45,10 @@ pub const fn block_offset(index: u64) -> u64 {
 
 /// The size of the file that holds `len` bytes; `None` when no file can.
 pub fn file_size(len: u64) -> Option<u64> {
-    blocks(len).checked_mul(TAG as u64)?.checked_add(len)?.checked_add(FOOTER as u64)
+    blocks(len)
+        .checked_mul(TAG as u64)?
+        .checked_add(len)?
+        .checked_add(FOOTER as u64)
 }
 
 /// The blocks that hold the bytes of a non-empty `range`, at most `limit` of them.
@@ -91,7 +98,11 @@ impl Footer {
 
     /// Reads the footer of file `id`, whose whole size is `size`; anything odd is corruption.
     pub(crate) fn decode(bytes: &[u8; FOOTER], id: BlobId, size: u64) -> Result<Self> {
-        let corrupt = |what| Error::Corrupt { id: Some(id), at: 0, what };
+        let corrupt = |what| Error::Corrupt {
+            id: Some(id),
+            at: 0,
+            what,
+        };
         let (covered, sum) = bytes.split_at(SIGNED + TAG);
         if xxh3_64(covered).to_le_bytes() != *sum {
             return Err(corrupt("no intact footer"));
@@ -105,7 +116,12 @@ impl Footer {
         len.copy_from_slice(&covered[32..SIGNED]);
         let mut key_tag = [0; TAG];
         key_tag.copy_from_slice(&covered[SIGNED..]);
-        let footer = Footer { form, id, len: u64::from_le_bytes(len), key_tag };
+        let footer = Footer {
+            form,
+            id,
+            len: u64::from_le_bytes(len),
+            key_tag,
+        };
         if covered[..SIGNED] != footer.signed() {
             return Err(corrupt("not this content's footer"));
         }

@@ -5,8 +5,8 @@
 //! * **Files**, written by [`Writer`]: 64 KiB blocks, each followed by a 16-byte tag, and a footer
 //!   (see [`layout`]). A range read verifies exactly the blocks that it touches.
 //! * **Inline frames**, made by [`seal_inline`]: content of at most [`INLINE_LIMIT`] bytes, sealed
-//!   to be kept inside a row of the caller's own store. A file of its own costs two flushes of the
-//!   disk; a row shares its flush with every other transaction of the same group commit.
+//!   to be kept inside a row of the caller's own store, whose group commit then makes it durable
+//!   together with many others.
 //!
 //! [`Intake`] chooses between the two while content streams in, and computes digests on the way.
 //! What it returns is a [`Piece`]; a list of pieces reads as one content through

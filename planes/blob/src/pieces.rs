@@ -16,7 +16,7 @@ pub enum Piece {
 
 impl Piece {
     /// Content bytes, by the description alone: nothing is read or verified.
-    pub fn len(&self) -> Result<u64> {
+    pub fn content_len(&self) -> Result<u64> {
         match self {
             Piece::File(_, len) => Ok(*len),
             Piece::Inline(frame) => inline::content_len(frame),
@@ -27,15 +27,29 @@ impl Piece {
 /// A part of one piece that a reader has to deliver.
 #[derive(Clone, Debug)]
 pub(crate) enum Span {
-    File { id: BlobId, len: Option<u64>, range: Option<Range<u64>> },
-    Inline { frame: Bytes, range: Range<u64> },
+    File {
+        id: BlobId,
+        len: Option<u64>,
+        range: Option<Range<u64>>,
+    },
+    Inline {
+        frame: Bytes,
+        range: Range<u64>,
+    },
 }
 
 impl Span {
     fn of(piece: &Piece, range: Range<u64>) -> Self {
         match piece {
-            Piece::File(id, len) => Span::File { id: *id, len: Some(*len), range: Some(range) },
-            Piece::Inline(frame) => Span::Inline { frame: frame.clone(), range },
+            Piece::File(id, len) => Span::File {
+                id: *id,
+                len: Some(*len),
+                range: Some(range),
+            },
+            Piece::Inline(frame) => Span::Inline {
+                frame: frame.clone(),
+                range,
+            },
         }
     }
 }
@@ -44,12 +58,18 @@ impl Span {
 ///
 /// An empty range still visits one piece, so that missing content and wrong keys show.
 pub(crate) fn plan(pieces: &[Piece], range: Option<Range<u64>>) -> Result<Vec<Span>> {
-    let corrupt = Error::Corrupt { id: None, at: 0, what: "lengths overflow" };
+    let corrupt = Error::Corrupt {
+        id: None,
+        at: 0,
+        what: "lengths overflow",
+    };
     let mut bounds = Vec::with_capacity(pieces.len());
     let mut total = 0u64;
     for piece in pieces {
         let start = total;
-        let Some(end) = start.checked_add(piece.len()?) else { return Err(corrupt) };
+        let Some(end) = start.checked_add(piece.content_len()?) else {
+            return Err(corrupt);
+        };
         bounds.push(start..end);
         total = end;
     }

@@ -42,7 +42,16 @@ impl Reader {
         key: Option<Key>,
         range: Option<Range<u64>>,
     ) -> Result<Self> {
-        Self::start(blobs, vec![Span::File { id, len: None, range }], key).await
+        Self::start(
+            blobs,
+            vec![Span::File {
+                id,
+                len: None,
+                range,
+            }],
+            key,
+        )
+        .await
     }
 
     pub(crate) async fn open_pieces(
@@ -56,14 +65,21 @@ impl Reader {
 
     async fn start(blobs: &Blobs, spans: Vec<Span>, key: Option<Key>) -> Result<Self> {
         let directory = blobs.0.clone();
-        let cursor = Box::new(Cursor { directory, key, spans: spans.into(), open: None });
+        let cursor = Box::new(Cursor {
+            directory,
+            key,
+            spans: spans.into(),
+            open: None,
+        });
         let (first, cursor) = blocking(move || advance(cursor)).await?;
         Ok(Self(State::Ready(first, cursor)))
     }
 
     /// The next chunk, never empty; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
+            .await
+            .transpose()
     }
 }
 
@@ -72,7 +88,9 @@ impl Stream for Reader {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let State::Reading(step) = &mut self.0 {
-            let ended = ready!(Pin::new(step).poll(cx)).map_err(broken).and_then(|done| done);
+            let ended = ready!(Pin::new(step).poll(cx))
+                .map_err(broken)
+                .and_then(|done| done);
             self.0 = State::Ended;
             let (chunk, cursor) = ended?;
             self.0 = State::Ready(chunk, cursor);
@@ -170,9 +188,19 @@ impl OpenFile {
         seal.check_key(&footer.signed(), footer.key_tag)?;
         let len = footer.len;
         if expected.is_some_and(|expected| expected != len) {
-            return Err(Error::Corrupt { id: Some(id), at: 0, what: "length differs" });
+            return Err(Error::Corrupt {
+                id: Some(id),
+                at: 0,
+                what: "length differs",
+            });
         }
-        let mut open = Self { id, file, seal, len, range: check_range(range, len)? };
+        let mut open = Self {
+            id,
+            file,
+            seal,
+            len,
+            range: check_range(range, len)?,
+        };
         if len == 0 {
             open.read_blocks(0..1)?;
         }
@@ -205,10 +233,12 @@ impl OpenFile {
         let offset = block_offset(span.start);
         // At most a batch of blocks.
         let mut batch = vec![0; (end - offset) as usize];
-        self.file.read_exact_at(&mut batch, offset).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => self.corrupt(span.start, "file cut short"),
-            _ => e.into(),
-        })?;
+        self.file
+            .read_exact_at(&mut batch, offset)
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::UnexpectedEof => self.corrupt(span.start, "file cut short"),
+                _ => e.into(),
+            })?;
         for (index, stored) in span.clone().zip(batch.chunks_mut(STORED_BLOCK)) {
             if !self.seal.open(index, index + 1 == total, stored) {
                 return Err(self.corrupt(index, "block does not match its tag"));
@@ -226,13 +256,21 @@ impl OpenFile {
     }
 
     fn corrupt(&self, block: u64, what: &'static str) -> Error {
-        Error::Corrupt { id: Some(self.id), at: block * BLOCK as u64, what }
+        Error::Corrupt {
+            id: Some(self.id),
+            at: block * BLOCK as u64,
+            what,
+        }
     }
 }
 
 fn read_footer(file: &File, id: BlobId) -> Result<Footer> {
     let size = file.metadata()?.len();
-    let cut = || Error::Corrupt { id: Some(id), at: 0, what: "no intact footer" };
+    let cut = || Error::Corrupt {
+        id: Some(id),
+        at: 0,
+        what: "no intact footer",
+    };
     let at = size.checked_sub(FOOTER as u64).ok_or_else(cut)?;
     let mut bytes = [0; FOOTER];
     file.read_exact_at(&mut bytes, at)?;

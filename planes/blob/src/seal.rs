@@ -54,7 +54,11 @@ impl Seal {
     }
 
     pub(crate) fn form(&self) -> Form {
-        if self.key.is_some() { Form::Encrypted } else { Form::Checksummed }
+        if self.key.is_some() {
+            Form::Encrypted
+        } else {
+            Form::Checksummed
+        }
     }
 
     /// Seals a block in place; `stored` is the content followed by room for the tag.
@@ -82,7 +86,8 @@ impl Seal {
             None => split(stored).is_ok_and(|(data, tag)| checksum(&place, data) == *tag),
             Some(key) => {
                 let nonce = nonce(Purpose::Block, index);
-                key.open_in_place(nonce, aead::Aad::from(place), stored).is_ok()
+                key.open_in_place(nonce, aead::Aad::from(place), stored)
+                    .is_ok()
             }
         }
     }
@@ -125,7 +130,10 @@ fn checksum(place: &[u8], data: &[u8]) -> [u8; TAG] {
 }
 
 fn split(stored: &mut [u8]) -> Result<(&mut [u8], &mut [u8])> {
-    let at = stored.len().checked_sub(TAG).ok_or_else(|| refused(ring::error::Unspecified))?;
+    let at = stored
+        .len()
+        .checked_sub(TAG)
+        .ok_or_else(|| refused(ring::error::Unspecified))?;
     Ok(stored.split_at_mut(at))
 }
 

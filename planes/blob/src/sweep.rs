@@ -55,7 +55,10 @@ impl Blobs {
         blocking(move || {
             let room = rustix::fs::statvfs(directory.data()).map_err(io::Error::from)?;
             let available = room.f_bavail.saturating_mul(room.f_frsize);
-            let mut usage = Usage { available, ..Usage::default() };
+            let mut usage = Usage {
+                available,
+                ..Usage::default()
+            };
             each(directory.data(), |_, entry| {
                 usage.bytes += entry.metadata()?.len();
                 usage.files += 1;
@@ -75,7 +78,11 @@ fn each(
     for shard in std::fs::read_dir(data)? {
         for entry in std::fs::read_dir(shard?.path())? {
             let entry = entry?;
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            let Some(id) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
                 continue;
             };
             match visit(id, &entry) {

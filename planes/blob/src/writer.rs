@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 /// Stored bytes handed to the disk at once: eight blocks, half a megabyte.
 const BATCH: usize = 8 * STORED_BLOCK;
-/// Bytes written between flushes. Flushing on the way keeps the disk busy while content still
-/// arrives, and leaves little to wait for at the end.
-const FLUSH_EVERY: u64 = 16 << 20;
+/// Stored bytes after which a flush starts. Flushing on the way, beside the writing, keeps the
+/// disk busy while content still arrives, and leaves little to wait for at the end.
+const FLUSH_EVERY: usize = 16 * BATCH;
 
 /// Content that is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,22 @@ pub struct Writer {
     /// Blocks in their stored form; the room for their tags is still zero.
     batch: Vec<u8>,
     draft: Turns<Draft>,
+    unflushed: usize,
+    flush: Turns<Arc<File>>,
 }
 
 impl Writer {
     pub(crate) async fn start(blobs: &Blobs, key: Option<Key>) -> Result<Self> {
         let directory = blobs.0.clone();
         let draft = blocking(move || Draft::create(directory, key.as_ref())).await?;
-        Ok(Self { id: draft.id, len: 0, batch: Vec::new(), draft: Turns::Idle(draft) })
+        Ok(Self {
+            id: draft.id,
+            len: 0,
+            batch: Vec::new(),
+            unflushed: 0,
+            flush: Turns::Idle(draft.file.clone()),
+            draft: Turns::Idle(draft),
+        })
     }
 
     /// Content bytes taken so far.
@@ -49,13 +58,15 @@ impl Writer {
         self.len == 0
     }
 
-    /// Takes more content. Waits when the disk lags behind by more than a batch.
+    /// Takes more content. Waits when the disk lags behind.
+    ///
+    /// Once a call was cancelled, how much of its bytes was taken is unknown: drop the writer.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             // Only now is it certain that the full batch does not hold the last block.
             if self.batch.len() == BATCH {
-                self.flush(false).await?;
+                self.hand_over(false).await?;
             }
             let room = BLOCK - self.batch.len() % STORED_BLOCK;
             let (taken, left) = rest.split_at(room.min(rest.len()));
@@ -74,17 +85,27 @@ impl Writer {
         if self.batch.is_empty() || !self.batch.len().is_multiple_of(STORED_BLOCK) {
             self.batch.extend_from_slice(&[0; TAG]);
         }
-        self.flush(true).await?;
+        self.hand_over(true).await?;
+        // A flush that failed must fail the commit: its error is reported only once.
+        self.flush.idle().await?;
         let len = self.len;
         self.draft.start(move |draft| draft.finish(len)).await?;
         self.draft.idle().await?.kept = true;
         Ok(Stored { id: self.id, len })
     }
 
-    async fn flush(&mut self, last: bool) -> Result<()> {
+    /// Lets the disk have the batch; a flush covers all batches but the one handed over last.
+    async fn hand_over(&mut self, last: bool) -> Result<()> {
         let spare = std::mem::take(&mut self.draft.idle().await?.spare);
+        if self.unflushed >= FLUSH_EVERY {
+            self.flush.start(|file| Ok(file.sync_data()?)).await?;
+            self.unflushed = 0;
+        }
         let batch = std::mem::replace(&mut self.batch, spare);
-        self.draft.start(move |draft| draft.append(batch, last)).await
+        self.unflushed += batch.len();
+        self.draft
+            .start(move |draft| draft.append(batch, last))
+            .await
     }
 }
 
@@ -93,10 +114,9 @@ impl Writer {
 struct Draft {
     directory: Arc<Directory>,
     id: BlobId,
-    file: File,
+    file: Arc<File>,
     seal: Seal,
     blocks: u64,
-    unflushed: u64,
     spare: Vec<u8>,
     kept: bool,
 }
@@ -106,10 +126,21 @@ impl Draft {
         let id = BlobId::random(directory.epoch())?;
         let seal = Seal::new(*id.as_bytes(), key)?;
         let mut options = OpenOptions::new();
-        let file =
-            options.write(true).create_new(true).mode(0o600).open(directory.path(id))?;
-        let (blocks, unflushed, spare) = (0, 0, Vec::new());
-        Ok(Self { directory, id, file, seal, blocks, unflushed, spare, kept: false })
+        let file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(directory.path(id))?;
+        let (file, spare) = (Arc::new(file), Vec::new());
+        Ok(Self {
+            directory,
+            id,
+            file,
+            seal,
+            blocks: 0,
+            spare,
+            kept: false,
+        })
     }
 
     fn append(&mut self, mut batch: Vec<u8>, last: bool) -> Result<()> {
@@ -121,11 +152,6 @@ impl Draft {
         }
         self.file.write_all_at(&batch, offset)?;
         self.blocks += count;
-        self.unflushed += batch.len() as u64;
-        if self.unflushed >= FLUSH_EVERY {
-            self.file.sync_data()?;
-            self.unflushed = 0;
-        }
         batch.clear();
         self.spare = batch;
         Ok(())
@@ -133,12 +159,18 @@ impl Draft {
 
     fn finish(&mut self, len: u64) -> Result<()> {
         let (id, form) = (self.id, self.seal.form());
-        let mut footer = Footer { form, id, len, key_tag: [0; TAG] };
+        let mut footer = Footer {
+            form,
+            id,
+            len,
+            key_tag: [0; TAG],
+        };
         footer.key_tag = self.seal.key_tag(&footer.signed())?;
         let bytes = footer.encode();
         // The footer ends the file, whose size the content's length determines.
         let size = file_size(len).unwrap_or(u64::MAX);
-        self.file.write_all_at(&bytes, size.saturating_sub(bytes.len() as u64))?;
+        self.file
+            .write_all_at(&bytes, size.saturating_sub(bytes.len() as u64))?;
         self.file.sync_data()?;
         sync_dir(&self.directory.shard(id))
     }

@@ -81,6 +81,14 @@ impl Body {
         Self::from(Bytes::new())
     }
 
+    /// The body of a reply to `HEAD`: nothing, with the length of what `GET` would bring.
+    pub fn absent(length: Option<u64>) -> Self {
+        Self {
+            length,
+            ..Self::default()
+        }
+    }
+
     /// `length` is the exact number of bytes that will come, where it is known beforehand.
     pub fn stream(
         chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -126,6 +134,21 @@ impl Body {
         }
     }
 
+    /// The same bytes with their failures worded anew.
+    #[must_use]
+    pub fn map_err(self, word: impl Fn(io::Error) -> io::Error + Send + 'static) -> Self {
+        let Self {
+            inner: Inner::Chunks(chunks),
+            length,
+            trailers,
+        } = self
+        else {
+            return self;
+        };
+        let worded = Worded { chunks, word };
+        Self::stream(worded, length).with_trailers(trailers)
+    }
+
     /// Everything in memory; fails once it is more than `limit` bytes.
     pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
         let mut whole = Vec::new();
@@ -139,6 +162,23 @@ impl Body {
             whole.extend_from_slice(&chunk);
         }
         Ok(whole.into())
+    }
+}
+
+/// A stream whose errors go through a function.
+struct Worded<W> {
+    chunks: SyncWrapper<Chunks>,
+    word: W,
+}
+
+impl<W> Unpin for Worded<W> {}
+
+impl<W: Fn(io::Error) -> io::Error> Stream for Worded<W> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.chunks.get_mut().as_mut().poll_next(cx);
+        polled.map(|chunk| chunk.map(|chunk| chunk.map_err(&self.word)))
     }
 }
 

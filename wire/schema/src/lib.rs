@@ -10,6 +10,7 @@
 
 mod body;
 mod error;
+mod generated;
 mod operation;
 mod reflect;
 mod schema;
@@ -18,6 +19,8 @@ mod time;
 pub use body::{Body, Trailers, reason};
 pub use bytes::Bytes;
 pub use error::{Error, Fault, Result};
+#[doc(hidden)]
+pub use generated::no_such_member;
 pub use operation::{Http, Operation, OperationSpec, Protocol, ServiceSpec};
 pub use reflect::{Field, ListSlot, ListView, MapSlot, MapView, Slot, Struct, View, debug};
 pub use schema::{ErrorInfo, Kind, Limits, Location, Member, NO_LIMITS, Schema};

@@ -50,8 +50,12 @@ pub struct OperationSpec {
     pub result_wrapper: Option<&'static str>,
     /// Name and namespace of the input's root element when the model gives them (`restXml`).
     pub input_root: Option<(&'static str, Option<&'static str>)>,
+    /// Name of the output's root element (`restXml`) when it isn't the shape's own name.
+    pub output_root: Option<&'static str>,
     /// The input carries a `Content-MD5` or a flexible checksum that must be present.
     pub checksum_required: bool,
+    /// Clients send it without a signature (`AssumeRoleWithWebIdentity`).
+    pub unsigned: bool,
     pub errors: &'static [&'static Schema],
 }
 
@@ -62,6 +66,69 @@ pub struct Http {
     pub uri: &'static str,
     /// The status of a success.
     pub status: u16,
+}
+
+impl OperationSpec {
+    /// An operation of which only the name and the route are known.
+    pub const fn new(name: &'static str, method: &'static str, uri: &'static str) -> Self {
+        Self {
+            name,
+            http: Http {
+                method,
+                uri,
+                status: 200,
+            },
+            input: None,
+            output: None,
+            result_wrapper: None,
+            input_root: None,
+            output_root: None,
+            checksum_required: false,
+            unsigned: false,
+            errors: &[],
+        }
+    }
+
+    pub const fn status(mut self, status: u16) -> Self {
+        self.http.status = status;
+        self
+    }
+
+    pub const fn io(mut self, input: &'static Schema, output: &'static Schema) -> Self {
+        self.input = Some(input);
+        self.output = Some(output);
+        self
+    }
+
+    pub const fn result_wrapper(mut self, name: &'static str) -> Self {
+        self.result_wrapper = Some(name);
+        self
+    }
+
+    pub const fn input_root(mut self, name: &'static str, namespace: Option<&'static str>) -> Self {
+        self.input_root = Some((name, namespace));
+        self
+    }
+
+    pub const fn output_root(mut self, name: &'static str) -> Self {
+        self.output_root = Some(name);
+        self
+    }
+
+    pub const fn checksum_required(mut self) -> Self {
+        self.checksum_required = true;
+        self
+    }
+
+    pub const fn unsigned(mut self) -> Self {
+        self.unsigned = true;
+        self
+    }
+
+    pub const fn errors(mut self, errors: &'static [&'static Schema]) -> Self {
+        self.errors = errors;
+        self
+    }
 }
 
 /// An implemented operation: its types and its data.

@@ -250,7 +250,7 @@ pub fn debug(value: &dyn Struct, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if matches!(view, View::None) {
             continue;
         }
-        if member.target.sensitive {
+        if member.target.hides_values() {
             out.field(member.name, &format_args!("*** (redacted)"));
         } else {
             out.field(member.name, &view);

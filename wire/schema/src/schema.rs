@@ -119,7 +119,100 @@ pub struct ErrorInfo {
     pub query_code: Option<&'static str>,
 }
 
+/// The constructors below are what generated code is written in: each is `const`, names the one
+/// thing it adds, and leaves everything else at its plain default.
 impl Schema {
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            limits: NO_LIMITS,
+            sensitive: false,
+        }
+    }
+
+    pub const fn structure(name: &'static str, members: &'static [Member]) -> Self {
+        Self::new(
+            name,
+            Kind::Structure {
+                members,
+                union: false,
+                payload: None,
+                error: None,
+            },
+        )
+    }
+
+    pub const fn list(name: &'static str, item: &'static Member, flattened: bool) -> Self {
+        Self::new(name, Kind::List { item, flattened })
+    }
+
+    pub const fn map(
+        name: &'static str,
+        key: &'static Member,
+        value: &'static Member,
+        flattened: bool,
+    ) -> Self {
+        Self::new(
+            name,
+            Kind::Map {
+                key,
+                value,
+                flattened,
+            },
+        )
+    }
+
+    /// A string that may only be one of `values`.
+    pub const fn values(mut self, values: &'static [&'static str]) -> Self {
+        self.limits.values = values;
+        self
+    }
+
+    pub const fn min(mut self, min: f64) -> Self {
+        self.limits.min = Some(min);
+        self
+    }
+
+    pub const fn max(mut self, max: f64) -> Self {
+        self.limits.max = Some(max);
+        self
+    }
+
+    pub const fn pattern(mut self, pattern: &'static str) -> Self {
+        self.limits.pattern = Some(pattern);
+        self
+    }
+
+    pub const fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
+    }
+
+    /// Makes a union of a structure.
+    pub const fn union(mut self) -> Self {
+        if let Kind::Structure { union, .. } = &mut self.kind {
+            *union = true;
+        }
+        self
+    }
+
+    /// Makes member `index` of a structure the whole HTTP body.
+    pub const fn payload(mut self, index: usize) -> Self {
+        if let Kind::Structure { payload, .. } = &mut self.kind {
+            *payload = Some(index);
+        }
+        self
+    }
+
+    /// Makes an error of a structure.
+    pub const fn error(mut self, info: &'static ErrorInfo) -> Self {
+        if let Kind::Structure { error, .. } = &mut self.kind {
+            *error = Some(info);
+        }
+        self
+    }
+
     /// The members of a structure; of anything else, none.
     pub const fn members(&self) -> &'static [Member] {
         match self.kind {
@@ -130,5 +223,85 @@ impl Schema {
 
     pub const fn is_union(&self) -> bool {
         matches!(self.kind, Kind::Structure { union: true, .. })
+    }
+
+    /// Whether values of this shape, or the items and values inside it, must not be printed.
+    pub const fn hides_values(&self) -> bool {
+        self.sensitive
+            || match self.kind {
+                Kind::List { item, .. } => item.target.sensitive,
+                Kind::Map { key, value, .. } => key.target.sensitive || value.target.sensitive,
+                _ => false,
+            }
+    }
+}
+
+impl Member {
+    /// An optional member that is called the same everywhere and travels in the body.
+    pub const fn new(name: &'static str, target: &'static Schema) -> Self {
+        Self {
+            name,
+            json: name,
+            xml: name,
+            ec2: name,
+            location: Location::Body,
+            required: false,
+            idempotency_token: false,
+            xml_attribute: false,
+            flattened: false,
+            namespace: None,
+            timestamp: None,
+            target,
+        }
+    }
+
+    pub const fn json(mut self, name: &'static str) -> Self {
+        self.json = name;
+        self
+    }
+
+    pub const fn xml(mut self, name: &'static str) -> Self {
+        self.xml = name;
+        self
+    }
+
+    pub const fn ec2(mut self, name: &'static str) -> Self {
+        self.ec2 = name;
+        self
+    }
+
+    pub const fn at(mut self, location: Location) -> Self {
+        self.location = location;
+        self
+    }
+
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    pub const fn idempotency_token(mut self) -> Self {
+        self.idempotency_token = true;
+        self
+    }
+
+    pub const fn xml_attribute(mut self) -> Self {
+        self.xml_attribute = true;
+        self
+    }
+
+    pub const fn flattened(mut self) -> Self {
+        self.flattened = true;
+        self
+    }
+
+    pub const fn namespace(mut self, prefix: &'static str, uri: &'static str) -> Self {
+        self.namespace = Some((prefix, uri));
+        self
+    }
+
+    pub const fn timestamp(mut self, format: TimestampFormat) -> Self {
+        self.timestamp = Some(format);
+        self
     }
 }

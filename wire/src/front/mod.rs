@@ -11,6 +11,7 @@
 mod accept;
 mod auth;
 mod body;
+mod form;
 mod host;
 mod pages;
 mod pipeline;

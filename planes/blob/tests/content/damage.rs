@@ -20,7 +20,11 @@ async fn flip_each(len: usize, positions: impl Fn(usize) -> Vec<usize>) {
             flipped[position] ^= 1 << (position % 8);
             fs::write(&path, &flipped).unwrap();
             let result = read(&blobs, id, key.as_ref(), None).await;
-            assert!(is_corrupt(&result), "byte {position} of {len}: {:?}", result.map(|_| ()));
+            assert!(
+                is_corrupt(&result),
+                "byte {position} of {len}: {:?}",
+                result.map(|_| ())
+            );
         }
     }
 }
@@ -35,10 +39,21 @@ async fn any_flipped_byte_of_a_small_file_is_noticed() {
 #[tokio::test]
 async fn flipped_tags_edges_and_footers_of_a_large_file_are_noticed() {
     flip_each(2 * BLOCK + 5, |size| {
-        let edges = [0, BLOCK - 1, STORED_BLOCK, STORED_BLOCK + BLOCK - 1, 2 * STORED_BLOCK];
+        let edges = [
+            0,
+            BLOCK - 1,
+            STORED_BLOCK,
+            STORED_BLOCK + BLOCK - 1,
+            2 * STORED_BLOCK,
+        ];
         let tags = (BLOCK..STORED_BLOCK).chain(STORED_BLOCK + BLOCK..2 * STORED_BLOCK);
         let tail = size - FOOTER - 21..size;
-        edges.into_iter().chain(tags).chain(tail).chain((0..size).step_by(3_001)).collect()
+        edges
+            .into_iter()
+            .chain(tags)
+            .chain(tail)
+            .chain((0..size).step_by(3_001))
+            .collect()
     })
     .await;
 }
@@ -56,11 +71,18 @@ async fn a_range_fails_only_when_it_touches_the_damage() {
         file[STORED_BLOCK + 10] ^= 0x40;
         fs::write(&path, file).unwrap();
         let block = BLOCK as u64;
-        for hit in [block..block + 1, 0..block + 1, 2 * block - 1..2 * block, block..4 * block] {
+        for hit in [
+            block..block + 1,
+            0..block + 1,
+            2 * block - 1..2 * block,
+            block..4 * block,
+        ] {
             let result = read(&blobs, id, key.as_ref(), Some(hit)).await;
             assert!(matches!(result, Err(Error::Corrupt { at, .. }) if at == block));
         }
-        let clear = read(&blobs, id, key.as_ref(), Some(2 * block..4 * block)).await.unwrap();
+        let clear = read(&blobs, id, key.as_ref(), Some(2 * block..4 * block))
+            .await
+            .unwrap();
         assert!(clear == whole[2 * BLOCK..]);
     }
 }
@@ -74,9 +96,19 @@ async fn files_cut_short_or_grown_are_refused() {
         let id = store(&blobs, key.as_ref(), &content(2 * BLOCK + 5)).await;
         let path = path_of(dir.path(), id);
         let intact = fs::read(&path).unwrap();
-        for len in [0, 1, FOOTER, STORED_BLOCK, intact.len() - FOOTER, intact.len() - 1] {
+        for len in [
+            0,
+            1,
+            FOOTER,
+            STORED_BLOCK,
+            intact.len() - FOOTER,
+            intact.len() - 1,
+        ] {
             fs::write(&path, &intact[..len]).unwrap();
-            assert!(is_corrupt(&read(&blobs, id, key.as_ref(), None).await), "cut to {len}");
+            assert!(
+                is_corrupt(&read(&blobs, id, key.as_ref(), None).await),
+                "cut to {len}"
+            );
         }
         fs::write(&path, [&intact[..], b"!"].concat()).unwrap();
         assert!(is_corrupt(&read(&blobs, id, key.as_ref(), None).await));
@@ -92,8 +124,10 @@ async fn blocks_swapped_moved_or_missing_are_noticed() {
         let id = store(&blobs, key.as_ref(), &content(3 * BLOCK)).await;
         let twin = store(&blobs, key.as_ref(), &content(3 * BLOCK)).await;
         let path = path_of(dir.path(), id);
-        let (intact, other) =
-            (fs::read(&path).unwrap(), fs::read(path_of(dir.path(), twin)).unwrap());
+        let (intact, other) = (
+            fs::read(&path).unwrap(),
+            fs::read(path_of(dir.path(), twin)).unwrap(),
+        );
 
         let swapped = [
             &intact[STORED_BLOCK..2 * STORED_BLOCK],
@@ -102,7 +136,12 @@ async fn blocks_swapped_moved_or_missing_are_noticed() {
         ];
         let moved = [&other[..STORED_BLOCK], &intact[STORED_BLOCK..]];
         let removed = [&intact[..STORED_BLOCK], &intact[2 * STORED_BLOCK..]];
-        for damaged in [swapped.concat(), moved.concat(), removed.concat(), other.clone()] {
+        for damaged in [
+            swapped.concat(),
+            moved.concat(),
+            removed.concat(),
+            other.clone(),
+        ] {
             fs::write(&path, damaged).unwrap();
             assert!(is_corrupt(&read(&blobs, id, key.as_ref(), None).await));
         }
@@ -134,13 +173,22 @@ async fn a_wrong_key_is_told_from_damage() {
     let sealed = store(&blobs, Some(&right), b"secret").await;
     let plain = store(&blobs, None, b"plain").await;
     let empty = store(&blobs, Some(&right), b"").await;
-    for (id, key) in
-        [(sealed, Some(&wrong)), (sealed, None), (plain, Some(&right)), (empty, Some(&wrong))]
-    {
+    for (id, key) in [
+        (sealed, Some(&wrong)),
+        (sealed, None),
+        (plain, Some(&right)),
+        (empty, Some(&wrong)),
+    ] {
         assert!(matches!(read(&blobs, id, key, None).await, Err(Error::Key)));
-        assert!(matches!(read(&blobs, id, key, Some(0..0)).await, Err(Error::Key)));
+        assert!(matches!(
+            read(&blobs, id, key, Some(0..0)).await,
+            Err(Error::Key)
+        ));
     }
-    assert_eq!(read(&blobs, sealed, Some(&right), None).await.unwrap(), b"secret");
+    assert_eq!(
+        read(&blobs, sealed, Some(&right), None).await.unwrap(),
+        b"secret"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +196,9 @@ async fn a_piece_of_another_length_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let blobs = Blobs::open(dir.path()).unwrap();
     let id = store(&blobs, None, b"twelve bytes").await;
-    assert!(is_corrupt(&blobs.open_pieces(&[Piece::File(id, 11)], None, None).await));
+    assert!(is_corrupt(
+        &blobs.open_pieces(&[Piece::File(id, 11)], None, None).await
+    ));
 }
 
 #[test]
@@ -159,7 +209,10 @@ fn any_flipped_bit_of_a_frame_is_noticed() {
         for bit in 0..frame.len() * 8 {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(is_corrupt(&open_inline(&flipped.into(), key.as_ref())), "bit {bit}");
+            assert!(
+                is_corrupt(&open_inline(&flipped.into(), key.as_ref())),
+                "bit {bit}"
+            );
         }
         for len in 0..frame.len() {
             let cut = Bytes::copy_from_slice(&frame[..len]);
@@ -171,8 +224,14 @@ fn any_flipped_bit_of_a_frame_is_noticed() {
 #[test]
 fn frames_know_their_key_and_limit() {
     let frame = Bytes::from(seal_inline(b"secret", Some(&key(7))).unwrap());
-    assert!(matches!(open_inline(&frame, Some(&key(8))), Err(Error::Key)));
+    assert!(matches!(
+        open_inline(&frame, Some(&key(8))),
+        Err(Error::Key)
+    ));
     assert!(matches!(open_inline(&frame, None), Err(Error::Key)));
     let long = content(gureum_blob::INLINE_LIMIT + 1);
-    assert!(matches!(seal_inline(&long, None), Err(Error::TooLong { .. })));
+    assert!(matches!(
+        seal_inline(&long, None),
+        Err(Error::TooLong { .. })
+    ));
 }

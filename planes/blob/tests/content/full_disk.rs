@@ -11,7 +11,9 @@ const ROLE: &str = "GUREUM_BLOB_TEST_FULL";
 /// The other side: writes until the disk is full. Does nothing unless started by the tests below.
 #[test]
 fn fill_the_disk() {
-    let Some(dir) = std::env::var_os(ROLE) else { return };
+    let Some(dir) = std::env::var_os(ROLE) else {
+        return;
+    };
     let dir = PathBuf::from(dir);
     let blobs = Blobs::open(&dir).unwrap();
     runtime().block_on(async {
@@ -41,7 +43,9 @@ fn run_beneath(shell: &str, options: &[&str], script: &str) -> std::process::Out
     let dir = tempfile::tempdir().unwrap();
     Command::new(shell)
         .args(options)
-        .arg(format!("{script} exec \"$0\" --exact full_disk::fill_the_disk --nocapture"))
+        .arg(format!(
+            "{script} exec \"$0\" --exact full_disk::fill_the_disk --nocapture"
+        ))
         .arg(std::env::current_exe().unwrap())
         .env(ROLE, dir.path())
         .output()
@@ -57,7 +61,11 @@ fn assert_filled(output: &std::process::Output) {
 #[test]
 fn a_file_size_limit_is_a_full_disk() {
     // 4 MiB in POSIX blocks of 512 bytes; the signal would end the process before the error shows.
-    assert_filled(&run_beneath("sh", &["-c"], "trap '' XFSZ; ulimit -f 8192 || exit 1;"));
+    assert_filled(&run_beneath(
+        "sh",
+        &["-c"],
+        "trap '' XFSZ; ulimit -f 8192 || exit 1;",
+    ));
 }
 
 #[test]

@@ -45,7 +45,10 @@ async fn a_sweep_removes_what_an_earlier_process_left_and_no_row_wants() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, lost) = {
         let blobs = Blobs::open(dir.path()).unwrap();
-        (store(&blobs, None, b"kept").await, store(&blobs, None, b"lost").await)
+        (
+            store(&blobs, None, b"kept").await,
+            store(&blobs, None, b"lost").await,
+        )
     };
     std::fs::write(dir.path().join("data/00/notes.txt"), "not content").unwrap();
 
@@ -54,9 +57,15 @@ async fn a_sweep_removes_what_an_earlier_process_left_and_no_row_wants() {
     let live = HashSet::from([kept]);
     let swept = blobs.sweep(move |id| live.contains(id)).await.unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 4 + 80));
-    assert!(matches!(read(&blobs, lost, None, None).await, Err(Error::Missing(_))));
+    assert!(matches!(
+        read(&blobs, lost, None, None).await,
+        Err(Error::Missing(_))
+    ));
     assert_eq!(read(&blobs, kept, None, None).await.unwrap(), b"kept");
-    assert_eq!(read(&blobs, young, None, None).await.unwrap(), b"its row is on the way");
+    assert_eq!(
+        read(&blobs, young, None, None).await.unwrap(),
+        b"its row is on the way"
+    );
     assert!(dir.path().join("data/00/notes.txt").exists());
     assert_eq!(blobs.usage().await.unwrap().files, 2);
 }
