@@ -67,7 +67,7 @@ impl<'a> Shapes<'a> {
     fn root(&self, output: &str) -> Option<&'static str> {
         let shape = &self.shapes[output];
         let payload = shape["payload"].as_str();
-        if payload.is_some_and(|p| shape["members"][p].get("locationName").is_some()) {
+        if payload.is_some_and(|p| shape["members"][p]["locationName"].as_str().unwrap_or(p) != p) {
             return None;
         }
         let name = payload.and_then(|payload| shape["members"][payload]["shape"].as_str());
