@@ -1,1 +1,38 @@
-fn main() {}
+//! The program: the command line, the configuration, and the wiring of the rooms; nothing else.
+
+mod ca;
+mod cli;
+mod config;
+mod control;
+mod data_dir;
+mod doctor;
+mod down;
+mod env;
+mod failure;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(*args),
+        Command::Env(args) => env::run(&args),
+        Command::Status(args) => status::status(&args),
+        Command::Coverage(args) => status::coverage(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Down(args) => down::down(&args),
+        Command::Reset(args) => down::reset(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("gureum: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

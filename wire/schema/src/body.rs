@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,10 +13,59 @@ use sync_wrapper::SyncWrapper;
 type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// Bytes that are read once, from memory or from a stream of chunks.
+///
+/// A producer that knows what a failure means to the client puts an [`Error`](crate::Error) inside
+/// the [`io::Error`]; [`reason`] takes it out again.
 #[derive(Default)]
 pub struct Body {
     inner: Inner,
     length: Option<u64>,
+    trailers: Trailers,
+}
+
+/// Header fields that follow a body, such as a checksum made while it was sent.
+///
+/// The names may be announced before the body; the values are known once it was read to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Trailers {
+    announced: Arc<[String]>,
+    received: Arc<OnceLock<Vec<(String, String)>>>,
+}
+
+impl Trailers {
+    pub fn new(announced: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            announced: announced.into_iter().collect(),
+            received: Arc::default(),
+        }
+    }
+
+    /// The names that were announced, as they were written.
+    pub fn announced(&self) -> &[String] {
+        &self.announced
+    }
+
+    /// `None` before the body's end, and for a field that was not sent. Case is ignored.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let fields = self.received.get()?;
+        let (_, value) = fields
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    /// For the body's producer, once, before it yields the end. Later calls change nothing.
+    pub fn receive(&self, fields: Vec<(String, String)>) {
+        let _ = self.received.set(fields);
+    }
+}
+
+/// What a failure to read a body means to the client, if its producer said so.
+pub fn reason(error: io::Error) -> Result<crate::Error, io::Error> {
+    match error.downcast::<crate::Error>() {
+        Ok(reason) => Ok(reason),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Default)]
@@ -31,6 +81,14 @@ impl Body {
         Self::from(Bytes::new())
     }
 
+    /// The body of a reply to `HEAD`: nothing, with the length of what `GET` would bring.
+    pub fn absent(length: Option<u64>) -> Self {
+        Self {
+            length,
+            ..Self::default()
+        }
+    }
+
     /// `length` is the exact number of bytes that will come, where it is known beforehand.
     pub fn stream(
         chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -39,7 +97,19 @@ impl Body {
         Self {
             inner: Inner::Chunks(SyncWrapper::new(Box::pin(chunks))),
             length,
+            trailers: Trailers::default(),
         }
+    }
+
+    #[must_use]
+    pub fn with_trailers(mut self, trailers: Trailers) -> Self {
+        self.trailers = trailers;
+        self
+    }
+
+    /// A handle on the trailers, good beyond the body's end.
+    pub fn trailers(&self) -> Trailers {
+        self.trailers.clone()
     }
 
     /// The number of bytes, where it is known beforehand.
@@ -64,6 +134,21 @@ impl Body {
         }
     }
 
+    /// The same bytes with their failures worded anew.
+    #[must_use]
+    pub fn map_err(self, word: impl Fn(io::Error) -> io::Error + Send + 'static) -> Self {
+        let Self {
+            inner: Inner::Chunks(chunks),
+            length,
+            trailers,
+        } = self
+        else {
+            return self;
+        };
+        let worded = Worded { chunks, word };
+        Self::stream(worded, length).with_trailers(trailers)
+    }
+
     /// Everything in memory; fails once it is more than `limit` bytes.
     pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
         let mut whole = Vec::new();
@@ -80,11 +165,29 @@ impl Body {
     }
 }
 
+/// A stream whose errors go through a function.
+struct Worded<W> {
+    chunks: SyncWrapper<Chunks>,
+    word: W,
+}
+
+impl<W> Unpin for Worded<W> {}
+
+impl<W: Fn(io::Error) -> io::Error> Stream for Worded<W> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.chunks.get_mut().as_mut().poll_next(cx);
+        polled.map(|chunk| chunk.map(|chunk| chunk.map_err(&self.word)))
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self {
             length: Some(bytes.len() as u64),
             inner: Inner::Whole(bytes),
+            trailers: Trailers::default(),
         }
     }
 }

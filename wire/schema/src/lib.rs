@@ -16,7 +16,7 @@ mod reflect;
 mod schema;
 mod time;
 
-pub use body::Body;
+pub use body::{Body, Trailers, reason};
 pub use bytes::Bytes;
 pub use error::{Error, Fault, Result};
 #[doc(hidden)]

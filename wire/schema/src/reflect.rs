@@ -3,13 +3,14 @@
 //! A generated struct implements [`Struct`]; everything else here is a blanket implementation.
 //! Encoders look at a field's [`View`]; decoders fill its [`Slot`].
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{Body, Bytes, Document, Schema, Timestamp};
 
 /// A structure or union of a model. Field `i` is described by `schema().members()[i]`.
-pub trait Struct: Send + Sync + 'static {
+pub trait Struct: Any + Send + Sync {
     fn schema(&self) -> &'static Schema;
     fn field(&self, index: usize) -> &dyn Field;
     /// For a union, asking for a variant's field makes it the active one.

@@ -1,0 +1,148 @@
+//! From a caller and an [`Ask`] to a question for the policy engine.
+
+use gureum_policy::{
+    CallerKind as PolicyCaller, CallerView, Context, NamedPolicy, Policy, Question, ResourceMode,
+    evaluate,
+};
+use std::sync::Arc;
+
+use crate::ask::Ask;
+use crate::caller::{Caller, CallerKind};
+use crate::cx::Cx;
+
+/// `Err` holds AWS's sentence that says which policy stood in the way.
+pub(crate) fn authorize(cx: &Cx, ask: &Ask) -> Result<(), String> {
+    let caller = &cx.caller;
+    let owner = ask.owner.as_ref().unwrap_or(&caller.account);
+    let policies = &caller.policies;
+    let identity: Vec<_> = policies.identity.iter().map(named).collect();
+    let session: Option<Vec<_>> = policies
+        .session
+        .as_ref()
+        .map(|session| session.iter().map(named).collect());
+    let context = context(cx, ask);
+    let view = view(caller);
+    let decision = evaluate(&Question {
+        action: ask.action,
+        resource: &ask.resource,
+        resource_account: owner.as_str(),
+        caller: &view,
+        context: &context,
+        identity: &identity,
+        boundary: policies.boundary.as_ref().map(named),
+        session: session.as_deref(),
+        resource_policy: ask.policy.as_deref().map(|policy| NamedPolicy {
+            id: "resource-policy",
+            policy,
+        }),
+        resource_mode: if ask.policy_must_allow {
+            ResourceMode::MustAllow
+        } else {
+            ResourceMode::AloneSuffices
+        },
+    });
+    if decision.allowed {
+        Ok(())
+    } else {
+        Err(decision.message(&caller.arn, ask.action, &ask.resource))
+    }
+}
+
+fn named<'a>((name, policy): &'a (String, Arc<Policy>)) -> NamedPolicy<'a> {
+    NamedPolicy { id: name, policy }
+}
+
+/// The caller as policies see it.
+fn view(caller: &Caller) -> CallerView<'_> {
+    let account = caller.account.as_str();
+    let known = CallerView {
+        account,
+        arn: &caller.arn,
+        id: &caller.id,
+        canonical_user: &caller.canonical_user,
+        ..CallerView::ANONYMOUS
+    };
+    match &caller.kind {
+        CallerKind::Anonymous => CallerView::ANONYMOUS,
+        CallerKind::Service { principal } => CallerView::service(principal),
+        CallerKind::Root => CallerView {
+            kind: PolicyCaller::Root,
+            ..known
+        },
+        CallerKind::User { .. } => CallerView {
+            kind: PolicyCaller::User,
+            ..known
+        },
+        CallerKind::Role {
+            role_arn, role_id, ..
+        } => CallerView {
+            kind: PolicyCaller::RoleSession,
+            issuer_arn: role_arn,
+            issuer_id: role_id,
+            ..known
+        },
+        CallerKind::Federated {
+            user_arn, user_id, ..
+        } => CallerView {
+            kind: PolicyCaller::FederatedUser,
+            issuer_arn: user_arn,
+            issuer_id: user_id,
+            ..known
+        },
+    }
+}
+
+/// The global condition keys, then the credential's, then the action's own.
+fn context(cx: &Cx, ask: &Ask) -> Context {
+    let caller = &cx.caller;
+    let request = &cx.request;
+    let mut context = Context::new();
+    context.set("aws:SourceIp", request.source_ip.to_string());
+    context.set("aws:SecureTransport", request.secure.to_string());
+    context.set("aws:UserAgent", request.user_agent.as_str());
+    context.set("aws:RequestedRegion", cx.region.as_str());
+    context.set("aws:CurrentTime", cx.now.to_string());
+    context.set("aws:EpochTime", cx.now.secs().to_string());
+    context.set("aws:ViaAWSService", "false");
+    principal_keys(caller, &mut context);
+    let owner = ask.owner.as_ref().unwrap_or(&caller.account);
+    context.set("aws:ResourceAccount", owner.as_str());
+    for (name, values) in caller.keys.iter().chain(&ask.keys) {
+        context.set_all(name, values.iter().map(String::as_str));
+    }
+    context
+}
+
+fn principal_keys(caller: &Caller, context: &mut Context) {
+    let kind = match &caller.kind {
+        CallerKind::Anonymous => "Anonymous",
+        CallerKind::Root => "Account",
+        CallerKind::User { name } => {
+            context.set("aws:username", name.as_str());
+            "User"
+        }
+        CallerKind::Role { .. } => "AssumedRole",
+        CallerKind::Federated { .. } => "FederatedUser",
+        CallerKind::Service { principal } => {
+            context.set("aws:PrincipalServiceName", *principal);
+            context.set("aws:PrincipalIsAWSService", "true");
+            return;
+        }
+    };
+    context.set("aws:PrincipalType", kind);
+    context.set("aws:PrincipalIsAWSService", "false");
+    if caller.is_anonymous() {
+        return;
+    }
+    context.set("aws:userid", caller.id.as_str());
+    context.set("aws:PrincipalAccount", caller.account.as_str());
+    // For a session this is the role, not the session: policies are written about roles.
+    let arn = match &caller.kind {
+        CallerKind::Role { role_arn, .. } => role_arn,
+        _ => &caller.arn,
+    };
+    context.set("aws:PrincipalArn", arn.as_str());
+    for (name, value) in &caller.tags {
+        context.set(&format!("aws:PrincipalTag/{name}"), value.as_str());
+    }
+}

@@ -1,0 +1,89 @@
+//! What a handler knows about the call it serves.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gureum_kit::{AccountId, Region};
+use gureum_schema::{Error, Operation, Result, Struct, Timestamp};
+
+use crate::caller::Caller;
+use crate::cloud::Cloud;
+
+/// The context of one call: who, where, when, and the way to call on. Cheap to clone.
+#[derive(Clone)]
+pub struct Cx {
+    pub caller: Arc<Caller>,
+    pub region: Region,
+    /// When the call came in. A handler that needs the time uses this one, so that one call
+    /// happens at one moment.
+    pub now: Timestamp,
+    pub request: Arc<RequestInfo>,
+    pub(crate) cloud: Arc<Cloud>,
+}
+
+/// Facts about the request that policies and replies speak of.
+#[derive(Clone, Debug)]
+pub struct RequestInfo {
+    pub id: String,
+    pub source_ip: IpAddr,
+    /// It came over TLS.
+    pub secure: bool,
+    pub user_agent: String,
+    /// How this client reaches us, `http://127.0.0.1:4566`; replies that carry URLs begin with it.
+    pub endpoint: String,
+    /// The client's `Origin`, where it is a browser.
+    pub origin: Option<String>,
+    /// Presigned, header or no signature at all: `REST-HEADER`, `REST-QUERY-STRING`, `POST`.
+    pub auth_type: &'static str,
+    /// Milliseconds since the signature was made.
+    pub signature_age: i64,
+    /// What the signature covers as payload hash, as `s3:x-amz-content-sha256` reports it.
+    pub content_sha256: Option<String>,
+}
+
+impl Cx {
+    pub fn account(&self) -> &AccountId {
+        &self.caller.account
+    }
+
+    pub fn cloud(&self) -> &Arc<Cloud> {
+        &self.cloud
+    }
+
+    /// The same moment and region, with somebody else as the caller: a service acting through its
+    /// service-linked role, or a delivery made in the name of another service.
+    #[must_use]
+    pub fn as_caller(&self, caller: Arc<Caller>) -> Self {
+        Self {
+            caller,
+            ..self.clone()
+        }
+    }
+
+    #[must_use]
+    pub fn in_region(&self, region: Region) -> Self {
+        Self {
+            region,
+            ..self.clone()
+        }
+    }
+
+    /// Calls another operation, authorized and audited like a call from outside.
+    pub async fn call<O: Operation>(&self, input: O::In) -> Result<O::Out> {
+        let absent = || Error::not_implemented(format!("{}:{}", O::SERVICE.name, O::SPEC.name));
+        let service = self.cloud.service(O::SERVICE.name).ok_or_else(absent)?;
+        let op = service.op(O::SPEC.name).ok_or_else(absent)?;
+        let cloud = Arc::clone(&self.cloud);
+        let out: Box<dyn Struct> = cloud
+            .call(self.clone(), &service, op, Box::new(input))
+            .await?;
+        let out: Box<dyn std::any::Any> = out;
+        match out.downcast::<O::Out>() {
+            Ok(out) => Ok(*out),
+            Err(_) => Err(Error::internal(format!(
+                "{} answered with another type than it declares",
+                O::SPEC.name
+            ))),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A service as a table of operations.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gureum_schema::{Error, Operation, OperationSpec, Result, ServiceSpec, Struct, View};
+
+use crate::ask::Ask;
+use crate::cx::Cx;
+use crate::web::Web;
+
+type Reply = Pin<Box<dyn Future<Output = Result<Box<dyn Struct>>> + Send>>;
+type Asks = dyn Fn(&Cx, &dyn Struct) -> Result<Vec<Ask>> + Send + Sync;
+type Run = dyn Fn(Cx, Box<dyn Struct>) -> Reply + Send + Sync;
+
+/// One operation, its types erased: what the front door decodes into and calls.
+pub struct Op {
+    pub spec: &'static OperationSpec,
+    /// Members that are known but not honoured; a request that sets one is refused.
+    pub refused: &'static [&'static str],
+    pub counters: Counters,
+    new_input: fn() -> Box<dyn Struct>,
+    asks: Box<Asks>,
+    run: Box<Run>,
+}
+
+/// What happened to an operation since start.
+#[derive(Default)]
+pub struct Counters {
+    pub calls: AtomicU64,
+    pub client_errors: AtomicU64,
+    pub server_errors: AtomicU64,
+    pub nanos: AtomicU64,
+}
+
+/// What is wrong with an input, as far as the model alone can tell.
+#[derive(Clone, Debug)]
+pub enum Invalid {
+    /// A required member is absent. `path` is dotted, `message` is AWS's sentence.
+    Missing { path: String, message: String },
+    /// A value breaks a constraint of the model.
+    Constraint { path: String, message: String },
+    /// The body cannot be read as what its protocol says it is.
+    Malformed { message: String },
+}
+
+/// One AWS service: its model, its handlers, and how it words the errors that all services share.
+pub struct Service {
+    pub spec: &'static ServiceSpec,
+    ops: HashMap<&'static str, Op>,
+    denied: Option<fn(String) -> Error>,
+    invalid: Option<fn(&Invalid) -> Error>,
+    web: Option<Arc<dyn Web>>,
+    anonymous: bool,
+}
+
+/// Collects a service's operations around its shared state.
+pub struct ServiceBuilder<S> {
+    state: Arc<S>,
+    service: Service,
+}
+
+impl Service {
+    /// Begins the table of a service whose handlers share `state`.
+    pub fn builder<S: Send + Sync + 'static>(
+        spec: &'static ServiceSpec,
+        state: Arc<S>,
+    ) -> ServiceBuilder<S> {
+        ServiceBuilder {
+            state,
+            service: Self {
+                spec,
+                ops: HashMap::new(),
+                denied: None,
+                invalid: None,
+                web: None,
+                anonymous: false,
+            },
+        }
+    }
+
+    /// The operation, where it is implemented.
+    pub fn op(&self, name: &str) -> Option<&Op> {
+        self.ops.get(name)
+    }
+
+    pub fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.ops.values()
+    }
+
+    /// The service's own wording of "you may not".
+    pub fn denied(&self, message: String) -> Error {
+        use gureum_schema::Protocol::{AwsQuery, Ec2Query, RestXml};
+        match (self.denied, self.spec.protocols.first()) {
+            (Some(denied), _) => denied(message),
+            (None, Some(Ec2Query)) => Error::new("UnauthorizedOperation", 403, message),
+            (None, Some(AwsQuery | RestXml)) => Error::new("AccessDenied", 403, message),
+            (None, _) => Error::new("AccessDeniedException", 400, message),
+        }
+    }
+
+    /// The service's own wording of a model violation, where it differs from its protocol's.
+    pub fn invalid(&self, invalid: &Invalid) -> Option<Error> {
+        self.invalid.map(|word| word(invalid))
+    }
+
+    /// Whether requests without a signature reach this service's policies at all.
+    pub fn admits_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// What the service answers to plain web requests, where it does.
+    pub fn web(&self) -> Option<&Arc<dyn Web>> {
+        self.web.as_ref()
+    }
+}
+
+impl<S: Send + Sync + 'static> ServiceBuilder<S> {
+    /// Adds an operation: what it asks of the policy engine, and its handler.
+    #[must_use]
+    pub fn op<O, F>(
+        self,
+        asks: fn(&S, &Cx, &O::In) -> Result<Vec<Ask>>,
+        handler: fn(Arc<S>, Cx, O::In) -> F,
+    ) -> Self
+    where
+        O: Operation,
+        F: Future<Output = Result<O::Out>> + Send + 'static,
+    {
+        self.op_refusing::<O, F>(&[], asks, handler)
+    }
+
+    /// Adds an operation that does not honour all of its members: naming one is refused.
+    #[must_use]
+    pub fn op_refusing<O, F>(
+        mut self,
+        refused: &'static [&'static str],
+        asks: fn(&S, &Cx, &O::In) -> Result<Vec<Ask>>,
+        handler: fn(Arc<S>, Cx, O::In) -> F,
+    ) -> Self
+    where
+        O: Operation,
+        F: Future<Output = Result<O::Out>> + Send + 'static,
+    {
+        let asking = Arc::clone(&self.state);
+        let running = Arc::clone(&self.state);
+        let op = Op {
+            spec: O::SPEC,
+            refused,
+            counters: Counters::default(),
+            new_input: || Box::new(O::In::default()),
+            asks: Box::new(move |cx, input| {
+                let input: &dyn Any = input;
+                match input.downcast_ref::<O::In>() {
+                    Some(input) => asks(&asking, cx, input),
+                    None => Err(wrong_type(O::SPEC)),
+                }
+            }),
+            run: Box::new(move |cx, input| {
+                let state = Arc::clone(&running);
+                let input: Box<dyn Any> = input;
+                match input.downcast::<O::In>() {
+                    Ok(input) => {
+                        let reply = handler(state, cx, *input);
+                        Box::pin(async move {
+                            let out = reply.await?;
+                            Ok(Box::new(out) as Box<dyn Struct>)
+                        })
+                    }
+                    Err(_) => Box::pin(std::future::ready(Err(wrong_type(O::SPEC)))),
+                }
+            }),
+        };
+        self.service.ops.insert(O::SPEC.name, op);
+        self
+    }
+
+    #[must_use]
+    pub fn denied(mut self, word: fn(String) -> Error) -> Self {
+        self.service.denied = Some(word);
+        self
+    }
+
+    #[must_use]
+    pub fn invalid(mut self, word: fn(&Invalid) -> Error) -> Self {
+        self.service.invalid = Some(word);
+        self
+    }
+
+    #[must_use]
+    pub fn web(mut self, web: Arc<dyn Web>) -> Self {
+        self.service.web = Some(web);
+        self
+    }
+
+    /// Lets requests without a signature through to the policies: resource policies may grant
+    /// them something.
+    #[must_use]
+    pub fn admit_anonymous(mut self) -> Self {
+        self.service.anonymous = true;
+        self
+    }
+
+    pub fn build(self) -> Service {
+        self.service
+    }
+}
+
+impl Op {
+    /// An empty input for the front door to decode into.
+    pub fn new_input(&self) -> Box<dyn Struct> {
+        (self.new_input)()
+    }
+
+    pub(crate) fn asks(&self, cx: &Cx, input: &dyn Struct) -> Result<Vec<Ask>> {
+        (self.asks)(cx, input)
+    }
+
+    pub(crate) fn run(&self, cx: Cx, input: Box<dyn Struct>) -> Reply {
+        (self.run)(cx, input)
+    }
+
+    /// The first member that the request sets and we do not honour.
+    pub(crate) fn refused_member(&self, input: &dyn Struct) -> Option<&'static str> {
+        let members = input.schema().members();
+        self.refused.iter().copied().find(|name| {
+            members
+                .iter()
+                .position(|member| member.name == *name)
+                .is_some_and(|index| !matches!(input.field(index).view(), View::None))
+        })
+    }
+}
+
+impl Counters {
+    pub(crate) fn note(&self, elapsed: Duration, error: Option<&Error>) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        match error {
+            Some(error) if error.status >= 500 => {
+                self.server_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(_) => {
+                self.client_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            None => {}
+        }
+    }
+}
+
+fn wrong_type(spec: &OperationSpec) -> Error {
+    Error::internal(format!(
+        "{} was called with another operation's input",
+        spec.name
+    ))
+}

@@ -1,0 +1,93 @@
+//! The command line: what a person can type. Every flag of `up` is also an environment variable
+//! `GUREUM_…` and a key in `gureum.toml`; see `config.rs` for how the three meet.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "gureum",
+    version,
+    about = "An AWS-compatible cloud on your own machine, in which what you create really runs.",
+    after_help = "Start with `gureum up`; then, in a second shell, `eval \"$(gureum env)\"` and use any AWS client."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start the cloud in the foreground.
+    Up(Box<UpArgs>),
+    /// Print shell exports that point AWS clients at the running cloud.
+    Env(CloudArgs),
+    /// What runs: services, operations served, background work.
+    Status(ReportArgs),
+    /// What this host offers, what is missing, and the command that installs it.
+    Doctor(ReportArgs),
+    /// Stop the running cloud.
+    Down(CloudArgs),
+    /// Stop the cloud and delete everything in it.
+    Reset(ResetArgs),
+    /// List every operation and whether it is implemented.
+    Coverage(ReportArgs),
+}
+
+#[derive(Args, Default)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// Address of the front door (HTTP and HTTPS on one port) [default: 127.0.0.1:4566]
+    #[arg(long, env = "GUREUM_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Region of calls that name none [default: us-east-1]
+    #[arg(long, env = "GUREUM_REGION")]
+    pub(crate) region: Option<String>,
+    /// Domain under which resources get their names [default: gureum.localhost]
+    #[arg(long, env = "GUREUM_DOMAIN")]
+    pub(crate) domain: Option<String>,
+    /// `strict` verifies every signature and asks IAM; `relaxed` takes any key pair as root
+    /// (loopback only) [default: strict]
+    #[arg(long, env = "GUREUM_AUTH")]
+    pub(crate) auth: Option<String>,
+    /// Account of the root access key [default: 000000000000]
+    #[arg(long, env = "GUREUM_ACCOUNT_ID")]
+    pub(crate) account_id: Option<String>,
+    /// Use this root access key instead of a generated one (with its secret)
+    #[arg(long, env = "GUREUM_ROOT_ACCESS_KEY_ID")]
+    pub(crate) root_access_key_id: Option<String>,
+    /// The secret of the root access key; only from the environment or the file
+    #[arg(skip)]
+    pub(crate) root_secret_access_key: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(long, env = "GUREUM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Default, Clone)]
+pub(crate) struct CloudArgs {
+    /// Where everything lives [default: $XDG_DATA_HOME/gureum]
+    #[arg(long, env = "GUREUM_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ResetArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}

@@ -1,0 +1,193 @@
+//! Configuration: flag, then environment, then `gureum.toml`, then default. A bad value is an
+//! error that names its key.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use gureum_kit::{AccountId, Region};
+use serde::Deserialize;
+
+use crate::cli::{CloudArgs, UpArgs};
+use crate::failure::Failure;
+
+/// What `gureum up` runs with.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) region: Region,
+    pub(crate) domain: String,
+    pub(crate) auth: Auth,
+    pub(crate) account: AccountId,
+    /// Access key id and secret, when the person chose them.
+    pub(crate) root_key: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    Strict,
+    Relaxed,
+}
+
+/// `gureum.toml`: the same keys as the flags, with underscores.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<String>,
+    region: Option<String>,
+    domain: Option<String>,
+    auth: Option<String>,
+    account_id: Option<String>,
+    root_access_key_id: Option<String>,
+    root_secret_access_key: Option<String>,
+}
+
+impl Config {
+    pub(crate) fn load(args: UpArgs) -> Result<Self, Failure> {
+        let file = match &args.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let listen = match (args.listen, file.listen) {
+            (Some(listen), _) => listen,
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|_| bad("listen", &text, "an address and port such as 127.0.0.1:4566"))?,
+            (None, None) => SocketAddr::from(([127, 0, 0, 1], 4566)),
+        };
+        let auth = parse_auth(args.auth.or(file.auth))?;
+        if auth == Auth::Relaxed && !listen.ip().is_loopback() {
+            return Err(Failure::new(format!(
+                "auth = relaxed lets anybody in, so it is refused on {listen}, which is not a loopback address."
+            ))
+            .hint("Listen on 127.0.0.1, or use `--auth strict`."));
+        }
+        let secret = std::env::var("GUREUM_ROOT_SECRET_ACCESS_KEY").ok();
+        Ok(Self {
+            data_dir: data_dir(&CloudArgs {
+                data_dir: args.cloud.data_dir.or(file.data_dir),
+            })?,
+            listen,
+            region: parse_region(args.region.or(file.region))?,
+            domain: parse_domain(args.domain.or(file.domain))?,
+            auth,
+            account: parse_account(args.account_id.or(file.account_id))?,
+            root_key: root_key(
+                args.root_access_key_id.or(file.root_access_key_id),
+                args.root_secret_access_key.or(secret).or(file.root_secret_access_key),
+            )?,
+        })
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Failure::new(format!("config: cannot read {}: {e}", path.display())))?;
+        toml::from_str(&text)
+            .map_err(|e| Failure::new(format!("config: {}: {e}", path.display())))
+    }
+}
+
+/// The data directory: the flag (or `GUREUM_DATA_DIR`), else `$XDG_DATA_HOME/gureum`.
+pub(crate) fn data_dir(args: &CloudArgs) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &args.data_dir {
+        return std::path::absolute(dir)
+            .map_err(|e| Failure::new(format!("data_dir: {}: {e}", dir.display())));
+    }
+    let base = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")))
+        .ok_or_else(|| {
+            Failure::new("data_dir: neither XDG_DATA_HOME nor HOME is set.")
+                .hint("Say where to keep the cloud: `gureum up --data-dir DIR`.")
+        })?;
+    Ok(base.join("gureum"))
+}
+
+fn parse_auth(text: Option<String>) -> Result<Auth, Failure> {
+    match text.as_deref() {
+        None | Some("strict") => Ok(Auth::Strict),
+        Some("relaxed") => Ok(Auth::Relaxed),
+        Some(other) => Err(bad("auth", other, "strict or relaxed")),
+    }
+}
+
+fn parse_region(text: Option<String>) -> Result<Region, Failure> {
+    let text = text.unwrap_or_else(|| "us-east-1".into());
+    text.parse().map_err(|_| bad("region", &text, "a region name such as us-east-1"))
+}
+
+fn parse_account(text: Option<String>) -> Result<AccountId, Failure> {
+    let text = text.unwrap_or_else(|| "000000000000".into());
+    text.parse().map_err(|_| bad("account_id", &text, "twelve digits"))
+}
+
+fn parse_domain(text: Option<String>) -> Result<String, Failure> {
+    let text = text.unwrap_or_else(|| "gureum.localhost".into()).to_ascii_lowercase();
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if text.len() <= 200 && text.split('.').all(label) {
+        Ok(text)
+    } else {
+        Err(bad("domain", &text, "a DNS name such as gureum.localhost"))
+    }
+}
+
+fn root_key(
+    id: Option<String>,
+    secret: Option<String>,
+) -> Result<Option<(String, String)>, Failure> {
+    match (id, secret) {
+        (Some(id), Some(secret)) => Ok(Some((id, secret))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Failure::new(
+            "root_access_key_id is set, but GUREUM_ROOT_SECRET_ACCESS_KEY is not: a key needs both.",
+        )),
+        (None, Some(_)) => Err(Failure::new(
+            "root_secret_access_key is set, but GUREUM_ROOT_ACCESS_KEY_ID is not: a key needs both.",
+        )),
+    }
+}
+
+fn bad(key: &str, value: &str, wanted: &str) -> Failure {
+    Failure::new(format!("{key}: `{value}` is not {wanted}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(args: UpArgs) -> Result<Config, String> {
+        Config::load(args).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn bad_values_name_their_key() {
+        let cases = [
+            (UpArgs { region: Some("Mars".into()), ..UpArgs::default() }, "region"),
+            (UpArgs { auth: Some("lax".into()), ..UpArgs::default() }, "auth"),
+            (UpArgs { domain: Some("a..b".into()), ..UpArgs::default() }, "domain"),
+            (UpArgs { account_id: Some("12".into()), ..UpArgs::default() }, "account_id"),
+        ];
+        for (args, key) in cases {
+            let error = load(args).err().unwrap_or_default();
+            assert!(error.starts_with(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn relaxed_is_for_loopback_only() {
+        let open = UpArgs {
+            listen: "0.0.0.0:4566".parse().ok(),
+            auth: Some("relaxed".into()),
+            ..UpArgs::default()
+        };
+        assert!(load(open).err().is_some_and(|e| e.contains("loopback")));
+    }
+}

@@ -1,0 +1,129 @@
+//! The seam behind the store: what an engine must be able to do, in bytes.
+//!
+//! The contract is the one that distributed transactional stores offer (FoundationDB's, most
+//! closely): consistent snapshots, and an optimistic commit that names what was read. The embedded
+//! engines share one implementation of it, [`super::group`], over a [`Medium`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::StoreError;
+use super::scan::Span;
+
+/// A key and its value.
+pub type Pair = (Bytes, Bytes);
+
+/// Pairs in key order (or in reverse), read lazily.
+pub type Pairs = Box<dyn Iterator<Item = Result<Pair, StoreError>> + Send>;
+
+/// An unchanging view of the whole store.
+pub trait View: Send + Sync {
+    /// The value of one key.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    /// All pairs in a span. Must not hold more than a bounded part of them in memory.
+    fn range(&self, span: &Span, reverse: bool) -> Pairs;
+}
+
+/// A transactional engine.
+pub trait Engine: Send + Sync {
+    /// A view of everything committed so far, and the version to propose writes against.
+    fn snapshot(&self) -> Result<(Arc<dyn View>, Version), StoreError>;
+    /// Commits, or finds a conflict, in the background; answers through `proposal.done`.
+    fn commit(&self, proposal: Proposal);
+}
+
+/// The number of the last commit that a view contains.
+pub type Version = u64;
+
+/// What a transaction read and wants written, all or nothing.
+pub struct Proposal {
+    /// The version of the snapshot that it read.
+    pub version: Version,
+    /// What it read.
+    pub reads: Reads,
+    /// What it writes.
+    pub writes: Writes,
+    /// Answered with the commit's version when the writes are durable.
+    pub done: oneshot::Sender<Result<Version, Refusal>>,
+}
+
+/// Keys and spans whose content a transaction depends on.
+#[derive(Debug, Default)]
+pub struct Reads {
+    /// Point reads.
+    pub keys: Vec<Vec<u8>>,
+    /// The parts of ranges that were read.
+    pub spans: Vec<Span>,
+}
+
+/// The writes of one transaction.
+#[derive(Debug, Default)]
+pub struct Writes {
+    /// Values to set, or keys to remove (`None`).
+    pub puts: BTreeMap<Vec<u8>, Option<Bytes>>,
+    /// Values whose keys are completed at the commit by [`stamp`], in the order of commits.
+    pub stamped: Vec<(Vec<u8>, Bytes)>,
+}
+
+impl Writes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.stamped.is_empty()
+    }
+
+    /// The bytes of all keys and values.
+    pub fn size(&self) -> usize {
+        let puts = self
+            .puts
+            .iter()
+            .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len));
+        puts.chain(self.stamped.iter().map(|(k, v)| k.len() + v.len()))
+            .sum()
+    }
+
+    /// All writes with their final keys, given the version they are committed as.
+    pub fn into_pairs(self, version: Version) -> impl Iterator<Item = (Vec<u8>, Option<Bytes>)> {
+        let stamped = self.stamped.into_iter().zip(0u64..);
+        self.puts
+            .into_iter()
+            .chain(stamped.map(move |((mut key, value), index)| {
+                key.extend_from_slice(&stamp(version, index).to_be_bytes());
+                (key, Some(value))
+            }))
+    }
+}
+
+/// How many stamped writes one transaction may hold.
+pub const MAX_STAMPED: usize = 1 << 16;
+
+/// A number that grows with the commits, and within one with the index of the write.
+pub fn stamp(version: Version, index: u64) -> u64 {
+    version << 16 | index
+}
+
+/// Why a proposal was not committed. Nothing of it was written.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// Something that it read has changed since.
+    Conflict,
+    /// The store could not write.
+    Failed(StoreError),
+}
+
+/// Where an embedded engine keeps its pairs. Only the commit thread writes.
+pub trait Medium: Send + Sync + 'static {
+    /// The version of the last batch applied, found when the medium was opened.
+    fn version(&self) -> Version;
+    /// A view of all batches applied so far.
+    fn view(&self) -> Result<Arc<dyn View>, StoreError>;
+    /// Makes all writes durable and then visible, all or nothing. `version` is the last of the
+    /// batch's commits.
+    fn apply(
+        &self,
+        version: Version,
+        batch: Vec<(Vec<u8>, Option<Bytes>)>,
+    ) -> Result<(), StoreError>;
+}

@@ -1,0 +1,264 @@
+//! Transactions and snapshots: typed reading and writing over a view.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::StoreError;
+use super::engine::{MAX_STAMPED, Pair, Pairs, Reads, View, Writes};
+use super::key::KeyLike;
+use super::row::{Row, decode, encode, full_key};
+use super::scan::{Scan, Span};
+
+/// Reading rows: what [`Tx`] and [`Snapshot`] have in common.
+pub trait Reader {
+    /// The row with this key.
+    fn get<R: Row>(&self, key: impl KeyLike<R::Key>) -> Result<Option<R>, StoreError>;
+
+    /// The rows of a scan, read and decoded one by one as the iterator is advanced.
+    fn scan<R: Row>(&self, scan: Scan<R>) -> Rows<'_, R>;
+
+    /// Whether a row with this key exists.
+    fn has<R: Row>(&self, key: impl KeyLike<R::Key>) -> Result<bool, StoreError> {
+        Ok(self.get::<R>(key)?.is_some())
+    }
+}
+
+/// A consistent, read-only view of the store. Hold it briefly: it keeps old values alive.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(super) view: Result<Arc<dyn View>, StoreError>,
+}
+
+impl Reader for Snapshot {
+    fn get<R: Row>(&self, key: impl KeyLike<R::Key>) -> Result<Option<R>, StoreError> {
+        let view = self.view.as_ref().map_err(Clone::clone)?;
+        view.get(&full_key::<R>(key))?
+            .map(|bytes| decode(&bytes))
+            .transpose()
+    }
+
+    fn scan<R: Row>(&self, scan: Scan<R>) -> Rows<'_, R> {
+        let pairs = match &self.view {
+            Ok(view) => view.range(&scan.span(), scan.reverse),
+            Err(error) => Box::new(std::iter::once(Err(error.clone()))),
+        };
+        Rows {
+            pairs,
+            left: scan.limit,
+            trace: None,
+            row: PhantomData,
+        }
+    }
+}
+
+/// A transaction: reads see one moment of the store and the transaction's own writes.
+///
+/// Reads are remembered. If any of them would now give another answer when the transaction
+/// commits, it is run again from the start; so what a transaction does besides reading and writing
+/// rows must be harmless to repeat.
+pub struct Tx {
+    view: Arc<dyn View>,
+    reads: RefCell<Reads>,
+    writes: Writes,
+}
+
+impl Tx {
+    pub(super) fn new(view: Arc<dyn View>) -> Tx {
+        Tx {
+            view,
+            reads: RefCell::default(),
+            writes: Writes::default(),
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (Reads, Writes) {
+        (self.reads.into_inner(), self.writes)
+    }
+
+    /// Writes a row, in place of one with the same key.
+    pub fn put<R: Row>(&mut self, row: &R) -> Result<(), StoreError> {
+        let value = encode(row)?;
+        self.writes
+            .puts
+            .insert(full_key::<R>(row.key()), Some(value.into()));
+        Ok(())
+    }
+
+    /// Removes the row with this key, if there is one.
+    pub fn delete<R: Row>(&mut self, key: impl KeyLike<R::Key>) -> Result<(), StoreError> {
+        self.writes.puts.insert(full_key::<R>(key), None);
+        Ok(())
+    }
+
+    /// Writes `value` under `prefix` and a number that grows with the order of commits. Concurrent
+    /// transactions may append below the same prefix without conflict.
+    pub(crate) fn append(&mut self, prefix: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
+        if self.writes.stamped.len() == MAX_STAMPED {
+            return Err(StoreError::TooLarge {
+                size: MAX_STAMPED + 1,
+                limit: MAX_STAMPED,
+            });
+        }
+        self.writes.stamped.push((prefix, value));
+        Ok(())
+    }
+}
+
+impl Reader for Tx {
+    fn get<R: Row>(&self, key: impl KeyLike<R::Key>) -> Result<Option<R>, StoreError> {
+        let key = full_key::<R>(key);
+        if let Some(own) = self.writes.puts.get(&key) {
+            return own.as_ref().map(|bytes| decode(bytes)).transpose();
+        }
+        let found = self.view.get(&key)?;
+        self.reads.borrow_mut().keys.push(key);
+        found.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn scan<R: Row>(&self, scan: Scan<R>) -> Rows<'_, R> {
+        let span = scan.span();
+        let own = self.own(&span, scan.reverse);
+        let pairs = merge(self.view.range(&span, scan.reverse), own, scan.reverse);
+        let trace = Trace {
+            reads: &self.reads,
+            span,
+            reverse: scan.reverse,
+            reached: Reached::Nothing,
+        };
+        Rows {
+            pairs,
+            left: scan.limit,
+            trace: Some(trace),
+            row: PhantomData,
+        }
+    }
+}
+
+type OwnWrites = Vec<(Bytes, Option<Bytes>)>;
+
+impl Tx {
+    /// This transaction's own writes in a span, last one first unless reversed (so that `pop`
+    /// gives them in the order of the scan).
+    fn own(&self, span: &Span, reverse: bool) -> OwnWrites {
+        if span.is_empty() {
+            return Vec::new();
+        }
+        let inside = |key: &[u8]| span.end.as_deref().is_none_or(|end| key < end);
+        let mut own: OwnWrites = self
+            .writes
+            .puts
+            .range(span.start.clone()..)
+            .take_while(|(key, _)| inside(key))
+            .map(|(key, value)| (Bytes::copy_from_slice(key), value.clone()))
+            .collect();
+        if !reverse {
+            own.reverse();
+        }
+        own
+    }
+}
+
+/// Lays a transaction's own writes over what the view holds.
+fn merge(mut view: Pairs, mut own: OwnWrites, reverse: bool) -> Pairs {
+    if own.is_empty() {
+        return view;
+    }
+    let mut held: Option<Pair> = None;
+    Box::new(std::iter::from_fn(move || {
+        loop {
+            if held.is_none() {
+                match view.next() {
+                    Some(Ok(pair)) => held = Some(pair),
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => {}
+                }
+            }
+            let own_first = match (&held, own.last()) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some((stored, _)), Some((key, _))) if stored == key => {
+                    held = None;
+                    true
+                }
+                (Some((stored, _)), Some((key, _))) => (key < stored) != reverse,
+            };
+            if !own_first {
+                return held.take().map(Ok);
+            }
+            if let Some((key, Some(value))) = own.pop() {
+                return Some(Ok((key, value)));
+            }
+        }
+    }))
+}
+
+/// The rows of a scan.
+pub struct Rows<'a, R> {
+    pairs: Pairs,
+    left: usize,
+    trace: Option<Trace<'a>>,
+    row: PhantomData<fn() -> R>,
+}
+
+/// Remembers how much of a span was read, so that a transaction which read ten rows of a million
+/// does not conflict with a write to the rest.
+struct Trace<'a> {
+    reads: &'a RefCell<Reads>,
+    span: Span,
+    reverse: bool,
+    reached: Reached,
+}
+
+enum Reached {
+    Nothing,
+    Key(Bytes),
+    End,
+}
+
+impl<R: Row> Iterator for Rows<'_, R> {
+    type Item = Result<R, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let next = self.pairs.next();
+        if let Some(trace) = &mut self.trace {
+            trace.reached = match &next {
+                Some(Ok((key, _))) => Reached::Key(key.clone()),
+                Some(Err(_)) | None => Reached::End,
+            };
+        }
+        match next? {
+            Ok((_, value)) => Some(decode(&value)),
+            Err(error) => {
+                self.left = 0;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl Drop for Trace<'_> {
+    fn drop(&mut self) {
+        let Span { start, end } = &self.span;
+        let read = match &self.reached {
+            Reached::Nothing => return,
+            Reached::End => self.span.clone(),
+            Reached::Key(key) if self.reverse => Span {
+                start: key.to_vec(),
+                end: end.clone(),
+            },
+            Reached::Key(key) => {
+                // The shortest key above `key`, so that `key` itself is inside.
+                let after = [key.as_ref(), &[0]].concat();
+                Span {
+                    start: start.clone(),
+                    end: Some(after),
+                }
+            }
+        };
+        self.reads.borrow_mut().spans.push(read);
+    }
+}

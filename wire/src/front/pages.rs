@@ -1,0 +1,227 @@
+//! The cloud's own pages under `/_gureum/`: health, resources, coverage, status, reset.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use gureum_dispatch::CallerKind;
+use gureum_kit::AccountId;
+use gureum_schema::{Body, Result};
+use http::{Method, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::pipeline::Visit;
+use super::{AuthMode, Door};
+use crate::sigv4::{Claim, Family, Request};
+
+/// What the program behind the door can tell about itself.
+pub trait Resources: Send + Sync + 'static {
+    /// Pids, namespaces, directories and addresses of a resource, by ARN or id.
+    fn resource(&self, id: &str) -> Option<Value>;
+
+    /// Background work: reconcilers with their last run, error and next run.
+    fn status(&self) -> Value;
+
+    /// Deletes everything, or everything of one account.
+    fn reset(
+        &self,
+        account: Option<AccountId>,
+    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>;
+}
+
+impl Door {
+    pub(crate) async fn page(&self, visit: &Visit, page: &str) -> Response<Body> {
+        let method = &visit.parts.method;
+        let known = matches!(page, "health" | "coverage" | "status" | "reset")
+            || page.starts_with("resources/");
+        match page {
+            "health" if is_read(method) => reply(StatusCode::OK, &self.health()),
+            "coverage" if is_read(method) => reply(StatusCode::OK, &self.coverage()),
+            "reset" if method == Method::POST => self.reset(visit).await,
+            "status" if is_read(method) => match self.insider(visit) {
+                true => reply(StatusCode::OK, &self.status()),
+                false => forbidden(),
+            },
+            _ if page.starts_with("resources/") && is_read(method) => self.resource(visit, page),
+            _ if known => error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This page does not take that method.",
+            ),
+            _ => error(
+                StatusCode::NOT_FOUND,
+                "No such page. There are health, status, resources/ID, coverage and reset.",
+            ),
+        }
+    }
+
+    fn health(&self) -> Value {
+        let services = self
+            .cloud
+            .services()
+            .map(|service| (service.spec.name.to_owned(), json!("ready")));
+        json!({
+            "status": "ready",
+            "version": env!("CARGO_PKG_VERSION"),
+            "services": services.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+
+    /// Operation by operation: implemented or not, and the parameters that are refused.
+    fn coverage(&self) -> Value {
+        let services = self.cloud.services().map(|service| {
+            let operations = service.spec.operations.iter().map(|spec| {
+                let told = match service.op(spec.name) {
+                    Some(op) if op.refused.is_empty() => json!({"status": "implemented"}),
+                    Some(op) => json!({"status": "implemented", "parameters_refused": op.refused}),
+                    None => json!({"status": "not implemented"}),
+                };
+                (spec.name.to_owned(), told)
+            });
+            let operations: serde_json::Map<_, _> = operations.collect();
+            (service.spec.name.to_owned(), Value::Object(operations))
+        });
+        Value::Object(services.collect())
+    }
+
+    fn status(&self) -> Value {
+        use std::sync::atomic::Ordering::Relaxed;
+        let services = self.cloud.services().map(|service| {
+            let operations = service
+                .ops()
+                .filter(|op| op.counters.calls.load(Relaxed) > 0);
+            let operations = operations.map(|op| {
+                let calls = op.counters.calls.load(Relaxed);
+                let told = json!({
+                    "calls": calls,
+                    "client_errors": op.counters.client_errors.load(Relaxed),
+                    "server_errors": op.counters.server_errors.load(Relaxed),
+                    "mean_micros": op.counters.nanos.load(Relaxed) / calls.max(1) / 1000,
+                });
+                (op.spec.name.to_owned(), told)
+            });
+            let told = json!({
+                "state": "ready",
+                "implemented": service.ops().count(),
+                "operations": operations.collect::<serde_json::Map<_, _>>(),
+            });
+            (service.spec.name.to_owned(), told)
+        });
+        let services: serde_json::Map<_, _> = services.collect();
+        let mut status = self.options.resources.status();
+        status["services"] = Value::Object(services);
+        status["version"] = json!(env!("CARGO_PKG_VERSION"));
+        status["auth"] = json!(match self.options.auth {
+            AuthMode::Strict => "strict",
+            AuthMode::Relaxed { .. } => "relaxed",
+        });
+        status
+    }
+
+    fn resource(&self, visit: &Visit, page: &str) -> Response<Body> {
+        if !self.insider(visit) {
+            return forbidden();
+        }
+        let id = page.trim_start_matches("resources/");
+        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+        match self.options.resources.resource(&id) {
+            Some(found) => reply(StatusCode::OK, &found),
+            None => error(
+                StatusCode::NOT_FOUND,
+                &format!("No resource is known as {id}."),
+            ),
+        }
+    }
+
+    async fn reset(&self, visit: &Visit) -> Response<Body> {
+        if !matches!(self.options.auth, AuthMode::Relaxed { .. }) {
+            return error(
+                StatusCode::FORBIDDEN,
+                "Reset over HTTP is for `--auth relaxed` only. Use `gureum reset`.",
+            );
+        }
+        let query = visit.parts.uri.query().unwrap_or_default();
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let account = match pairs.find(|(name, _)| name == "account") {
+            None => None,
+            Some((_, text)) => match text.parse() {
+                Ok(account) => Some(account),
+                Err(_) => {
+                    return error(
+                        StatusCode::BAD_REQUEST,
+                        "account: twelve digits are wanted.",
+                    );
+                }
+            },
+        };
+        match self.options.resources.reset(account).await {
+            Ok(()) => reply(StatusCode::OK, &json!({"status": "reset"})),
+            Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, &failure.message),
+        }
+    }
+
+    /// Signed by root, or sent over loopback by a process of the same user as ours.
+    fn insider(&self, visit: &Visit) -> bool {
+        if visit.peer.ip().to_canonical().is_loopback() && owner_of(visit.peer) == Some(own_uid()) {
+            return true;
+        }
+        let Ok(claim @ Some(_)) = Claim::parse(Request::of(&visit.parts)) else {
+            return false;
+        };
+        let proof = self.prove(claim, Some(b""), Family::Query, visit.now);
+        proof.is_ok_and(|proof| proof.caller.kind == CallerKind::Root)
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// The user that owns the other end of a loopback connection, from the kernel's socket table.
+fn owner_of(peer: SocketAddr) -> Option<u32> {
+    let (table, wanted) = match peer {
+        SocketAddr::V4(v4) => {
+            let address = u32::from_ne_bytes(v4.ip().octets());
+            ("/proc/net/tcp", format!("{address:08X}:{:04X}", v4.port()))
+        }
+        SocketAddr::V6(v6) => {
+            let words = v6.ip().octets();
+            let hex: String = words
+                .chunks_exact(4)
+                .filter_map(|w| Some(u32::from_ne_bytes(w.try_into().ok()?)))
+                .map(|word| format!("{word:08X}"))
+                .collect();
+            ("/proc/net/tcp6", format!("{hex}:{:04X}", v6.port()))
+        }
+    };
+    let text = std::fs::read_to_string(table).ok()?;
+    let row = text.lines().skip(1).find(|line| {
+        // sl local_address rem_address st …
+        line.split_ascii_whitespace().nth(1) == Some(&wanted)
+    })?;
+    row.split_ascii_whitespace().nth(7)?.parse().ok()
+}
+
+fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+fn reply(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    let mut reply = Response::new(Body::from(bytes::Bytes::from(text)));
+    *reply.status_mut() = status;
+    let kind = http::HeaderValue::from_static("application/json");
+    reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+    reply
+}
+
+fn error(status: StatusCode, message: &str) -> Response<Body> {
+    reply(status, &json!({"error": message}))
+}
+
+fn forbidden() -> Response<Body> {
+    error(
+        StatusCode::FORBIDDEN,
+        "Only root (signed) or the cloud's own user on this machine may see this.",
+    )
+}

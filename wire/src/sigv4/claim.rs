@@ -1,0 +1,472 @@
+//! What a request says of itself: the `Authorization` header, or a presigned query. Only parsed,
+//! not yet believed.
+
+use std::borrow::Cow;
+
+use http::header::AUTHORIZATION;
+use percent_encoding::percent_decode_str;
+
+use super::body::Payload;
+use super::canonical::Request;
+use super::chunked::Chunked;
+use super::content::ContentHash;
+use super::date::AmzDate;
+use super::error::{Mechanism, SigError};
+use super::{ALGORITHM, Digest, parse_digest, sha256};
+
+/// A presigned URL lives a week at most.
+pub(super) const MAX_EXPIRES: u32 = 604_800;
+/// No credential is anywhere near this long.
+const MAX_CREDENTIAL: usize = 512;
+
+/// Where the claim stands; S3 has other error codes for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The `Authorization` header.
+    Header,
+    /// The query of a presigned URL.
+    Query,
+    /// The fields of a browser's form.
+    Form,
+}
+
+/// `20150830/us-east-1/iam/aws4_request`: what a signing key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope<'c>(&'c str);
+
+impl<'c> Scope<'c> {
+    /// `text` is well-formed: it was composed here.
+    pub(super) const fn trusted(text: &'c str) -> Self {
+        Self(text)
+    }
+
+    pub fn as_str(self) -> &'c str {
+        self.0
+    }
+
+    /// `YYYYMMDD`
+    pub fn date(self) -> &'c str {
+        self.part(0)
+    }
+
+    pub fn region(self) -> &'c str {
+        self.part(1)
+    }
+
+    /// The signing name, `iam`; several services may share one.
+    pub fn service(self) -> &'c str {
+        self.part(2)
+    }
+
+    fn part(self, index: usize) -> &'c str {
+        self.0.split('/').nth(index).unwrap_or_default()
+    }
+}
+
+/// `AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request`
+#[derive(Clone, Debug)]
+pub(super) struct Credential<'r> {
+    text: Cow<'r, str>,
+    /// Where the scope begins.
+    scope: usize,
+}
+
+impl<'r> Credential<'r> {
+    pub(super) fn parse(text: Cow<'r, str>, place: Place) -> Result<Self, SigError> {
+        let malformed = || SigError::MalformedCredential {
+            place,
+            text: text.chars().take(MAX_CREDENTIAL).collect(),
+        };
+        // The access key comes first and might hold anything: count from the end.
+        let (slash, _) = text.rmatch_indices('/').nth(3).ok_or_else(malformed)?;
+        let scope = Scope(&text[slash + 1..]);
+        let day = scope.date();
+        let well_formed = (1..=128).contains(&slash)
+            && text.len() <= MAX_CREDENTIAL
+            && text.is_ascii()
+            && day.len() == 8
+            && day.bytes().all(|byte| byte.is_ascii_digit())
+            && !scope.region().is_empty()
+            && !scope.service().is_empty()
+            && scope.part(3) == "aws4_request";
+        if !well_formed {
+            return Err(malformed());
+        }
+        Ok(Self {
+            scope: slash + 1,
+            text,
+        })
+    }
+
+    pub(super) fn access_key(&self) -> &str {
+        &self.text[..self.scope - 1]
+    }
+
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope(&self.text[self.scope..])
+    }
+
+    /// The key's day must be the request's.
+    pub(super) fn check_day(&self, date: &AmzDate, place: Place) -> Result<(), SigError> {
+        if self.scope().date() == date.day() {
+            return Ok(());
+        }
+        Err(SigError::DayMismatch {
+            place,
+            credential: self.scope().date().to_owned(),
+            request: date.as_str().to_owned(),
+        })
+    }
+}
+
+/// A signed request, not yet verified. It borrows the request.
+#[derive(Clone, Debug)]
+pub struct Claim<'r> {
+    pub(super) request: Request<'r>,
+    pub(super) place: Place,
+    pub(super) credential: Credential<'r>,
+    pub(super) signed_headers: Cow<'r, str>,
+    pub(super) signature: Digest,
+    pub(super) date: AmzDate,
+    /// Seconds that a presigned URL is good for.
+    pub(super) expires: Option<u32>,
+    token: Option<Cow<'r, str>>,
+    pub(super) content: Option<ContentHash>,
+}
+
+impl<'r> Claim<'r> {
+    /// `None` when the request is anonymous.
+    pub fn parse(request: Request<'r>) -> Result<Option<Self>, SigError> {
+        let query = Query::parse(request.query)?;
+        let mut headers = request.headers.get_all(AUTHORIZATION).iter();
+        let claim = match (headers.next(), query) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return Err(SigError::BothMechanisms),
+            (None, Some(query)) => Self::from_query(request, query)?,
+            (Some(value), None) => {
+                let value = value.to_str().ok().filter(|_| headers.next().is_none());
+                let value = value.ok_or(SigError::Malformed {
+                    place: Place::Header,
+                    what: "the header is not one line of text",
+                })?;
+                Self::from_header(request, value)?
+            }
+        };
+        claim.check_signed_headers()?;
+        claim.credential.check_day(&claim.date, claim.place)?;
+        Ok(Some(claim))
+    }
+
+    pub fn access_key(&self) -> &str {
+        self.credential.access_key()
+    }
+
+    /// The caller judges whether region and service are the right ones: [`Claim::expect_scope`].
+    pub fn scope(&self) -> Scope<'_> {
+        self.credential.scope()
+    }
+
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The token that goes with temporary credentials.
+    pub fn session_token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Lower-case names, `;` between them.
+    pub fn signed_headers(&self) -> &str {
+        &self.signed_headers
+    }
+
+    /// Seconds that a presigned URL is good for; `None` with an `Authorization` header.
+    pub fn expires(&self) -> Option<u32> {
+        self.expires
+    }
+
+    /// The whole body is signed, but the request does not name its hash: it must be read, and
+    /// given to [`Claim::hash_body`], before the claim can be verified.
+    pub fn needs_body(&self) -> bool {
+        self.content.is_none() && !self.is_s3()
+    }
+
+    pub fn hash_body(&mut self, body: &[u8]) {
+        self.content = Some(ContentHash::Exact(sha256(body)));
+    }
+
+    /// How the body is framed, for a door that does not check signatures.
+    pub fn unverified_payload(&self) -> Payload {
+        match self.content {
+            Some(ContentHash::Chunked { trailer, .. }) => {
+                Payload::Chunked(Chunked::unverified(trailer))
+            }
+            _ => Payload::Unsigned,
+        }
+    }
+
+    pub(super) fn is_s3(&self) -> bool {
+        self.scope().service() == "s3"
+    }
+
+    fn from_header(request: Request<'r>, value: &'r str) -> Result<Self, SigError> {
+        let parts = Authorization::parse(value)?;
+        let place = Place::Header;
+        Ok(Self {
+            place,
+            credential: Credential::parse(parts.credential.into(), place)?,
+            signed_headers: parts.signed_headers.into(),
+            signature: parse_signature(parts.signature, place)?,
+            date: header_date(&request)?,
+            expires: None,
+            token: request.header("x-amz-security-token").map(Cow::Borrowed),
+            content: header_content(&request)?,
+            request,
+        })
+    }
+
+    fn from_query(request: Request<'r>, query: Query<'r>) -> Result<Self, SigError> {
+        let place = Place::Query;
+        match query.algorithm.as_deref() {
+            Some(ALGORITHM) => {}
+            Some("AWS4-ECDSA-P256-SHA256") => {
+                return Err(SigError::Unsupported(Mechanism::SigV4A));
+            }
+            Some(other) => return Err(SigError::Unsupported(Mechanism::other(other))),
+            None => return Err(query.incomplete()),
+        }
+        let complete = query.credential.is_some()
+            && query.date.is_some()
+            && query.expires.is_some()
+            && query.signed_headers.is_some()
+            && query.signature.is_some();
+        if !complete {
+            return Err(query.incomplete());
+        }
+        let credential = Credential::parse(query.credential.unwrap_or_default(), place)?;
+        let content = match (header_content(&request)?, &query.content) {
+            (Some(content), _) => Some(content),
+            (None, Some(text)) => Some(ContentHash::parse(text)?),
+            (None, None) if credential.scope().service() == "s3" => Some(ContentHash::Unsigned),
+            (None, None) => None,
+        };
+        let header_token = || request.header("x-amz-security-token").map(Cow::Borrowed);
+        Ok(Self {
+            place,
+            credential,
+            signed_headers: query.signed_headers.unwrap_or_default(),
+            signature: parse_signature(&query.signature.unwrap_or_default(), place)?,
+            date: AmzDate::parse(&query.date.unwrap_or_default()).ok_or(BAD_QUERY_DATE)?,
+            expires: Some(parse_expires(&query.expires.unwrap_or_default())?),
+            token: query.token.or_else(header_token),
+            content,
+            request,
+        })
+    }
+
+    /// `host` binds a request to its endpoint. S3 also wants every `x-amz-*` header signed.
+    fn check_signed_headers(&self) -> Result<(), SigError> {
+        let signed = |name: &str| self.signed_headers.split(';').any(|signed| signed == name);
+        if !signed("host") {
+            return Err(SigError::HostNotSigned);
+        }
+        if !self.is_s3() {
+            return Ok(());
+        }
+        let unsigned: Vec<&str> = self
+            .request
+            .headers
+            .keys()
+            .map(|name| name.as_str())
+            .filter(|name| name.starts_with("x-amz-") && !signed(name))
+            .collect();
+        if unsigned.is_empty() {
+            return Ok(());
+        }
+        Err(SigError::HeadersNotSigned(unsigned.join(", ")))
+    }
+}
+
+/// The three parts of an `Authorization` header.
+struct Authorization<'r> {
+    credential: &'r str,
+    signed_headers: &'r str,
+    signature: &'r str,
+}
+
+impl<'r> Authorization<'r> {
+    fn parse(value: &'r str) -> Result<Self, SigError> {
+        let value = value.trim();
+        let (algorithm, rest) = value.split_once([' ', '\t']).unwrap_or((value, ""));
+        match algorithm {
+            ALGORITHM => {}
+            "AWS4-ECDSA-P256-SHA256" => return Err(SigError::Unsupported(Mechanism::SigV4A)),
+            "AWS" => return Err(SigError::Unsupported(Mechanism::SigV2)),
+            other => return Err(SigError::Unsupported(Mechanism::other(other))),
+        }
+        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+        // None of the values holds a blank or a comma: any mixture of them separates.
+        for part in rest.split([',', ' ', '\t']).filter(|part| !part.is_empty()) {
+            let (name, text) = part.split_once('=').ok_or(UNREADABLE_HEADER)?;
+            let slot = match name {
+                "Credential" => &mut credential,
+                "SignedHeaders" => &mut signed_headers,
+                "Signature" => &mut signature,
+                _ => return Err(UNREADABLE_HEADER),
+            };
+            if slot.replace(text).is_some() {
+                return Err(UNREADABLE_HEADER);
+            }
+        }
+        match (credential, signed_headers, signature) {
+            (Some(credential), Some(signed_headers), Some(signature)) => Ok(Self {
+                credential,
+                signed_headers,
+                signature,
+            }),
+            parts => Err(SigError::Incomplete {
+                place: Place::Header,
+                missing: [
+                    ("Credential", parts.0),
+                    ("Signature", parts.2),
+                    ("SignedHeaders", parts.1),
+                ]
+                .iter()
+                .filter(|(_, value)| value.is_none())
+                .map(|(name, _)| *name)
+                .collect(),
+            }),
+        }
+    }
+}
+
+/// The decoded `X-Amz-*` parameters of a presigned URL.
+#[derive(Default)]
+struct Query<'r> {
+    algorithm: Option<Cow<'r, str>>,
+    credential: Option<Cow<'r, str>>,
+    date: Option<Cow<'r, str>>,
+    expires: Option<Cow<'r, str>>,
+    signed_headers: Option<Cow<'r, str>>,
+    signature: Option<Cow<'r, str>>,
+    token: Option<Cow<'r, str>>,
+    content: Option<Cow<'r, str>>,
+}
+
+impl<'r> Query<'r> {
+    /// `None` when the query does not sign the request.
+    fn parse(query: &'r str) -> Result<Option<Self>, SigError> {
+        let mut found = Self::default();
+        let (mut v2_key, mut v2_signature) = (false, false);
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let slot = match decode(name).as_ref() {
+                "X-Amz-Algorithm" => &mut found.algorithm,
+                "X-Amz-Credential" => &mut found.credential,
+                "X-Amz-Date" => &mut found.date,
+                "X-Amz-Expires" => &mut found.expires,
+                "X-Amz-SignedHeaders" => &mut found.signed_headers,
+                "X-Amz-Signature" => &mut found.signature,
+                "X-Amz-Security-Token" => &mut found.token,
+                "X-Amz-Content-Sha256" => &mut found.content,
+                "AWSAccessKeyId" => {
+                    v2_key = true;
+                    continue;
+                }
+                "Signature" => {
+                    v2_signature = true;
+                    continue;
+                }
+                _ => continue,
+            };
+            if slot.replace(decode(value)).is_some() {
+                return Err(SigError::Malformed {
+                    place: Place::Query,
+                    what: "a parameter of the signature is given twice",
+                });
+            }
+        }
+        if v2_key && v2_signature {
+            return Err(SigError::Unsupported(Mechanism::SigV2));
+        }
+        let signs =
+            found.algorithm.is_some() || found.credential.is_some() || found.signature.is_some();
+        Ok(signs.then_some(found))
+    }
+
+    fn incomplete(&self) -> SigError {
+        let missing = [
+            ("X-Amz-Algorithm", &self.algorithm),
+            ("X-Amz-Credential", &self.credential),
+            ("X-Amz-Signature", &self.signature),
+            ("X-Amz-Date", &self.date),
+            ("X-Amz-SignedHeaders", &self.signed_headers),
+            ("X-Amz-Expires", &self.expires),
+        ];
+        SigError::Incomplete {
+            place: Place::Query,
+            missing: missing
+                .iter()
+                .filter(|(_, value)| value.is_none())
+                .map(|(name, _)| *name)
+                .collect(),
+        }
+    }
+}
+
+const UNREADABLE_HEADER: SigError = SigError::Malformed {
+    place: Place::Header,
+    what: "expected Credential=…, SignedHeaders=…, Signature=…",
+};
+
+const BAD_QUERY_DATE: SigError = SigError::Malformed {
+    place: Place::Query,
+    what: "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
+};
+
+fn decode(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+pub(super) fn parse_signature(text: &str, place: Place) -> Result<Digest, SigError> {
+    parse_digest(text).ok_or(SigError::Malformed {
+        place,
+        what: "the signature is not 64 lower-case hexadecimal digits",
+    })
+}
+
+fn parse_expires(text: &str) -> Result<u32, SigError> {
+    let malformed = |what| SigError::Malformed {
+        place: Place::Query,
+        what,
+    };
+    let seconds: i64 = text
+        .parse()
+        .map_err(|_| malformed("X-Amz-Expires should be a number"))?;
+    match u32::try_from(seconds) {
+        Ok(seconds) if (1..=MAX_EXPIRES).contains(&seconds) => Ok(seconds),
+        Ok(0) => Err(malformed("X-Amz-Expires must be at least one second")),
+        _ if seconds < 0 => Err(malformed("X-Amz-Expires must be non-negative")),
+        _ => Err(malformed(
+            "X-Amz-Expires must be less than a week (in seconds); that is, 604800",
+        )),
+    }
+}
+
+/// `x-amz-date`, else `Date` in any format.
+fn header_date(request: &Request<'_>) -> Result<AmzDate, SigError> {
+    if let Some(text) = request.header("x-amz-date") {
+        return AmzDate::parse(text).ok_or_else(|| SigError::MalformedDate(text.to_owned()));
+    }
+    let text = request.header("date").ok_or(SigError::MissingDate)?;
+    AmzDate::parse(text)
+        .or_else(|| gureum_schema::Timestamp::parse(text).map(AmzDate::of))
+        .ok_or_else(|| SigError::MalformedDate(text.to_owned()))
+}
+
+fn header_content(request: &Request<'_>) -> Result<Option<ContentHash>, SigError> {
+    request
+        .header("x-amz-content-sha256")
+        .map(ContentHash::parse)
+        .transpose()
+}
