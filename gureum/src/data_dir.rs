@@ -45,12 +45,15 @@ impl DataDir {
 
     /// Creates the directory for its owner alone.
     pub(crate) fn create(path: PathBuf) -> Result<Self, Failure> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .or_fail(format_args!("data_dir: cannot create {}", path.display()))?;
-        Ok(Self(path))
+        let dir = Self(path);
+        for folder in [dir.0.clone(), dir.secrets()] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .or_fail(format_args!("data_dir: cannot create {}", folder.display()))?;
+        }
+        Ok(dir)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use gureum_blob::Blobs;
 use gureum_dispatch::Cloud;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
-use gureum_kit::{Clock, Shutdown, Store};
+use gureum_kit::{Clock, Shutdown, Store, secret};
+use gureum_s3::S3;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -30,6 +32,7 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
+    let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
 
     let iam = Iam::new(
@@ -43,9 +46,13 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
         None,
     );
 
+    let key = secret::read_or_create::<32>(&dir.secrets().join("s3")).or_fail("cannot open S3's key")?;
+    let s3 = S3::new(store.clone(), blobs, clock.clone(), &key);
+
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
+        .service(s3.service())
         .build();
     let work: Vec<Arc<dyn Reconciler>> = Vec::new();
     Ok(Rooms {
