@@ -153,14 +153,26 @@ async fn update_account_password_policy(
         )))
     };
     let policy = PasswordPolicy {
-        min_length: within("minimumPasswordLength", input.minimum_password_length, 6, 6, 128)?,
+        min_length: within(
+            "minimumPasswordLength",
+            input.minimum_password_length,
+            6,
+            6,
+            128,
+        )?,
         symbols: input.require_symbols.unwrap_or(false),
         numbers: input.require_numbers.unwrap_or(false),
         uppercase: input.require_uppercase_characters.unwrap_or(false),
         lowercase: input.require_lowercase_characters.unwrap_or(false),
         users_may_change: input.allow_users_to_change_password.unwrap_or(false),
         max_age: within("maxPasswordAge", input.max_password_age, 0, 1, 1095)?,
-        no_reuse: within("passwordReusePrevention", input.password_reuse_prevention, 0, 1, 24)?,
+        no_reuse: within(
+            "passwordReusePrevention",
+            input.password_reuse_prevention,
+            0,
+            1,
+            24,
+        )?,
         hard_expiry: input.hard_expiry.unwrap_or(false),
     };
     iam.write(|tx| {
@@ -219,7 +231,10 @@ async fn get_account_summary(
         ("GroupsPerUserQuota", 10),
         ("Roles", count::<Role>(&reader, account)?),
         ("RolesQuota", 1000),
-        ("InstanceProfiles", count::<InstanceProfile>(&reader, account)?),
+        (
+            "InstanceProfiles",
+            count::<InstanceProfile>(&reader, account)?,
+        ),
         ("InstanceProfilesQuota", 1000),
         ("Policies", count::<ManagedPolicy>(&reader, account)?),
         ("PoliciesQuota", 1500),
@@ -237,7 +252,10 @@ async fn get_account_summary(
         ("PolicyAttachments", count::<PolicyUse>(&reader, account)?),
         ("AccessKeysPerUserQuota", 2),
         ("Providers", count::<OidcProvider>(&reader, account)?),
-        ("AccountAccessKeysPresent", i32::from(root_keys > 0 || started_with_key)),
+        (
+            "AccountAccessKeysPresent",
+            i32::from(root_keys > 0 || started_with_key),
+        ),
         ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),
         ("AccountMFAEnabled", 0),

@@ -44,9 +44,7 @@ macro_rules! operations {
                 },
             )
             .op::<op::$list, _>(
-                |iam, cx, i| {
-                    ask::on::<$row>(iam, cx, concat!("iam:", stringify!($list)), &i.$name)
-                },
+                |iam, cx, i| ask::on::<$row>(iam, cx, concat!("iam:", stringify!($list)), &i.$name),
                 |iam: Arc<Iam>, cx: Cx, i: In<op::$list>| async move {
                     let paging = Paging::new(i.marker.as_deref(), i.max_items)?;
                     let page = list::<$row>(&iam, &cx, &i.$name, i.path_prefix.as_ref(), &paging)?;
@@ -157,7 +155,9 @@ fn list<E: Entity>(
         }
     }
     shown.sort_by(|a, b| a.policy_arn.cmp(&b.policy_arn));
-    Ok(paging.page(shown, |policy| policy.policy_arn.clone().unwrap_or_default()))
+    Ok(paging.page(shown, |policy| {
+        policy.policy_arn.clone().unwrap_or_default()
+    }))
 }
 
 /// All attached policies, in the order in which they were attached.
@@ -194,15 +194,24 @@ async fn list_entities_for_policy(
         let (name, id) = (Some(name), Some(id));
         match kind {
             EntityKind::Group => {
-                let group = types::PolicyGroup { group_name: name, group_id: id };
+                let group = types::PolicyGroup {
+                    group_name: name,
+                    group_id: id,
+                };
                 reply.policy_groups.get_or_insert_default().push(group);
             }
             EntityKind::Role => {
-                let role = types::PolicyRole { role_name: name, role_id: id };
+                let role = types::PolicyRole {
+                    role_name: name,
+                    role_id: id,
+                };
                 reply.policy_roles.get_or_insert_default().push(role);
             }
             EntityKind::User => {
-                let user = types::PolicyUser { user_name: name, user_id: id };
+                let user = types::PolicyUser {
+                    user_name: name,
+                    user_id: id,
+                };
                 reply.policy_users.get_or_insert_default().push(user);
             }
         }
@@ -225,11 +234,15 @@ impl Holder {
 
     fn of(reader: &impl Reader, used: &PolicyUse) -> Outcome<Option<Self>> {
         let (account, entity) = (&used.account, &used.entity);
-        let holder = |name, id, path| Self { kind: used.kind, name, id, path };
+        let holder = |name, id, path| Self {
+            kind: used.kind,
+            name,
+            id,
+            path,
+        };
         Ok(match used.kind {
-            EntityKind::Group => {
-                Group::lookup(reader, account, entity)?.map(|row| holder(row.name, row.id, row.path))
-            }
+            EntityKind::Group => Group::lookup(reader, account, entity)?
+                .map(|row| holder(row.name, row.id, row.path)),
             EntityKind::Role => {
                 Role::lookup(reader, account, entity)?.map(|row| holder(row.name, row.id, row.path))
             }

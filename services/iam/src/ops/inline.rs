@@ -22,18 +22,14 @@ macro_rules! operations {
     ($table:expr, $row:ty, $name:ident, $put:ident, $get:ident, $list:ident, $delete:ident) => {
         $table
             .op::<op::$put, _>(
-                |iam, cx, i| {
-                    ask::on::<$row>(iam, cx, concat!("iam:", stringify!($put)), &i.$name)
-                },
+                |iam, cx, i| ask::on::<$row>(iam, cx, concat!("iam:", stringify!($put)), &i.$name),
                 |iam: Arc<Iam>, cx: Cx, i: In<op::$put>| async move {
                     put::<$row>(&iam, &cx, &i.$name, &i.policy_name, &i.policy_document).await?;
                     Ok(Out::<op::$put>::default())
                 },
             )
             .op::<op::$get, _>(
-                |iam, cx, i| {
-                    ask::on::<$row>(iam, cx, concat!("iam:", stringify!($get)), &i.$name)
-                },
+                |iam, cx, i| ask::on::<$row>(iam, cx, concat!("iam:", stringify!($get)), &i.$name),
                 |iam: Arc<Iam>, cx: Cx, i: In<op::$get>| async move {
                     let (entity, document) = get::<$row>(&iam, &cx, &i.$name, &i.policy_name)?;
                     Ok(Out::<op::$get> {
@@ -44,9 +40,7 @@ macro_rules! operations {
                 },
             )
             .op::<op::$list, _>(
-                |iam, cx, i| {
-                    ask::on::<$row>(iam, cx, concat!("iam:", stringify!($list)), &i.$name)
-                },
+                |iam, cx, i| ask::on::<$row>(iam, cx, concat!("iam:", stringify!($list)), &i.$name),
                 |iam: Arc<Iam>, cx: Cx, i: In<op::$list>| async move {
                     let paging = Paging::new(i.marker.as_deref(), i.max_items)?;
                     let page = list::<$row>(&iam, &cx, &i.$name, &paging)?;

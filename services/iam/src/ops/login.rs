@@ -3,18 +3,20 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use gureum_dispatch::{CallerKind, Cx};
+use gureum_dispatch::{Ask, CallerKind, Cx};
 use gureum_kit::Reader;
 use gureum_kit::names::id;
 use gureum_model_iam::{op, types};
+use gureum_policy::Kind;
 use gureum_schema::{Result, Timestamp};
 use ring::pbkdf2;
+use serde_json::json;
 
 use crate::ask::{Whose, account_row};
 use crate::entity::Named;
 use crate::errors::{Fault, Outcome};
 use crate::model::{Login, PasswordHash, PasswordPolicy, User};
-use crate::{Iam, Table, ask};
+use crate::{Iam, Table, ask, document};
 
 /// OWASP's advice for PBKDF2-HMAC-SHA256; a quarter of a second or less on any machine.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(if cfg!(test) { 1 } else { 600_000 }).unwrap();
@@ -28,7 +30,29 @@ pub(crate) fn table(table: Table) -> Table {
         .op::<op::GetLoginProfile, _>(|iam, cx, i| ask::whose(iam, cx, "iam:GetLoginProfile", i.user_name.as_ref()), get_login_profile)
         .op::<op::UpdateLoginProfile, _>(|iam, cx, i| ask::on::<User>(iam, cx, "iam:UpdateLoginProfile", &i.user_name), update_login_profile)
         .op::<op::DeleteLoginProfile, _>(|iam, cx, i| ask::whose(iam, cx, "iam:DeleteLoginProfile", i.user_name.as_ref()), delete_login_profile)
-        .op::<op::ChangePassword, _>(|iam, cx, _| ask::whose(iam, cx, "iam:ChangePassword", None), change_password)
+        .op::<op::ChangePassword, _>(|iam, cx, _| asks_change(iam, cx), change_password)
+}
+
+/// An account may let all its users change their own password. That is a grant like a resource's
+/// own: it needs no policy of the user's, and an explicit deny beats it.
+fn asks_change(iam: &Iam, cx: &Cx) -> Result<Vec<Ask>> {
+    let mut asks = ask::whose(iam, cx, "iam:ChangePassword", None)?;
+    if policy(&iam.store.read(), cx)?.users_may_change {
+        let grant = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": {"AWS": cx.caller.arn},
+                "Action": "iam:ChangePassword",
+                "Resource": "*",
+            }],
+        });
+        let grant = document::stored(&grant.to_string(), Kind::Resource)?;
+        for ask in &mut asks {
+            ask.policy = Some(Arc::clone(&grant));
+        }
+    }
+    Ok(asks)
 }
 
 impl PasswordHash {
@@ -48,7 +72,14 @@ impl PasswordHash {
     fn matches(&self, password: &str) -> bool {
         let rounds = NonZeroU32::new(self.rounds).unwrap_or(ROUNDS);
         let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
-        pbkdf2::verify(algorithm, rounds, &self.salt, password.as_bytes(), &self.hash).is_ok()
+        pbkdf2::verify(
+            algorithm,
+            rounds,
+            &self.salt,
+            password.as_bytes(),
+            &self.hash,
+        )
+        .is_ok()
     }
 }
 
@@ -71,7 +102,7 @@ fn default_policy() -> PasswordPolicy {
         numbers: false,
         uppercase: false,
         lowercase: false,
-        users_may_change: true,
+        users_may_change: false,
         max_age: 0,
         no_reuse: 0,
         hard_expiry: false,
@@ -92,8 +123,14 @@ impl PasswordPolicy {
             (password.chars().count() < least, "minimum length"),
             (self.symbols && !has(symbol), "a symbol"),
             (self.numbers && !has(|c| c.is_ascii_digit()), "a number"),
-            (self.uppercase && !has(|c| c.is_ascii_uppercase()), "an uppercase letter"),
-            (self.lowercase && !has(|c| c.is_ascii_lowercase()), "a lowercase letter"),
+            (
+                self.uppercase && !has(|c| c.is_ascii_uppercase()),
+                "an uppercase letter",
+            ),
+            (
+                self.lowercase && !has(|c| c.is_ascii_lowercase()),
+                "a lowercase letter",
+            ),
             (password.chars().count() > 128, "at most 128 characters"),
         ];
         match rules.iter().find(|(broken, _)| *broken) {
@@ -106,7 +143,9 @@ impl PasswordPolicy {
 
     fn check_reuse(&self, login: &Login, password: &str) -> Outcome<()> {
         let remembered = usize::try_from(self.no_reuse).unwrap_or(0);
-        let mut known = std::iter::once(&login.hash).chain(&login.former).take(remembered);
+        let mut known = std::iter::once(&login.hash)
+            .chain(&login.former)
+            .take(remembered);
         if known.any(|hash| hash.matches(password)) {
             return Err(Fault::password_violates_policy(
                 "Password does not conform to the account password policy: it was used before.",
@@ -129,7 +168,9 @@ impl Login {
 fn user_name(cx: &Cx, given: Option<&String>) -> Outcome<String> {
     match Whose::of(cx, given)? {
         Whose::User(name) => Ok(name),
-        Whose::Root => Err(Fault::validation("Must specify userName when calling as root")),
+        Whose::Root => Err(Fault::validation(
+            "Must specify userName when calling as root",
+        )),
     }
 }
 
@@ -207,11 +248,16 @@ async fn update_login_profile(
     };
     iam.write(|tx| {
         let mut user = User::find(tx, cx.account(), &input.user_name)?;
-        let login = user.login.as_mut().ok_or_else(|| missing(&input.user_name))?;
+        let login = user
+            .login
+            .as_mut()
+            .ok_or_else(|| missing(&input.user_name))?;
         if let Some(hash) = &new {
             login.change(hash.clone(), cx.now);
         }
-        login.reset_required = input.password_reset_required.unwrap_or(login.reset_required);
+        login.reset_required = input
+            .password_reset_required
+            .unwrap_or(login.reset_required);
         Ok(tx.put(&user)?)
     })
     .await?;

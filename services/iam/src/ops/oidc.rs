@@ -71,9 +71,11 @@ pub(super) fn find(reader: &impl Reader, account: &AccountId, arn: &str) -> Outc
         return Err(Fault::invalid_input(format!("Invalid ARN: {arn}")));
     };
     let found = reader.get::<OidcProvider>((account, host))?;
-    found.filter(|provider| provider.arn() == arn).ok_or_else(|| {
-        Fault::no_such_entity(format!("OpenIDConnect Provider not found for arn {arn}"))
-    })
+    found
+        .filter(|provider| provider.arn() == arn)
+        .ok_or_else(|| {
+            Fault::no_such_entity(format!("OpenIDConnect Provider not found for arn {arn}"))
+        })
 }
 
 /// The scheme and the rest of an issuer's URL. AWS takes `https` only; an issuer on this machine
@@ -81,7 +83,9 @@ pub(super) fn find(reader: &impl Reader, account: &AccountId, arn: &str) -> Outc
 fn issuer(url: &str) -> Outcome<(&str, &str)> {
     let (scheme, _) = url.split_once("://").unwrap_or_default();
     let host = without_scheme(url);
-    let plain = host.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+    let plain = host
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
     if matches!(scheme, "https" | "http") && !host.is_empty() && plain && url.len() <= 255 {
         return Ok((scheme, host));
     }
@@ -90,7 +94,10 @@ fn issuer(url: &str) -> Outcome<(&str, &str)> {
 
 fn check_client_ids(ids: &[String]) -> Outcome<()> {
     if ids.len() > CLIENT_IDS {
-        return Err(Fault::quota("ClientIdsPerOpenIdConnectProvider", CLIENT_IDS));
+        return Err(Fault::quota(
+            "ClientIdsPerOpenIdConnectProvider",
+            CLIENT_IDS,
+        ));
     }
     if ids.iter().any(|id| id.is_empty() || id.len() > 255) {
         return Err(Fault::invalid_input(

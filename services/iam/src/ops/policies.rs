@@ -257,11 +257,14 @@ async fn list_policy_versions(
 ) -> Result<types::ListPolicyVersionsResponse> {
     check_arn(&input.policy_arn)?;
     // Newest first; the key turns the numbers round to match.
-    let versions: Vec<types::PolicyVersion> = match find(&iam.store.read(), &cx, &input.policy_arn)? {
+    let versions: Vec<types::PolicyVersion> = match find(&iam.store.read(), &cx, &input.policy_arn)?
+    {
         Managed::Aws(policy) => vec![view::aws_version(policy, false)],
         Managed::Own(policy) => {
             let newest_first = policy.versions.iter().rev();
-            newest_first.map(|version| view::version(&policy, version, false)).collect()
+            newest_first
+                .map(|version| view::version(&policy, version, false))
+                .collect()
         }
     };
     let key = |version: &types::PolicyVersion| {

@@ -124,7 +124,10 @@ async fn list_instance_profiles(
         cx.account(),
         |profile: &InstanceProfile| super::below(&profile.path, input.path_prefix.as_ref()),
     )?;
-    let profiles = page.items.iter().map(|p| view::instance_profile(&reader, p));
+    let profiles = page
+        .items
+        .iter()
+        .map(|p| view::instance_profile(&reader, p));
     Ok(types::ListInstanceProfilesResponse {
         is_truncated: page.truncated(),
         instance_profiles: profiles.collect::<Outcome<_>>()?,
@@ -142,7 +145,10 @@ async fn list_instance_profiles_for_role(
     let paging = Paging::new(input.marker.as_deref(), input.max_items)?;
     let profiles = profiles_of(&reader, cx.account(), &role.name)?;
     let page = paging.page(profiles, |profile| fold(&profile.name));
-    let profiles = page.items.iter().map(|p| view::instance_profile(&reader, p));
+    let profiles = page
+        .items
+        .iter()
+        .map(|p| view::instance_profile(&reader, p));
     Ok(types::ListInstanceProfilesForRoleResponse {
         is_truncated: page.truncated(),
         instance_profiles: profiles.collect::<Outcome<_>>()?,
