@@ -6,6 +6,8 @@ use std::sync::Arc;
 use gureum_kit::{AccountId, Region};
 use gureum_schema::{Error, Operation, Result, Struct, Timestamp};
 
+use crate::ask::Ask;
+use crate::authorize::authorize;
 use crate::caller::Caller;
 use crate::cloud::Cloud;
 
@@ -50,6 +52,12 @@ impl Cx {
         &self.cloud
     }
 
+    /// Whether the caller may do this as well: for replies that say more to those who may know
+    /// more. What an operation needs is asked before its handler runs.
+    pub fn allows(&self, ask: &Ask) -> bool {
+        authorize(self, ask).is_ok()
+    }
+
     /// The same moment and region, with somebody else as the caller: a service acting through its
     /// service-linked role, or a delivery made in the name of another service.
     #[must_use]
@@ -74,7 +82,9 @@ impl Cx {
         let service = self.cloud.service(O::SERVICE.name).ok_or_else(absent)?;
         let op = service.op(O::SPEC.name).ok_or_else(absent)?;
         let cloud = Arc::clone(&self.cloud);
-        let out: Box<dyn Struct> = cloud.call(self.clone(), &service, op, Box::new(input)).await?;
+        let out: Box<dyn Struct> = cloud
+            .call(self.clone(), &service, op, Box::new(input))
+            .await?;
         let out: Box<dyn std::any::Any> = out;
         match out.downcast::<O::Out>() {
             Ok(out) => Ok(*out),

@@ -1,5 +1,6 @@
 //! The program: the command line, the configuration, and the wiring of the rooms; nothing else.
 
+mod ca;
 mod cli;
 mod config;
 mod control;
@@ -8,8 +9,10 @@ mod doctor;
 mod down;
 mod env;
 mod failure;
+mod inside;
 mod status;
 mod up;
+mod wiring;
 
 use std::process::ExitCode;
 

@@ -1915,7 +1915,7 @@ pub static ACCOUNT_ALIAS_LIST_TYPE: Schema = Schema::list(
 pub static ACCOUNT_ALIAS_TYPE: Schema = Schema::new("accountAliasType", Kind::String)
     .min(3.0)
     .max(63.0)
-    .pattern(r"^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$");
+    .pattern(r"[a-z0-9](-?[a-z0-9])+");
 pub static ARN_TYPE: Schema = Schema::new("arnType", Kind::String).min(20.0).max(2048.0);
 pub static ATTACHED_POLICIES_LIST_TYPE: Schema = Schema::list(
     "attachedPoliciesListType",
@@ -2144,13 +2144,13 @@ pub static TAG_KEY_LIST_TYPE: Schema = Schema::list(
 pub static TAG_KEY_TYPE: Schema = Schema::new("tagKeyType", Kind::String)
     .min(1.0)
     .max(128.0)
-    .pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+");
+    .pattern(r"[^\x00-\x1F!-*,;<>?\[-^`{-\x7F]+");
 pub static TAG_LIST_TYPE: Schema =
     Schema::list("tagListType", &Member::new("member", &TAG), false).max(50.0);
 pub static TAG_VALUE_TYPE: Schema = Schema::new("tagValueType", Kind::String)
     .min(0.0)
     .max(256.0)
-    .pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*");
+    .pattern(r"[^\x00-\x1F!-*,;<>?\[-^`{-\x7F]*");
 pub static THUMBPRINT_LIST_TYPE: Schema = Schema::list(
     "thumbprintListType",
     &Member::new("member", &THUMBPRINT_TYPE),

@@ -17,7 +17,7 @@ pub static SERVICE: ServiceSpec = ServiceSpec {
     api_version: "2006-03-01",
     protocols: &[Protocol::RestXml],
     target_prefix: None,
-    xml_namespace: None,
+    xml_namespace: Some("http://s3.amazonaws.com/doc/2006-03-01/"),
     query_compatible: false,
     global: false,
     operations: &operations::ALL,

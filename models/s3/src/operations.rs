@@ -128,10 +128,12 @@ pub(crate) static ABORT_MULTIPART_UPLOAD: OperationSpec =
         )
         .errors(&[&schemas::NO_SUCH_UPLOAD]);
 pub(crate) static COMPLETE_MULTIPART_UPLOAD: OperationSpec =
-    OperationSpec::new("CompleteMultipartUpload", "POST", "/{Bucket}/{Key+}").io(
-        &schemas::COMPLETE_MULTIPART_UPLOAD_REQUEST,
-        &schemas::COMPLETE_MULTIPART_UPLOAD_OUTPUT,
-    );
+    OperationSpec::new("CompleteMultipartUpload", "POST", "/{Bucket}/{Key+}")
+        .io(
+            &schemas::COMPLETE_MULTIPART_UPLOAD_REQUEST,
+            &schemas::COMPLETE_MULTIPART_UPLOAD_OUTPUT,
+        )
+        .output_root("CompleteMultipartUploadResult");
 pub(crate) static COPY_OBJECT: OperationSpec =
     OperationSpec::new("CopyObject", "PUT", "/{Bucket}/{Key+}")
         .io(&schemas::COPY_OBJECT_REQUEST, &schemas::COPY_OBJECT_OUTPUT)
@@ -157,10 +159,12 @@ pub(crate) static CREATE_BUCKET_METADATA_TABLE_CONFIGURATION: OperationSpec = Op
     "/{Bucket}?metadataTable",
 );
 pub(crate) static CREATE_MULTIPART_UPLOAD: OperationSpec =
-    OperationSpec::new("CreateMultipartUpload", "POST", "/{Bucket}/{Key+}?uploads").io(
-        &schemas::CREATE_MULTIPART_UPLOAD_REQUEST,
-        &schemas::CREATE_MULTIPART_UPLOAD_OUTPUT,
-    );
+    OperationSpec::new("CreateMultipartUpload", "POST", "/{Bucket}/{Key+}?uploads")
+        .io(
+            &schemas::CREATE_MULTIPART_UPLOAD_REQUEST,
+            &schemas::CREATE_MULTIPART_UPLOAD_OUTPUT,
+        )
+        .output_root("InitiateMultipartUploadResult");
 pub(crate) static CREATE_SESSION: OperationSpec =
     OperationSpec::new("CreateSession", "GET", "/{Bucket}?session");
 pub(crate) static DELETE_BUCKET: OperationSpec =
@@ -281,6 +285,7 @@ pub(crate) static DELETE_OBJECTS: OperationSpec =
             &schemas::DELETE_OBJECTS_REQUEST,
             &schemas::DELETE_OBJECTS_OUTPUT,
         )
+        .output_root("DeleteResult")
         .checksum_required();
 pub(crate) static DELETE_PUBLIC_ACCESS_BLOCK: OperationSpec = OperationSpec::new(
     "DeletePublicAccessBlock",
@@ -300,20 +305,24 @@ pub(crate) static GET_BUCKET_ACCELERATE_CONFIGURATION: OperationSpec = Operation
     "/{Bucket}?accelerate",
 );
 pub(crate) static GET_BUCKET_ACL: OperationSpec =
-    OperationSpec::new("GetBucketAcl", "GET", "/{Bucket}?acl").io(
-        &schemas::GET_BUCKET_ACL_REQUEST,
-        &schemas::GET_BUCKET_ACL_OUTPUT,
-    );
+    OperationSpec::new("GetBucketAcl", "GET", "/{Bucket}?acl")
+        .io(
+            &schemas::GET_BUCKET_ACL_REQUEST,
+            &schemas::GET_BUCKET_ACL_OUTPUT,
+        )
+        .output_root("AccessControlPolicy");
 pub(crate) static GET_BUCKET_ANALYTICS_CONFIGURATION: OperationSpec = OperationSpec::new(
     "GetBucketAnalyticsConfiguration",
     "GET",
     "/{Bucket}?analytics",
 );
 pub(crate) static GET_BUCKET_CORS: OperationSpec =
-    OperationSpec::new("GetBucketCors", "GET", "/{Bucket}?cors").io(
-        &schemas::GET_BUCKET_CORS_REQUEST,
-        &schemas::GET_BUCKET_CORS_OUTPUT,
-    );
+    OperationSpec::new("GetBucketCors", "GET", "/{Bucket}?cors")
+        .io(
+            &schemas::GET_BUCKET_CORS_REQUEST,
+            &schemas::GET_BUCKET_CORS_OUTPUT,
+        )
+        .output_root("CORSConfiguration");
 pub(crate) static GET_BUCKET_ENCRYPTION: OperationSpec =
     OperationSpec::new("GetBucketEncryption", "GET", "/{Bucket}?encryption").io(
         &schemas::GET_BUCKET_ENCRYPTION_REQUEST,
@@ -339,17 +348,22 @@ pub(crate) static GET_BUCKET_LIFECYCLE_CONFIGURATION: OperationSpec = OperationS
 .io(
     &schemas::GET_BUCKET_LIFECYCLE_CONFIGURATION_REQUEST,
     &schemas::GET_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT,
-);
+)
+.output_root("LifecycleConfiguration");
 pub(crate) static GET_BUCKET_LOCATION: OperationSpec =
-    OperationSpec::new("GetBucketLocation", "GET", "/{Bucket}?location").io(
-        &schemas::GET_BUCKET_LOCATION_REQUEST,
-        &schemas::GET_BUCKET_LOCATION_OUTPUT,
-    );
+    OperationSpec::new("GetBucketLocation", "GET", "/{Bucket}?location")
+        .io(
+            &schemas::GET_BUCKET_LOCATION_REQUEST,
+            &schemas::GET_BUCKET_LOCATION_OUTPUT,
+        )
+        .output_root("LocationConstraint");
 pub(crate) static GET_BUCKET_LOGGING: OperationSpec =
-    OperationSpec::new("GetBucketLogging", "GET", "/{Bucket}?logging").io(
-        &schemas::GET_BUCKET_LOGGING_REQUEST,
-        &schemas::GET_BUCKET_LOGGING_OUTPUT,
-    );
+    OperationSpec::new("GetBucketLogging", "GET", "/{Bucket}?logging")
+        .io(
+            &schemas::GET_BUCKET_LOGGING_REQUEST,
+            &schemas::GET_BUCKET_LOGGING_OUTPUT,
+        )
+        .output_root("BucketLoggingStatus");
 pub(crate) static GET_BUCKET_METADATA_CONFIGURATION: OperationSpec = OperationSpec::new(
     "GetBucketMetadataConfiguration",
     "GET",
@@ -372,7 +386,8 @@ pub(crate) static GET_BUCKET_NOTIFICATION_CONFIGURATION: OperationSpec = Operati
 .io(
     &schemas::GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST,
     &schemas::NOTIFICATION_CONFIGURATION,
-);
+)
+.output_root("NotificationConfiguration");
 pub(crate) static GET_BUCKET_OWNERSHIP_CONTROLS: OperationSpec = OperationSpec::new(
     "GetBucketOwnershipControls",
     "GET",
@@ -395,25 +410,33 @@ pub(crate) static GET_BUCKET_POLICY_STATUS: OperationSpec =
 pub(crate) static GET_BUCKET_REPLICATION: OperationSpec =
     OperationSpec::new("GetBucketReplication", "GET", "/{Bucket}?replication");
 pub(crate) static GET_BUCKET_REQUEST_PAYMENT: OperationSpec =
-    OperationSpec::new("GetBucketRequestPayment", "GET", "/{Bucket}?requestPayment").io(
-        &schemas::GET_BUCKET_REQUEST_PAYMENT_REQUEST,
-        &schemas::GET_BUCKET_REQUEST_PAYMENT_OUTPUT,
-    );
+    OperationSpec::new("GetBucketRequestPayment", "GET", "/{Bucket}?requestPayment")
+        .io(
+            &schemas::GET_BUCKET_REQUEST_PAYMENT_REQUEST,
+            &schemas::GET_BUCKET_REQUEST_PAYMENT_OUTPUT,
+        )
+        .output_root("RequestPaymentConfiguration");
 pub(crate) static GET_BUCKET_TAGGING: OperationSpec =
-    OperationSpec::new("GetBucketTagging", "GET", "/{Bucket}?tagging").io(
-        &schemas::GET_BUCKET_TAGGING_REQUEST,
-        &schemas::GET_BUCKET_TAGGING_OUTPUT,
-    );
+    OperationSpec::new("GetBucketTagging", "GET", "/{Bucket}?tagging")
+        .io(
+            &schemas::GET_BUCKET_TAGGING_REQUEST,
+            &schemas::GET_BUCKET_TAGGING_OUTPUT,
+        )
+        .output_root("Tagging");
 pub(crate) static GET_BUCKET_VERSIONING: OperationSpec =
-    OperationSpec::new("GetBucketVersioning", "GET", "/{Bucket}?versioning").io(
-        &schemas::GET_BUCKET_VERSIONING_REQUEST,
-        &schemas::GET_BUCKET_VERSIONING_OUTPUT,
-    );
+    OperationSpec::new("GetBucketVersioning", "GET", "/{Bucket}?versioning")
+        .io(
+            &schemas::GET_BUCKET_VERSIONING_REQUEST,
+            &schemas::GET_BUCKET_VERSIONING_OUTPUT,
+        )
+        .output_root("VersioningConfiguration");
 pub(crate) static GET_BUCKET_WEBSITE: OperationSpec =
-    OperationSpec::new("GetBucketWebsite", "GET", "/{Bucket}?website").io(
-        &schemas::GET_BUCKET_WEBSITE_REQUEST,
-        &schemas::GET_BUCKET_WEBSITE_OUTPUT,
-    );
+    OperationSpec::new("GetBucketWebsite", "GET", "/{Bucket}?website")
+        .io(
+            &schemas::GET_BUCKET_WEBSITE_REQUEST,
+            &schemas::GET_BUCKET_WEBSITE_OUTPUT,
+        )
+        .output_root("WebsiteConfiguration");
 pub(crate) static GET_OBJECT: OperationSpec =
     OperationSpec::new("GetObject", "GET", "/{Bucket}/{Key+}")
         .io(&schemas::GET_OBJECT_REQUEST, &schemas::GET_OBJECT_OUTPUT)
@@ -424,6 +447,7 @@ pub(crate) static GET_OBJECT_ACL: OperationSpec =
             &schemas::GET_OBJECT_ACL_REQUEST,
             &schemas::GET_OBJECT_ACL_OUTPUT,
         )
+        .output_root("AccessControlPolicy")
         .errors(&[&schemas::NO_SUCH_KEY]);
 pub(crate) static GET_OBJECT_ATTRIBUTES: OperationSpec =
     OperationSpec::new("GetObjectAttributes", "GET", "/{Bucket}/{Key+}?attributes")
@@ -431,6 +455,7 @@ pub(crate) static GET_OBJECT_ATTRIBUTES: OperationSpec =
             &schemas::GET_OBJECT_ATTRIBUTES_REQUEST,
             &schemas::GET_OBJECT_ATTRIBUTES_OUTPUT,
         )
+        .output_root("GetObjectAttributesResponse")
         .errors(&[&schemas::NO_SUCH_KEY]);
 pub(crate) static GET_OBJECT_LEGAL_HOLD: OperationSpec =
     OperationSpec::new("GetObjectLegalHold", "GET", "/{Bucket}/{Key+}?legal-hold").io(
@@ -448,10 +473,12 @@ pub(crate) static GET_OBJECT_RETENTION: OperationSpec =
         &schemas::GET_OBJECT_RETENTION_OUTPUT,
     );
 pub(crate) static GET_OBJECT_TAGGING: OperationSpec =
-    OperationSpec::new("GetObjectTagging", "GET", "/{Bucket}/{Key+}?tagging").io(
-        &schemas::GET_OBJECT_TAGGING_REQUEST,
-        &schemas::GET_OBJECT_TAGGING_OUTPUT,
-    );
+    OperationSpec::new("GetObjectTagging", "GET", "/{Bucket}/{Key+}?tagging")
+        .io(
+            &schemas::GET_OBJECT_TAGGING_REQUEST,
+            &schemas::GET_OBJECT_TAGGING_OUTPUT,
+        )
+        .output_root("Tagging");
 pub(crate) static GET_OBJECT_TORRENT: OperationSpec =
     OperationSpec::new("GetObjectTorrent", "GET", "/{Bucket}/{Key+}?torrent");
 pub(crate) static GET_PUBLIC_ACCESS_BLOCK: OperationSpec =
@@ -488,28 +515,35 @@ pub(crate) static LIST_BUCKET_METRICS_CONFIGURATIONS: OperationSpec = OperationS
     "GET",
     "/{Bucket}?metrics",
 );
-pub(crate) static LIST_BUCKETS: OperationSpec = OperationSpec::new("ListBuckets", "GET", "/").io(
-    &schemas::LIST_BUCKETS_REQUEST,
-    &schemas::LIST_BUCKETS_OUTPUT,
-);
+pub(crate) static LIST_BUCKETS: OperationSpec = OperationSpec::new("ListBuckets", "GET", "/")
+    .io(
+        &schemas::LIST_BUCKETS_REQUEST,
+        &schemas::LIST_BUCKETS_OUTPUT,
+    )
+    .output_root("ListAllMyBucketsResult");
 pub(crate) static LIST_DIRECTORY_BUCKETS: OperationSpec =
     OperationSpec::new("ListDirectoryBuckets", "GET", "/");
 pub(crate) static LIST_MULTIPART_UPLOADS: OperationSpec =
-    OperationSpec::new("ListMultipartUploads", "GET", "/{Bucket}?uploads").io(
-        &schemas::LIST_MULTIPART_UPLOADS_REQUEST,
-        &schemas::LIST_MULTIPART_UPLOADS_OUTPUT,
-    );
+    OperationSpec::new("ListMultipartUploads", "GET", "/{Bucket}?uploads")
+        .io(
+            &schemas::LIST_MULTIPART_UPLOADS_REQUEST,
+            &schemas::LIST_MULTIPART_UPLOADS_OUTPUT,
+        )
+        .output_root("ListMultipartUploadsResult");
 pub(crate) static LIST_OBJECT_VERSIONS: OperationSpec =
-    OperationSpec::new("ListObjectVersions", "GET", "/{Bucket}?versions").io(
-        &schemas::LIST_OBJECT_VERSIONS_REQUEST,
-        &schemas::LIST_OBJECT_VERSIONS_OUTPUT,
-    );
+    OperationSpec::new("ListObjectVersions", "GET", "/{Bucket}?versions")
+        .io(
+            &schemas::LIST_OBJECT_VERSIONS_REQUEST,
+            &schemas::LIST_OBJECT_VERSIONS_OUTPUT,
+        )
+        .output_root("ListVersionsResult");
 pub(crate) static LIST_OBJECTS: OperationSpec =
     OperationSpec::new("ListObjects", "GET", "/{Bucket}")
         .io(
             &schemas::LIST_OBJECTS_REQUEST,
             &schemas::LIST_OBJECTS_OUTPUT,
         )
+        .output_root("ListBucketResult")
         .errors(&[&schemas::NO_SUCH_BUCKET]);
 pub(crate) static LIST_OBJECTS_V2: OperationSpec =
     OperationSpec::new("ListObjectsV2", "GET", "/{Bucket}?list-type=2")
@@ -517,10 +551,12 @@ pub(crate) static LIST_OBJECTS_V2: OperationSpec =
             &schemas::LIST_OBJECTS_V2_REQUEST,
             &schemas::LIST_OBJECTS_V2_OUTPUT,
         )
+        .output_root("ListBucketResult")
         .errors(&[&schemas::NO_SUCH_BUCKET]);
 pub(crate) static LIST_PARTS: OperationSpec =
     OperationSpec::new("ListParts", "GET", "/{Bucket}/{Key+}")
-        .io(&schemas::LIST_PARTS_REQUEST, &schemas::LIST_PARTS_OUTPUT);
+        .io(&schemas::LIST_PARTS_REQUEST, &schemas::LIST_PARTS_OUTPUT)
+        .output_root("ListPartsResult");
 pub(crate) static PUT_BUCKET_ABAC: OperationSpec =
     OperationSpec::new("PutBucketAbac", "PUT", "/{Bucket}?abac");
 pub(crate) static PUT_BUCKET_ACCELERATE_CONFIGURATION: OperationSpec = OperationSpec::new(

@@ -50,6 +50,7 @@ pub(crate) static CANCEL_MESSAGE_MOVE_TASK: OperationSpec =
             &schemas::CANCEL_MESSAGE_MOVE_TASK_REQUEST,
             &schemas::CANCEL_MESSAGE_MOVE_TASK_RESULT,
         )
+        .result_wrapper("CancelMessageMoveTaskResult")
         .errors(&[
             &schemas::RESOURCE_NOT_FOUND_EXCEPTION,
             &schemas::REQUEST_THROTTLED,
@@ -78,6 +79,7 @@ pub(crate) static CHANGE_MESSAGE_VISIBILITY_BATCH: OperationSpec =
             &schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST,
             &schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT,
         )
+        .result_wrapper("ChangeMessageVisibilityBatchResult")
         .errors(&[
             &schemas::TOO_MANY_ENTRIES_IN_BATCH_REQUEST,
             &schemas::EMPTY_BATCH_REQUEST,
@@ -94,6 +96,7 @@ pub(crate) static CREATE_QUEUE: OperationSpec = OperationSpec::new("CreateQueue"
         &schemas::CREATE_QUEUE_REQUEST,
         &schemas::CREATE_QUEUE_RESULT,
     )
+    .result_wrapper("CreateQueueResult")
     .errors(&[
         &schemas::QUEUE_DELETED_RECENTLY,
         &schemas::QUEUE_NAME_EXISTS,
@@ -124,6 +127,7 @@ pub(crate) static DELETE_MESSAGE_BATCH: OperationSpec =
             &schemas::DELETE_MESSAGE_BATCH_REQUEST,
             &schemas::DELETE_MESSAGE_BATCH_RESULT,
         )
+        .result_wrapper("DeleteMessageBatchResult")
         .errors(&[
             &schemas::TOO_MANY_ENTRIES_IN_BATCH_REQUEST,
             &schemas::EMPTY_BATCH_REQUEST,
@@ -153,6 +157,7 @@ pub(crate) static GET_QUEUE_ATTRIBUTES: OperationSpec =
             &schemas::GET_QUEUE_ATTRIBUTES_REQUEST,
             &schemas::GET_QUEUE_ATTRIBUTES_RESULT,
         )
+        .result_wrapper("GetQueueAttributesResult")
         .errors(&[
             &schemas::INVALID_ATTRIBUTE_NAME,
             &schemas::REQUEST_THROTTLED,
@@ -166,6 +171,7 @@ pub(crate) static GET_QUEUE_URL: OperationSpec = OperationSpec::new("GetQueueUrl
         &schemas::GET_QUEUE_URL_REQUEST,
         &schemas::GET_QUEUE_URL_RESULT,
     )
+    .result_wrapper("GetQueueUrlResult")
     .errors(&[
         &schemas::REQUEST_THROTTLED,
         &schemas::QUEUE_DOES_NOT_EXIST,
@@ -179,6 +185,7 @@ pub(crate) static LIST_DEAD_LETTER_SOURCE_QUEUES: OperationSpec =
             &schemas::LIST_DEAD_LETTER_SOURCE_QUEUES_REQUEST,
             &schemas::LIST_DEAD_LETTER_SOURCE_QUEUES_RESULT,
         )
+        .result_wrapper("ListDeadLetterSourceQueuesResult")
         .errors(&[
             &schemas::QUEUE_DOES_NOT_EXIST,
             &schemas::REQUEST_THROTTLED,
@@ -192,6 +199,7 @@ pub(crate) static LIST_MESSAGE_MOVE_TASKS: OperationSpec =
             &schemas::LIST_MESSAGE_MOVE_TASKS_REQUEST,
             &schemas::LIST_MESSAGE_MOVE_TASKS_RESULT,
         )
+        .result_wrapper("ListMessageMoveTasksResult")
         .errors(&[
             &schemas::RESOURCE_NOT_FOUND_EXCEPTION,
             &schemas::REQUEST_THROTTLED,
@@ -204,6 +212,7 @@ pub(crate) static LIST_QUEUE_TAGS: OperationSpec = OperationSpec::new("ListQueue
         &schemas::LIST_QUEUE_TAGS_REQUEST,
         &schemas::LIST_QUEUE_TAGS_RESULT,
     )
+    .result_wrapper("ListQueueTagsResult")
     .errors(&[
         &schemas::REQUEST_THROTTLED,
         &schemas::QUEUE_DOES_NOT_EXIST,
@@ -213,6 +222,7 @@ pub(crate) static LIST_QUEUE_TAGS: OperationSpec = OperationSpec::new("ListQueue
     ]);
 pub(crate) static LIST_QUEUES: OperationSpec = OperationSpec::new("ListQueues", "POST", "/")
     .io(&schemas::LIST_QUEUES_REQUEST, &schemas::LIST_QUEUES_RESULT)
+    .result_wrapper("ListQueuesResult")
     .errors(&[
         &schemas::REQUEST_THROTTLED,
         &schemas::INVALID_SECURITY,
@@ -235,6 +245,7 @@ pub(crate) static RECEIVE_MESSAGE: OperationSpec =
             &schemas::RECEIVE_MESSAGE_REQUEST,
             &schemas::RECEIVE_MESSAGE_RESULT,
         )
+        .result_wrapper("ReceiveMessageResult")
         .errors(&[
             &schemas::UNSUPPORTED_OPERATION,
             &schemas::OVER_LIMIT,
@@ -268,6 +279,7 @@ pub(crate) static SEND_MESSAGE: OperationSpec = OperationSpec::new("SendMessage"
         &schemas::SEND_MESSAGE_REQUEST,
         &schemas::SEND_MESSAGE_RESULT,
     )
+    .result_wrapper("SendMessageResult")
     .errors(&[
         &schemas::INVALID_MESSAGE_CONTENTS,
         &schemas::UNSUPPORTED_OPERATION,
@@ -289,6 +301,7 @@ pub(crate) static SEND_MESSAGE_BATCH: OperationSpec =
             &schemas::SEND_MESSAGE_BATCH_REQUEST,
             &schemas::SEND_MESSAGE_BATCH_RESULT,
         )
+        .result_wrapper("SendMessageBatchResult")
         .errors(&[
             &schemas::TOO_MANY_ENTRIES_IN_BATCH_REQUEST,
             &schemas::EMPTY_BATCH_REQUEST,
@@ -330,6 +343,7 @@ pub(crate) static START_MESSAGE_MOVE_TASK: OperationSpec =
             &schemas::START_MESSAGE_MOVE_TASK_REQUEST,
             &schemas::START_MESSAGE_MOVE_TASK_RESULT,
         )
+        .result_wrapper("StartMessageMoveTaskResult")
         .errors(&[
             &schemas::RESOURCE_NOT_FOUND_EXCEPTION,
             &schemas::REQUEST_THROTTLED,

@@ -3,10 +3,16 @@
 
 use gureum_schema::{ErrorInfo, Kind, Member, Schema};
 
-pub static AWS_ACCOUNT_ID_LIST: Schema =
-    Schema::list("AWSAccountIdList", &Member::new("member", &STRING), true);
-pub static ACTION_NAME_LIST: Schema =
-    Schema::list("ActionNameList", &Member::new("member", &STRING), true);
+pub static AWS_ACCOUNT_ID_LIST: Schema = Schema::list(
+    "AWSAccountIdList",
+    &Member::new("member", &STRING).xml("AWSAccountId"),
+    true,
+);
+pub static ACTION_NAME_LIST: Schema = Schema::list(
+    "ActionNameList",
+    &Member::new("member", &STRING).xml("ActionName"),
+    true,
+);
 pub static ADD_PERMISSION_OUTPUT: Schema = Schema::structure("AddPermissionOutput", &[]);
 pub static ADD_PERMISSION_REQUEST: Schema = Schema::structure(
     "AddPermissionRequest",
@@ -23,7 +29,7 @@ pub static ADD_PERMISSION_REQUEST: Schema = Schema::structure(
 );
 pub static ATTRIBUTE_NAME_LIST: Schema = Schema::list(
     "AttributeNameList",
-    &Member::new("member", &QUEUE_ATTRIBUTE_NAME),
+    &Member::new("member", &QUEUE_ATTRIBUTE_NAME).xml("AttributeName"),
     true,
 );
 pub static BATCH_ENTRY_IDS_NOT_DISTINCT: Schema = Schema::structure(
@@ -34,7 +40,7 @@ pub static BATCH_ENTRY_IDS_NOT_DISTINCT: Schema = Schema::structure(
     code: "BatchEntryIdsNotDistinct",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.BatchEntryIdsNotDistinct"),
 });
 pub static BATCH_REQUEST_TOO_LONG: Schema = Schema::structure(
     "BatchRequestTooLong",
@@ -44,7 +50,7 @@ pub static BATCH_REQUEST_TOO_LONG: Schema = Schema::structure(
     code: "BatchRequestTooLong",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.BatchRequestTooLong"),
 });
 pub static BATCH_RESULT_ERROR_ENTRY: Schema = Schema::structure(
     "BatchResultErrorEntry",
@@ -57,11 +63,15 @@ pub static BATCH_RESULT_ERROR_ENTRY: Schema = Schema::structure(
 );
 pub static BATCH_RESULT_ERROR_ENTRY_LIST: Schema = Schema::list(
     "BatchResultErrorEntryList",
-    &Member::new("member", &BATCH_RESULT_ERROR_ENTRY),
+    &Member::new("member", &BATCH_RESULT_ERROR_ENTRY).xml("BatchResultErrorEntry"),
     true,
 );
 pub static BINARY: Schema = Schema::new("Binary", Kind::Blob);
-pub static BINARY_LIST: Schema = Schema::list("BinaryList", &Member::new("member", &BINARY), false);
+pub static BINARY_LIST: Schema = Schema::list(
+    "BinaryList",
+    &Member::new("member", &BINARY).xml("BinaryListValue"),
+    false,
+);
 pub static BOOLEAN: Schema = Schema::new("Boolean", Kind::Boolean);
 pub static BOXED_INTEGER: Schema = Schema::new("BoxedInteger", Kind::Integer);
 pub static CANCEL_MESSAGE_MOVE_TASK_REQUEST: Schema = Schema::structure(
@@ -94,7 +104,8 @@ pub static CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST_ENTRY: Schema = Schema::struc
 );
 pub static CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST_ENTRY_LIST: Schema = Schema::list(
     "ChangeMessageVisibilityBatchRequestEntryList",
-    &Member::new("member", &CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST_ENTRY),
+    &Member::new("member", &CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST_ENTRY)
+        .xml("ChangeMessageVisibilityBatchRequestEntry"),
     true,
 );
 pub static CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT: Schema = Schema::structure(
@@ -117,7 +128,8 @@ pub static CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT_ENTRY: Schema = Schema::struct
 );
 pub static CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT_ENTRY_LIST: Schema = Schema::list(
     "ChangeMessageVisibilityBatchResultEntryList",
-    &Member::new("member", &CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT_ENTRY),
+    &Member::new("member", &CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT_ENTRY)
+        .xml("ChangeMessageVisibilityBatchResultEntry"),
     true,
 );
 pub static CHANGE_MESSAGE_VISIBILITY_OUTPUT: Schema =
@@ -134,8 +146,10 @@ pub static CREATE_QUEUE_REQUEST: Schema = Schema::structure(
     "CreateQueueRequest",
     &[
         Member::new("QueueName", &STRING).required(),
-        Member::new("Attributes", &QUEUE_ATTRIBUTE_MAP).flattened(),
-        Member::new("tags", &TAG_MAP).flattened(),
+        Member::new("Attributes", &QUEUE_ATTRIBUTE_MAP)
+            .xml("Attribute")
+            .flattened(),
+        Member::new("tags", &TAG_MAP).xml("Tag").flattened(),
     ],
 );
 pub static CREATE_QUEUE_RESULT: Schema =
@@ -158,7 +172,8 @@ pub static DELETE_MESSAGE_BATCH_REQUEST_ENTRY: Schema = Schema::structure(
 );
 pub static DELETE_MESSAGE_BATCH_REQUEST_ENTRY_LIST: Schema = Schema::list(
     "DeleteMessageBatchRequestEntryList",
-    &Member::new("member", &DELETE_MESSAGE_BATCH_REQUEST_ENTRY),
+    &Member::new("member", &DELETE_MESSAGE_BATCH_REQUEST_ENTRY)
+        .xml("DeleteMessageBatchRequestEntry"),
     true,
 );
 pub static DELETE_MESSAGE_BATCH_RESULT: Schema = Schema::structure(
@@ -178,7 +193,7 @@ pub static DELETE_MESSAGE_BATCH_RESULT_ENTRY: Schema = Schema::structure(
 );
 pub static DELETE_MESSAGE_BATCH_RESULT_ENTRY_LIST: Schema = Schema::list(
     "DeleteMessageBatchResultEntryList",
-    &Member::new("member", &DELETE_MESSAGE_BATCH_RESULT_ENTRY),
+    &Member::new("member", &DELETE_MESSAGE_BATCH_RESULT_ENTRY).xml("DeleteMessageBatchResultEntry"),
     true,
 );
 pub static DELETE_MESSAGE_OUTPUT: Schema = Schema::structure("DeleteMessageOutput", &[]);
@@ -202,7 +217,7 @@ pub static EMPTY_BATCH_REQUEST: Schema = Schema::structure(
     code: "EmptyBatchRequest",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.EmptyBatchRequest"),
 });
 pub static EXCEPTION_MESSAGE: Schema = Schema::new("ExceptionMessage", Kind::String);
 pub static GET_QUEUE_ATTRIBUTES_REQUEST: Schema = Schema::structure(
@@ -214,7 +229,9 @@ pub static GET_QUEUE_ATTRIBUTES_REQUEST: Schema = Schema::structure(
 );
 pub static GET_QUEUE_ATTRIBUTES_RESULT: Schema = Schema::structure(
     "GetQueueAttributesResult",
-    &[Member::new("Attributes", &QUEUE_ATTRIBUTE_MAP).flattened()],
+    &[Member::new("Attributes", &QUEUE_ATTRIBUTE_MAP)
+        .xml("Attribute")
+        .flattened()],
 );
 pub static GET_QUEUE_URL_REQUEST: Schema = Schema::structure(
     "GetQueueUrlRequest",
@@ -263,7 +280,7 @@ pub static INVALID_BATCH_ENTRY_ID: Schema = Schema::structure(
     code: "InvalidBatchEntryId",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.InvalidBatchEntryId"),
 });
 pub static INVALID_ID_FORMAT: Schema =
     Schema::structure("InvalidIdFormat", &[]).error(&ErrorInfo {
@@ -300,7 +317,7 @@ pub static KMS_ACCESS_DENIED: Schema = Schema::structure(
     code: "KmsAccessDenied",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("KMS.AccessDeniedException"),
 });
 pub static KMS_DISABLED: Schema =
     Schema::structure("KmsDisabled", &[Member::new("message", &EXCEPTION_MESSAGE)]).error(
@@ -308,7 +325,7 @@ pub static KMS_DISABLED: Schema =
             code: "KmsDisabled",
             status: 400,
             sender: true,
-            query_code: None,
+            query_code: Some("KMS.DisabledException"),
         },
     );
 pub static KMS_INVALID_KEY_USAGE: Schema = Schema::structure(
@@ -319,7 +336,7 @@ pub static KMS_INVALID_KEY_USAGE: Schema = Schema::structure(
     code: "KmsInvalidKeyUsage",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("KMS.InvalidKeyUsageException"),
 });
 pub static KMS_INVALID_STATE: Schema = Schema::structure(
     "KmsInvalidState",
@@ -329,7 +346,7 @@ pub static KMS_INVALID_STATE: Schema = Schema::structure(
     code: "KmsInvalidState",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("KMS.InvalidStateException"),
 });
 pub static KMS_NOT_FOUND: Schema =
     Schema::structure("KmsNotFound", &[Member::new("message", &EXCEPTION_MESSAGE)]).error(
@@ -337,7 +354,7 @@ pub static KMS_NOT_FOUND: Schema =
             code: "KmsNotFound",
             status: 400,
             sender: true,
-            query_code: None,
+            query_code: Some("KMS.NotFoundException"),
         },
     );
 pub static KMS_OPT_IN_REQUIRED: Schema = Schema::structure(
@@ -348,7 +365,7 @@ pub static KMS_OPT_IN_REQUIRED: Schema = Schema::structure(
     code: "KmsOptInRequired",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("KMS.OptInRequired"),
 });
 pub static KMS_THROTTLED: Schema = Schema::structure(
     "KmsThrottled",
@@ -358,7 +375,7 @@ pub static KMS_THROTTLED: Schema = Schema::structure(
     code: "KmsThrottled",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("KMS.ThrottlingException"),
 });
 pub static LIST_DEAD_LETTER_SOURCE_QUEUES_REQUEST: Schema = Schema::structure(
     "ListDeadLetterSourceQueuesRequest",
@@ -404,7 +421,8 @@ pub static LIST_MESSAGE_MOVE_TASKS_RESULT_ENTRY: Schema = Schema::structure(
 );
 pub static LIST_MESSAGE_MOVE_TASKS_RESULT_ENTRY_LIST: Schema = Schema::list(
     "ListMessageMoveTasksResultEntryList",
-    &Member::new("member", &LIST_MESSAGE_MOVE_TASKS_RESULT_ENTRY),
+    &Member::new("member", &LIST_MESSAGE_MOVE_TASKS_RESULT_ENTRY)
+        .xml("ListMessageMoveTasksResultEntry"),
     true,
 );
 pub static LIST_QUEUE_TAGS_REQUEST: Schema = Schema::structure(
@@ -413,7 +431,7 @@ pub static LIST_QUEUE_TAGS_REQUEST: Schema = Schema::structure(
 );
 pub static LIST_QUEUE_TAGS_RESULT: Schema = Schema::structure(
     "ListQueueTagsResult",
-    &[Member::new("Tags", &TAG_MAP).flattened()],
+    &[Member::new("Tags", &TAG_MAP).xml("Tag").flattened()],
 );
 pub static LIST_QUEUES_REQUEST: Schema = Schema::structure(
     "ListQueuesRequest",
@@ -438,15 +456,19 @@ pub static MESSAGE: Schema = Schema::structure(
         Member::new("ReceiptHandle", &STRING),
         Member::new("MD5OfBody", &STRING),
         Member::new("Body", &STRING),
-        Member::new("Attributes", &MESSAGE_SYSTEM_ATTRIBUTE_MAP).flattened(),
+        Member::new("Attributes", &MESSAGE_SYSTEM_ATTRIBUTE_MAP)
+            .xml("Attribute")
+            .flattened(),
         Member::new("MD5OfMessageAttributes", &STRING),
-        Member::new("MessageAttributes", &MESSAGE_BODY_ATTRIBUTE_MAP).flattened(),
+        Member::new("MessageAttributes", &MESSAGE_BODY_ATTRIBUTE_MAP)
+            .xml("MessageAttribute")
+            .flattened(),
     ],
 );
 pub static MESSAGE_ATTRIBUTE_NAME: Schema = Schema::new("MessageAttributeName", Kind::String);
 pub static MESSAGE_ATTRIBUTE_NAME_LIST: Schema = Schema::list(
     "MessageAttributeNameList",
-    &Member::new("member", &MESSAGE_ATTRIBUTE_NAME),
+    &Member::new("member", &MESSAGE_ATTRIBUTE_NAME).xml("MessageAttributeName"),
     true,
 );
 pub static MESSAGE_ATTRIBUTE_VALUE: Schema = Schema::structure(
@@ -454,41 +476,48 @@ pub static MESSAGE_ATTRIBUTE_VALUE: Schema = Schema::structure(
     &[
         Member::new("StringValue", &STRING),
         Member::new("BinaryValue", &BINARY),
-        Member::new("StringListValues", &STRING_LIST).flattened(),
-        Member::new("BinaryListValues", &BINARY_LIST).flattened(),
+        Member::new("StringListValues", &STRING_LIST)
+            .xml("StringListValue")
+            .flattened(),
+        Member::new("BinaryListValues", &BINARY_LIST)
+            .xml("BinaryListValue")
+            .flattened(),
         Member::new("DataType", &STRING).required(),
     ],
 );
 pub static MESSAGE_BODY_ATTRIBUTE_MAP: Schema = Schema::map(
     "MessageBodyAttributeMap",
-    &Member::new("key", &STRING),
-    &Member::new("value", &MESSAGE_ATTRIBUTE_VALUE),
+    &Member::new("key", &STRING).xml("Name"),
+    &Member::new("value", &MESSAGE_ATTRIBUTE_VALUE).xml("Value"),
     true,
 );
 pub static MESSAGE_BODY_SYSTEM_ATTRIBUTE_MAP: Schema = Schema::map(
     "MessageBodySystemAttributeMap",
-    &Member::new("key", &MESSAGE_SYSTEM_ATTRIBUTE_NAME_FOR_SENDS),
-    &Member::new("value", &MESSAGE_SYSTEM_ATTRIBUTE_VALUE),
+    &Member::new("key", &MESSAGE_SYSTEM_ATTRIBUTE_NAME_FOR_SENDS).xml("Name"),
+    &Member::new("value", &MESSAGE_SYSTEM_ATTRIBUTE_VALUE).xml("Value"),
     true,
 );
-pub static MESSAGE_LIST: Schema =
-    Schema::list("MessageList", &Member::new("member", &MESSAGE), true);
+pub static MESSAGE_LIST: Schema = Schema::list(
+    "MessageList",
+    &Member::new("member", &MESSAGE).xml("Message"),
+    true,
+);
 pub static MESSAGE_NOT_INFLIGHT: Schema =
     Schema::structure("MessageNotInflight", &[]).error(&ErrorInfo {
         code: "MessageNotInflight",
         status: 400,
         sender: true,
-        query_code: None,
+        query_code: Some("AWS.SimpleQueueService.MessageNotInflight"),
     });
 pub static MESSAGE_SYSTEM_ATTRIBUTE_LIST: Schema = Schema::list(
     "MessageSystemAttributeList",
-    &Member::new("member", &MESSAGE_SYSTEM_ATTRIBUTE_NAME),
+    &Member::new("member", &MESSAGE_SYSTEM_ATTRIBUTE_NAME).xml("AttributeName"),
     true,
 );
 pub static MESSAGE_SYSTEM_ATTRIBUTE_MAP: Schema = Schema::map(
     "MessageSystemAttributeMap",
-    &Member::new("key", &MESSAGE_SYSTEM_ATTRIBUTE_NAME),
-    &Member::new("value", &STRING),
+    &Member::new("key", &MESSAGE_SYSTEM_ATTRIBUTE_NAME).xml("Name"),
+    &Member::new("value", &STRING).xml("Value"),
     true,
 );
 pub static MESSAGE_SYSTEM_ATTRIBUTE_NAME: Schema =
@@ -511,8 +540,12 @@ pub static MESSAGE_SYSTEM_ATTRIBUTE_VALUE: Schema = Schema::structure(
     &[
         Member::new("StringValue", &STRING),
         Member::new("BinaryValue", &BINARY),
-        Member::new("StringListValues", &STRING_LIST).flattened(),
-        Member::new("BinaryListValues", &BINARY_LIST).flattened(),
+        Member::new("StringListValues", &STRING_LIST)
+            .xml("StringListValue")
+            .flattened(),
+        Member::new("BinaryListValues", &BINARY_LIST)
+            .xml("BinaryListValue")
+            .flattened(),
         Member::new("DataType", &STRING).required(),
     ],
 );
@@ -535,7 +568,7 @@ pub static PURGE_QUEUE_IN_PROGRESS: Schema = Schema::structure(
     code: "PurgeQueueInProgress",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.PurgeQueueInProgress"),
 });
 pub static PURGE_QUEUE_OUTPUT: Schema = Schema::structure("PurgeQueueOutput", &[]);
 pub static PURGE_QUEUE_REQUEST: Schema = Schema::structure(
@@ -544,8 +577,8 @@ pub static PURGE_QUEUE_REQUEST: Schema = Schema::structure(
 );
 pub static QUEUE_ATTRIBUTE_MAP: Schema = Schema::map(
     "QueueAttributeMap",
-    &Member::new("key", &QUEUE_ATTRIBUTE_NAME),
-    &Member::new("value", &STRING),
+    &Member::new("key", &QUEUE_ATTRIBUTE_NAME).xml("Name"),
+    &Member::new("value", &STRING).xml("Value"),
     true,
 );
 pub static QUEUE_ATTRIBUTE_NAME: Schema =
@@ -581,7 +614,7 @@ pub static QUEUE_DELETED_RECENTLY: Schema = Schema::structure(
     code: "QueueDeletedRecently",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.QueueDeletedRecently"),
 });
 pub static QUEUE_DOES_NOT_EXIST: Schema = Schema::structure(
     "QueueDoesNotExist",
@@ -591,7 +624,7 @@ pub static QUEUE_DOES_NOT_EXIST: Schema = Schema::structure(
     code: "QueueDoesNotExist",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.NonExistentQueue"),
 });
 pub static QUEUE_NAME_EXISTS: Schema = Schema::structure(
     "QueueNameExists",
@@ -601,10 +634,13 @@ pub static QUEUE_NAME_EXISTS: Schema = Schema::structure(
     code: "QueueNameExists",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("QueueAlreadyExists"),
 });
-pub static QUEUE_URL_LIST: Schema =
-    Schema::list("QueueUrlList", &Member::new("member", &STRING), true);
+pub static QUEUE_URL_LIST: Schema = Schema::list(
+    "QueueUrlList",
+    &Member::new("member", &STRING).xml("QueueUrl"),
+    true,
+);
 pub static RECEIPT_HANDLE_IS_INVALID: Schema = Schema::structure(
     "ReceiptHandleIsInvalid",
     &[Member::new("message", &EXCEPTION_MESSAGE)],
@@ -679,11 +715,14 @@ pub static SEND_MESSAGE_BATCH_REQUEST_ENTRY: Schema = Schema::structure(
         Member::new("Id", &STRING).required(),
         Member::new("MessageBody", &STRING).required(),
         Member::new("DelaySeconds", &NULLABLE_INTEGER),
-        Member::new("MessageAttributes", &MESSAGE_BODY_ATTRIBUTE_MAP).flattened(),
+        Member::new("MessageAttributes", &MESSAGE_BODY_ATTRIBUTE_MAP)
+            .xml("MessageAttribute")
+            .flattened(),
         Member::new(
             "MessageSystemAttributes",
             &MESSAGE_BODY_SYSTEM_ATTRIBUTE_MAP,
         )
+        .xml("MessageSystemAttribute")
         .flattened(),
         Member::new("MessageDeduplicationId", &STRING),
         Member::new("MessageGroupId", &STRING),
@@ -691,7 +730,7 @@ pub static SEND_MESSAGE_BATCH_REQUEST_ENTRY: Schema = Schema::structure(
 );
 pub static SEND_MESSAGE_BATCH_REQUEST_ENTRY_LIST: Schema = Schema::list(
     "SendMessageBatchRequestEntryList",
-    &Member::new("member", &SEND_MESSAGE_BATCH_REQUEST_ENTRY),
+    &Member::new("member", &SEND_MESSAGE_BATCH_REQUEST_ENTRY).xml("SendMessageBatchRequestEntry"),
     true,
 );
 pub static SEND_MESSAGE_BATCH_RESULT: Schema = Schema::structure(
@@ -718,7 +757,7 @@ pub static SEND_MESSAGE_BATCH_RESULT_ENTRY: Schema = Schema::structure(
 );
 pub static SEND_MESSAGE_BATCH_RESULT_ENTRY_LIST: Schema = Schema::list(
     "SendMessageBatchResultEntryList",
-    &Member::new("member", &SEND_MESSAGE_BATCH_RESULT_ENTRY),
+    &Member::new("member", &SEND_MESSAGE_BATCH_RESULT_ENTRY).xml("SendMessageBatchResultEntry"),
     true,
 );
 pub static SEND_MESSAGE_REQUEST: Schema = Schema::structure(
@@ -727,11 +766,14 @@ pub static SEND_MESSAGE_REQUEST: Schema = Schema::structure(
         Member::new("QueueUrl", &STRING).required(),
         Member::new("MessageBody", &STRING).required(),
         Member::new("DelaySeconds", &NULLABLE_INTEGER),
-        Member::new("MessageAttributes", &MESSAGE_BODY_ATTRIBUTE_MAP).flattened(),
+        Member::new("MessageAttributes", &MESSAGE_BODY_ATTRIBUTE_MAP)
+            .xml("MessageAttribute")
+            .flattened(),
         Member::new(
             "MessageSystemAttributes",
             &MESSAGE_BODY_SYSTEM_ATTRIBUTE_MAP,
         )
+        .xml("MessageSystemAttribute")
         .flattened(),
         Member::new("MessageDeduplicationId", &STRING),
         Member::new("MessageGroupId", &STRING),
@@ -753,6 +795,7 @@ pub static SET_QUEUE_ATTRIBUTES_REQUEST: Schema = Schema::structure(
     &[
         Member::new("QueueUrl", &STRING).required(),
         Member::new("Attributes", &QUEUE_ATTRIBUTE_MAP)
+            .xml("Attribute")
             .flattened()
             .required(),
     ],
@@ -770,14 +813,21 @@ pub static START_MESSAGE_MOVE_TASK_RESULT: Schema = Schema::structure(
     &[Member::new("TaskHandle", &STRING)],
 );
 pub static STRING: Schema = Schema::new("String", Kind::String);
-pub static STRING_LIST: Schema = Schema::list("StringList", &Member::new("member", &STRING), false);
+pub static STRING_LIST: Schema = Schema::list(
+    "StringList",
+    &Member::new("member", &STRING).xml("StringListValue"),
+    false,
+);
 pub static TAG_KEY: Schema = Schema::new("TagKey", Kind::String);
-pub static TAG_KEY_LIST: Schema =
-    Schema::list("TagKeyList", &Member::new("member", &TAG_KEY), true);
+pub static TAG_KEY_LIST: Schema = Schema::list(
+    "TagKeyList",
+    &Member::new("member", &TAG_KEY).xml("TagKey"),
+    true,
+);
 pub static TAG_MAP: Schema = Schema::map(
     "TagMap",
-    &Member::new("key", &TAG_KEY),
-    &Member::new("value", &TAG_VALUE),
+    &Member::new("key", &TAG_KEY).xml("Key"),
+    &Member::new("value", &TAG_VALUE).xml("Value"),
     true,
 );
 pub static TAG_QUEUE_OUTPUT: Schema = Schema::structure("TagQueueOutput", &[]);
@@ -785,7 +835,10 @@ pub static TAG_QUEUE_REQUEST: Schema = Schema::structure(
     "TagQueueRequest",
     &[
         Member::new("QueueUrl", &STRING).required(),
-        Member::new("Tags", &TAG_MAP).flattened().required(),
+        Member::new("Tags", &TAG_MAP)
+            .xml("Tag")
+            .flattened()
+            .required(),
     ],
 );
 pub static TAG_VALUE: Schema = Schema::new("TagValue", Kind::String);
@@ -798,7 +851,7 @@ pub static TOO_MANY_ENTRIES_IN_BATCH_REQUEST: Schema = Schema::structure(
     code: "TooManyEntriesInBatchRequest",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.TooManyEntriesInBatchRequest"),
 });
 pub static UNSUPPORTED_OPERATION: Schema = Schema::structure(
     "UnsupportedOperation",
@@ -808,7 +861,7 @@ pub static UNSUPPORTED_OPERATION: Schema = Schema::structure(
     code: "UnsupportedOperation",
     status: 400,
     sender: true,
-    query_code: None,
+    query_code: Some("AWS.SimpleQueueService.UnsupportedOperation"),
 });
 pub static UNTAG_QUEUE_OUTPUT: Schema = Schema::structure("UntagQueueOutput", &[]);
 pub static UNTAG_QUEUE_REQUEST: Schema = Schema::structure(

@@ -246,7 +246,7 @@ pub static ACCOUNT_TYPE: Schema = Schema::new("accountType", Kind::String);
 pub static ARN_TYPE: Schema = Schema::new("arnType", Kind::String)
     .min(20.0)
     .max(2048.0)
-    .pattern(r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+");
+    .pattern(r"[\t\n\r -~\u0085\u00A0-\U0010FFFF]+");
 pub static ASSUMED_ROLE_ID_TYPE: Schema = Schema::new("assumedRoleIdType", Kind::String)
     .min(2.0)
     .max(193.0)
@@ -326,13 +326,13 @@ pub static TAG_KEY_LIST_TYPE: Schema = Schema::list(
 pub static TAG_KEY_TYPE: Schema = Schema::new("tagKeyType", Kind::String)
     .min(1.0)
     .max(128.0)
-    .pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+");
+    .pattern(r"[^\x00-\x1F!-*,;<>?\[-^`{-\x7F]+");
 pub static TAG_LIST_TYPE: Schema =
     Schema::list("tagListType", &Member::new("member", &TAG), false).max(50.0);
 pub static TAG_VALUE_TYPE: Schema = Schema::new("tagValueType", Kind::String)
     .min(0.0)
     .max(256.0)
-    .pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*");
+    .pattern(r"[^\x00-\x1F!-*,;<>?\[-^`{-\x7F]*");
 pub static TOKEN_CODE_TYPE: Schema = Schema::new("tokenCodeType", Kind::String)
     .min(6.0)
     .max(6.0)

@@ -148,3 +148,38 @@ fn nonce(purpose: Purpose, index: u64) -> aead::Nonce {
 fn refused(_: ring::error::Unspecified) -> Error {
     Error::Io(io::Error::other("the cipher refused a block"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(seal: &Seal) -> Result<Vec<u8>> {
+        let mut stored = [&b"content"[..], &[0; TAG]].concat();
+        seal.seal(3, false, &mut stored)?;
+        Ok(stored)
+    }
+
+    #[test]
+    fn a_block_opens_only_in_its_own_place() -> Result<()> {
+        for key in [None, Some(Key::from([7; 32]))] {
+            let seal = Seal::new([1; 16], key.as_ref())?;
+            let other = Seal::new([2; 16], key.as_ref())?;
+            assert!(seal.open(3, false, &mut sealed(&seal)?));
+            assert!(!seal.open(3, true, &mut sealed(&seal)?));
+            assert!(!seal.open(4, false, &mut sealed(&seal)?));
+            assert!(!other.open(3, false, &mut sealed(&seal)?));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_key_encrypts_two_contents_differently() -> Result<()> {
+        let key = Key::from([7; 32]);
+        let (one, two) = (
+            Seal::new([1; 16], Some(&key))?,
+            Seal::new([2; 16], Some(&key))?,
+        );
+        assert_ne!(sealed(&one)?[..7], sealed(&two)?[..7]);
+        Ok(())
+    }
+}

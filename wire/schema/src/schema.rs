@@ -91,7 +91,8 @@ pub enum Location {
 }
 
 /// What the model says of a value. Lengths count characters for strings, bytes for blobs and
-/// items for collections; the range is for numbers.
+/// items for collections; the range is for numbers. The pattern is for the whole value, in the
+/// dialect of `regex-lite`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub min: Option<f64>,

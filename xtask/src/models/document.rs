@@ -94,6 +94,8 @@ impl From<NamespaceForm> for XmlNamespace {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Traits {
     pub(crate) location_name: Option<String>,
+    /// From the overlay: the name in XML and `query` only.
+    pub(crate) xml_name: Option<String>,
     pub(crate) xml_namespace: Option<XmlNamespace>,
     pub(crate) timestamp_format: Option<String>,
     pub(crate) flattened: bool,
@@ -106,6 +108,7 @@ impl Traits {
     pub(crate) fn over(&self, shape: &Traits) -> Traits {
         Traits {
             location_name: self.location_name.clone().or(shape.location_name.clone()),
+            xml_name: self.xml_name.clone().or(shape.xml_name.clone()),
             xml_namespace: self.xml_namespace.clone().or(shape.xml_namespace.clone()),
             timestamp_format: self
                 .timestamp_format
@@ -127,8 +130,6 @@ pub(crate) struct Reference {
     pub(crate) traits: Traits,
     pub(crate) location: Option<String>,
     pub(crate) query_name: Option<String>,
-    /// From the overlay: the name in XML and `query` only.
-    pub(crate) xml_name: Option<String>,
     pub(crate) result_wrapper: Option<String>,
     #[serde(default)]
     pub(crate) xml_attribute: bool,

@@ -2,6 +2,8 @@
 
 use super::*;
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 #[tokio::test]
 async fn a_dropped_writer_leaves_nothing() {
@@ -79,4 +81,69 @@ async fn a_directory_belongs_to_one_opener() {
     assert!(matches!(Blobs::open(dir.path()), Err(Error::InUse(_))));
     drop(clone);
     Blobs::open(dir.path()).unwrap();
+}
+
+const ROLE: &str = "GUREUM_BLOB_TEST_KILLED";
+
+/// The process to be killed: stores without end and says what was acknowledged. Does nothing
+/// unless started by the test below.
+#[test]
+fn store_until_killed() {
+    let Some(dir) = std::env::var_os(ROLE) else {
+        return;
+    };
+    let blobs = Blobs::open(PathBuf::from(dir)).unwrap();
+    let whole = content(300_000);
+    runtime().block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (blobs, whole) = (blobs.clone(), whole.clone());
+            tasks.spawn(async move {
+                loop {
+                    println!("stored {}", store(&blobs, None, &whole).await);
+                }
+            });
+        }
+        tasks.join_next().await;
+    });
+}
+
+#[test]
+fn a_killed_process_keeps_what_it_acknowledged_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "leftovers::store_until_killed", "--nocapture"])
+        .env(ROLE, dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut acknowledged = HashSet::new();
+    let mut note = |line: String| {
+        if let Some((_, id)) = line.split_once("stored ") {
+            acknowledged.insert(id.parse::<BlobId>().unwrap());
+        }
+    };
+    lines.by_ref().take(50).for_each(|line| note(line.unwrap()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The last line may have been cut off by the kill.
+    lines
+        .map_while(|line| line.ok().filter(|line| line.len() == 39))
+        .for_each(note);
+    assert!(acknowledged.len() > 20);
+
+    let blobs = Blobs::open(dir.path()).unwrap();
+    let whole = content(300_000);
+    runtime().block_on(async {
+        let live = acknowledged.clone();
+        blobs.sweep(move |id| live.contains(id)).await.unwrap();
+        assert_eq!(
+            blobs.usage().await.unwrap().files,
+            acknowledged.len() as u64
+        );
+        for id in acknowledged {
+            assert!(read(&blobs, id, None, None).await.unwrap() == whole);
+        }
+    });
 }

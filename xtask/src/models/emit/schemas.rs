@@ -48,7 +48,7 @@ fn schema(crate_: &Crate<'_>, used: &Use) -> Result<String> {
         }
         _ => format!("Schema::new({name:?}, {})", scalar(shape, used.stream)?),
     };
-    code += &limits(shape);
+    code += &limits(name, shape)?;
     Ok(code)
 }
 
@@ -79,7 +79,7 @@ fn timestamp(format: &str) -> Result<&'static str> {
     }
 }
 
-fn limits(shape: &Shape) -> String {
+fn limits(name: &str, shape: &Shape) -> Result<String> {
     let mut code = String::new();
     if let Some(min) = shape.min {
         let _ = write!(code, ".min({min:?})");
@@ -88,6 +88,9 @@ fn limits(shape: &Shape) -> String {
         let _ = write!(code, ".max({max:?})");
     }
     if let Some(pattern) = &shape.pattern {
+        // Models are written for Java; what means something else here is corrected in the overlay.
+        regex_lite::Regex::new(&format!("^(?:{pattern})$"))
+            .map_err(|problem| format!("the pattern of {name}: {problem}"))?;
         let _ = write!(code, ".pattern({})", super::raw(pattern));
     }
     if !shape.values.is_empty() {
@@ -97,7 +100,7 @@ fn limits(shape: &Shape) -> String {
     if shape.sensitive {
         code += ".sensitive()";
     }
-    code
+    Ok(code)
 }
 
 fn structure(crate_: &Crate<'_>, name: &str, shape: &Shape) -> Result<String> {
@@ -137,7 +140,7 @@ fn item(crate_: &Crate<'_>, name: &str, reference: &Reference) -> Result<String>
         None => traits.location_name.as_deref().unwrap_or(name),
         Some(_) => name,
     };
-    let xml_name = reference.xml_name.as_deref().unwrap_or(body_name);
+    let xml_name = traits.xml_name.as_deref().unwrap_or(body_name);
     if body_name != name {
         let _ = write!(code, ".json({body_name:?})");
     }
