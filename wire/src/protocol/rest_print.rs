@@ -31,8 +31,8 @@ pub(crate) fn print(
                 json_print::print(out, Part::Body),
             ),
         },
-        // A JSON client expects an object even where it has no members; an XML one nothing.
-        None if protocol == Protocol::RestJson1 => {
+        // A JSON client expects an object where the output is quite empty; an XML one nothing.
+        None if protocol == Protocol::RestJson1 && out.schema().members().is_empty() => {
             answer(status, media_type(protocol), b"{}".to_vec())
         }
         None => bare(status),
@@ -116,7 +116,7 @@ fn print_payload(
     let view = out.field(index).view();
     match (protocol, &view) {
         (Protocol::RestXml, View::Struct(value)) => {
-            let root = op.output_root.unwrap_or(member.xml);
+            let root = op.output_root.unwrap_or(payload_root(member));
             let default = service.xml_namespace.map(|uri| ("", uri));
             let namespace = member.namespace.or(default);
             let body = xml_print::document(service, root, namespace, *value, Part::All);
@@ -127,6 +127,15 @@ fn print_payload(
             media_type(protocol),
             json_print::print_value(member, &view),
         ),
+    }
+}
+
+/// The element's name when the model gives the member one, else the shape's.
+fn payload_root(member: &Member) -> &'static str {
+    if member.xml == member.name {
+        member.target.name
+    } else {
+        member.xml
     }
 }
 
@@ -141,7 +150,7 @@ fn print_stream(status: u16, out: &mut dyn Struct, index: usize) -> Response<Bod
     response
 }
 
-fn print_headers(out: &dyn Struct, headers: &mut HeaderMap) -> Result<(), Error> {
+pub(crate) fn print_headers(out: &dyn Struct, headers: &mut HeaderMap) -> Result<(), Error> {
     for (index, member) in out.schema().members().iter().enumerate() {
         let view = out.field(index).view();
         match member.location {

@@ -16,12 +16,13 @@
 //! claim.expect_scope(region, service)?;
 //! if claim.needs_body() { claim.hash_body(&bytes) }          // services other than S3
 //! let verified = claim.verify(&secret, &keys, clock.now(), Policy::of(claim.scope().service()))?;
-//! let (body, trailers) = verified.payload.guard(body, &parts.headers)?;
+//! let body = verified.payload.guard(body, &parts.headers)?;
 //! ```
 //!
 //! Source: "AWS Signature Version 4 for API requests" in the IAM User Guide, and "Authenticating
 //! Requests (AWS Signature Version 4)" in the S3 API Reference.
 
+mod authorization;
 mod body;
 mod canonical;
 mod chunked;
@@ -32,6 +33,7 @@ mod error;
 mod exact;
 mod key;
 mod post;
+mod presigned;
 mod reply;
 mod sign;
 mod verify;
@@ -39,7 +41,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyError, Payload, Trailers};
+pub use body::{BodyError, Payload};
 pub use canonical::Request;
 pub use chunked::{Chunked, MAX_SIGNED_CHUNK};
 pub use claim::{Claim, Place, Scope};
