@@ -25,5 +25,5 @@ pub use ask::Ask;
 pub use caller::{Caller, CallerKind, Credential, Identities, Policies};
 pub use cloud::{Builder, Cloud};
 pub use cx::{Cx, RequestInfo};
-pub use service::{Counters, Invalid, Op, Service};
+pub use service::{Counters, Invalid, Op, Service, ServiceBuilder};
 pub use web::{FormFields, Web, WebReply, WebRequest};

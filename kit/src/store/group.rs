@@ -21,7 +21,7 @@ use super::watch::Watchers;
 const GROUP_BYTES: usize = 8 << 20;
 
 /// How many recently written keys are remembered to find conflicts.
-const RECENT_KEYS: usize = 32 * 1024;
+const RECENT_KEYS: usize = 16 * 1024;
 
 pub(super) struct Group {
     shared: Arc<Shared>,
@@ -163,16 +163,14 @@ impl Shared {
         // unique whatever the medium kept.
         let keys: Vec<_> = batch.keys().cloned().collect();
         let result = self.medium.apply(version, batch.into_iter().collect());
-        if result.is_ok() {
-            self.version.store(version, Ordering::Release);
-        }
+        // Also after a failure, of which a slow disk may still keep a part: what was read before
+        // must not pass for current.
+        self.version.store(version, Ordering::Release);
         for (version, done) in accepted {
             // A transaction whose caller has gone away is committed all the same.
             let _ = done.send(result.clone().map(|()| version).map_err(Refusal::Failed));
         }
-        if result.is_ok() {
-            self.watchers.touched(&keys);
-        }
+        self.watchers.touched(&keys);
         version
     }
 }
@@ -180,16 +178,17 @@ impl Shared {
 /// Which keys were written lately, and as which version.
 #[derive(Default)]
 struct Recent {
-    keys: BTreeMap<Vec<u8>, Version>,
-    order: VecDeque<(Version, Vec<u8>)>,
+    keys: BTreeMap<Arc<[u8]>, Version>,
+    order: VecDeque<(Version, Arc<[u8]>)>,
     /// Writes up to this version are forgotten.
     floor: Version,
 }
 
 impl Recent {
     fn wrote(&mut self, key: &[u8], version: Version) {
-        self.keys.insert(key.to_vec(), version);
-        self.order.push_back((version, key.to_vec()));
+        let key: Arc<[u8]> = key.into();
+        self.keys.insert(key.clone(), version);
+        self.order.push_back((version, key));
         while self.order.len() > RECENT_KEYS {
             let Some((old, key)) = self.order.pop_front() else {
                 break;
@@ -210,7 +209,7 @@ impl Recent {
             || reads
                 .keys
                 .iter()
-                .any(|key| self.keys.get(key).is_some_and(|at| *at > version))
+                .any(|key| self.keys.get(&**key).is_some_and(|at| *at > version))
             || reads
                 .spans
                 .iter()

@@ -1,5 +1,7 @@
 //! What is accepted, what is refused, and with which words.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::document::Position;
 
@@ -474,4 +476,42 @@ fn context_keys_come_from_conditions_and_variables() {
         "AWS:TokenIssueTime",
     ];
     assert_eq!(policy.context_keys(), expected);
+}
+
+#[test]
+fn principals_can_be_replaced() {
+    let statement = r#""Effect":"Allow","Action":"s3:*","Resource":"*","Principal":
+        {"AWS":["arn:aws:iam::111122223333:role/r","444455556666"]}"#;
+    let mut policy = accept(&document(statement), Kind::Resource);
+    policy.replace_principals(|principal| match principal {
+        Principal::Arn(_) => Some(Principal::UniqueId("AROAEXAMPLEEXAMPLEID".into())),
+        _ => None,
+    });
+    let expected = [
+        Principal::UniqueId("AROAEXAMPLEEXAMPLEID".into()),
+        Principal::Account("444455556666".into()),
+    ];
+    assert!(policy.principals().eq(&expected));
+}
+
+proptest! {
+    /// Damaged documents are refused or understood, and never bring the parser down.
+    #[test]
+    fn any_text_is_answered(at in 0_usize..400, cut in 0_usize..6, put in "[\\[\\]{}\":,*?$é\n0-9a-z]{0,6}") {
+        let whole = document(
+            r#""Sid":"S","Effect":"Deny","Principal":{"AWS":["arn:aws:iam::111122223333:user/u"]},
+               "NotAction":["s3:Get*","sqs:*"],"Resource":["arn:aws:s3:::b/${aws:username, 'x'}/*"],
+               "Condition":{"DateLessThan":{"k":"2026-07-01T00:00:00.5+09:00"},
+               "IpAddress":{"aws:SourceIp":["10.0.0.0/8","::1"]},"Bool":{"b":true}}"#,
+        );
+        let start = at.min(whole.len());
+        let end = (start + cut).min(whole.len());
+        let text = format!("{}{put}{}", &whole[..start], &whole[end..]);
+        for kind in [Kind::Identity, Kind::Resource, Kind::Trust] {
+            match Policy::parse(&text, kind) {
+                Ok(policy) => prop_assert!(!policy.statements().is_empty()),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
 }
