@@ -8,7 +8,7 @@ export CARGO_TERM_COLOR ?= auto
 
 PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum $(VENV)/bin/python -m pytest -q
 
-.PHONY: up setup test unit acceptance lint bench models coverage clean
+.PHONY: up setup test unit acceptance lint bench models coverage path clean
 
 up: setup            ## build and start the cloud
 	cargo run --release --quiet --bin gureum -- up
@@ -47,3 +47,6 @@ $(VENV)/ready: tests/requirements.txt
 
 clean:
 	cargo clean
+
+path:                ## where the built program is
+	@echo $(TARGET)/release

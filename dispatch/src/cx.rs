@@ -6,6 +6,8 @@ use std::sync::Arc;
 use gureum_kit::{AccountId, Region};
 use gureum_schema::{Error, Operation, Result, Struct, Timestamp};
 
+use crate::ask::Ask;
+use crate::authorize::authorize;
 use crate::caller::Caller;
 use crate::cloud::Cloud;
 
@@ -48,6 +50,12 @@ impl Cx {
 
     pub fn cloud(&self) -> &Arc<Cloud> {
         &self.cloud
+    }
+
+    /// Whether the caller may do this as well: for replies that say more to those who may know
+    /// more. What an operation needs is asked before its handler runs.
+    pub fn allows(&self, ask: &Ask) -> bool {
+        authorize(self, ask).is_ok()
     }
 
     /// The same moment and region, with somebody else as the caller: a service acting through its

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use http::header::AUTHORIZATION;
 
-use super::body::Payload;
 use super::authorization::Authorization;
+use super::body::Payload;
 use super::canonical::Request;
 use super::chunked::Chunked;
 use super::content::ContentHash;

@@ -1,0 +1,176 @@
+//! S3's error codes, with their status and wording, and how failures below become one of them.
+//!
+//! Source: "Error responses" in the S3 API Reference.
+
+use gureum_kit::StoreError;
+use gureum_schema::Error;
+
+/// What went wrong, on its way to the client. Handlers return [`Error`]; `?` converts.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Error>);
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+macro_rules! codes {
+    ($($name:ident $status:literal $message:literal)*) => {
+        /// AWS's code for an error; its name is what clients match on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Code { $($name),* }
+
+        impl Code {
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+            pub(crate) const fn status(self) -> u16 {
+                match self { $(Self::$name => $status),* }
+            }
+            const fn message(self) -> &'static str {
+                match self { $(Self::$name => $message),* }
+            }
+        }
+    };
+}
+
+codes! {
+    AccessDenied 403 "Access Denied"
+    AccessControlListNotSupported 400 "The bucket does not allow ACLs"
+    BadDigest 400 "The Content-MD5 you specified did not match what we received."
+    BucketAlreadyExists 409 "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Select a different name and try again."
+    BucketAlreadyOwnedByYou 409 "Your previous request to create the named bucket succeeded and you already own it."
+    BucketNotEmpty 409 "The bucket you tried to delete is not empty"
+    EntityTooLarge 400 "Your proposed upload exceeds the maximum allowed size"
+    EntityTooSmall 400 "Your proposed upload is smaller than the minimum allowed size"
+    IllegalLocationConstraintException 400 "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to."
+    IllegalVersioningConfigurationException 400 "The versioning configuration specified in the request is invalid."
+    IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header"
+    InternalError 500 "We encountered an internal error. Please try again."
+    InvalidArgument 400 "Invalid Argument"
+    InvalidBucketAclWithObjectOwnership 400 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+    InvalidBucketName 400 "The specified bucket is not valid."
+    InvalidBucketState 409 "The request is not valid for the current state of the bucket."
+    InvalidDigest 400 "The Content-MD5 you specified was invalid."
+    InvalidLocationConstraint 400 "The specified location-constraint is not valid"
+    InvalidObjectState 403 "The operation is not valid for the object's storage class"
+    InvalidPart 400 "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
+    InvalidPartNumber 416 "The requested partnumber is not satisfiable"
+    InvalidPartOrder 400 "The list of parts was not in ascending order. Parts must be ordered by part number."
+    InvalidRange 416 "The requested range is not satisfiable"
+    InvalidRequest 400 "Invalid Request"
+    InvalidStorageClass 400 "The storage class you specified is not valid"
+    InvalidTag 400 "The tag provided was not a valid tag."
+    KeyTooLongError 400 "Your key is too long"
+    MalformedXML 400 "The XML you provided was not well-formed or did not validate against our published schema"
+    MetadataTooLarge 400 "Your metadata headers exceed the maximum allowed metadata size"
+    MethodNotAllowed 405 "The specified method is not allowed against this resource."
+    NoSuchBucket 404 "The specified bucket does not exist"
+    NoSuchKey 404 "The specified key does not exist."
+    NoSuchUpload 404 "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
+    NoSuchVersion 404 "The specified version does not exist."
+    NotModified 304 "Not Modified"
+    PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint."
+    PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold"
+    RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period."
+    RestoreAlreadyInProgress 409 "Object restore is already in progress"
+    SlowDown 503 "Please reduce your request rate."
+}
+
+impl Code {
+    /// With AWS's own sentence.
+    pub(crate) fn error(self) -> Failure {
+        self.says(self.message())
+    }
+
+    /// With a sentence for the case at hand.
+    pub(crate) fn says(self, message: impl Into<String>) -> Failure {
+        Failure(Box::new(Error::new(self.name(), self.status(), message)))
+    }
+
+    /// With a further member in the error's body.
+    pub(crate) fn with(self, name: &'static str, value: impl ToString) -> Failure {
+        self.error().with(name, value)
+    }
+}
+
+impl Failure {
+    pub(crate) fn with(self, name: &'static str, value: impl ToString) -> Self {
+        Self(Box::new(self.0.with(name, value.to_string())))
+    }
+
+    pub(crate) fn header(self, name: &'static str, value: impl Into<String>) -> Self {
+        Self(Box::new(self.0.header(name, value)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// Whether this is our answer to the request, and not trouble of our own: then nothing of a
+    /// transaction that ended with it was written.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.0.status < 500
+    }
+
+    /// A parameter whose value is not one that it may have.
+    pub(crate) fn argument(
+        name: impl ToString,
+        value: impl ToString,
+        message: impl Into<String>,
+    ) -> Self {
+        Code::InvalidArgument
+            .says(message)
+            .with("ArgumentName", name)
+            .with("ArgumentValue", value)
+    }
+
+    pub(crate) fn not_implemented(what: impl std::fmt::Display) -> Self {
+        Self(Box::new(Error::not_implemented(what)))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        *failure.0
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        code.error()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // Others keep writing the same rows. Clients try again by themselves on this code.
+            StoreError::Conflict { .. } => Code::SlowDown.error(),
+            StoreError::Full(_) => full(),
+            error => internal(&error),
+        }
+    }
+}
+
+impl From<gureum_blob::Error> for Failure {
+    fn from(error: gureum_blob::Error) -> Self {
+        match error {
+            gureum_blob::Error::Full => full(),
+            error => internal(&error),
+        }
+    }
+}
+
+fn full() -> Failure {
+    Code::SlowDown.says("There is no space left to store this. Please try again later.")
+}
+
+fn internal(cause: &dyn std::error::Error) -> Failure {
+    tracing::error!(%cause, "an S3 request failed");
+    Code::InternalError.error()
+}
