@@ -58,7 +58,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(s3.service())
         .service(sqs.service())
         .build();
-    let work: Vec<Arc<dyn Reconciler>> = Vec::new();
+    let work: Vec<Arc<dyn Reconciler>> = vec![iam.reconciler()];
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,
