@@ -1,1 +1,5 @@
-//! Amazon DynamoDB and its streams.
+//! DynamoDB and its streams.
+#![allow(dead_code)]
+mod errors;
+mod expression;
+mod value;
