@@ -22,7 +22,6 @@ pub(crate) enum Refusal {
     PolicyNotFound(String),
     TrimmedData,
     ExpiredIterator,
-    ItemCollectionTooLarge,
     NotImplemented(String),
     Broken(String),
 }
@@ -65,10 +64,6 @@ impl Refusal {
         let (code, message) = match self {
             Self::Validation(message) => ("ValidationError", message.clone()),
             Self::ConditionFailed(_) => ("ConditionalCheckFailed", CONDITION_FAILED.to_owned()),
-            Self::ItemCollectionTooLarge => (
-                "ItemCollectionSizeLimitExceeded",
-                COLLECTION_TOO_LARGE.to_owned(),
-            ),
             _ => return None,
         };
         let item = match self {
@@ -119,11 +114,6 @@ impl Refusal {
                 text("The requested records are beyond the trim horizon of the stream"),
             ),
             Self::ExpiredIterator => ("ExpiredIteratorException", 400, text("Iterator expired")),
-            Self::ItemCollectionTooLarge => (
-                "ItemCollectionSizeLimitExceededException",
-                400,
-                text(COLLECTION_TOO_LARGE),
-            ),
             Self::NotImplemented(what) => (
                 "NotImplemented",
                 501,
@@ -139,7 +129,6 @@ impl Refusal {
 }
 
 const CONDITION_FAILED: &str = "The conditional request failed";
-const COLLECTION_TOO_LARGE: &str = "Collection size exceeded.";
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {

@@ -21,7 +21,6 @@ mod update_parser;
 mod tests;
 
 pub(crate) use ast::{Action, Condition};
-pub(crate) use path::{Path, Step};
 pub(crate) use projection::Projection;
 pub(crate) use scope::Scope;
 pub(crate) use update::apply;

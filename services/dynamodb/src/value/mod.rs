@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use number::Number;
-pub(crate) use wire::{item_from, item_to, value_from, value_to};
+pub(crate) use wire::{item_from, item_to, value_from};
 
 /// How deep lists and maps may nest inside an attribute.
 pub(crate) const MAX_NESTING: usize = 32;
