@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use gureum_dispatch::{Invalid, Service};
 use gureum_schema::{Body, Error, Protocol, Result, ServiceSpec, Struct};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
@@ -50,16 +51,26 @@ impl Refusal {
                 "Nothing in the request says which service it is for. AWS clients are pointed here by `eval \"$(gureum env)\"`.",
             ),
         };
-        let json = parts.headers.contains_key("x-amz-target");
         Self {
             spec: None,
-            protocol: if json {
-                Protocol::AwsJson11
-            } else {
-                Protocol::AwsQuery
-            },
+            protocol: guess(parts, scope),
             error,
         }
+    }
+}
+
+/// The protocol of a request to a service whose model is not here.
+fn guess(parts: &Parts, scope: Option<&str>) -> Protocol {
+    let has = |name| parts.headers.contains_key(name);
+    let kind = parts.headers.get(CONTENT_TYPE);
+    let form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form"));
+    match scope {
+        _ if has("smithy-protocol") => Protocol::RpcV2Cbor,
+        _ if has("x-amz-target") => Protocol::AwsJson11,
+        _ if form => Protocol::AwsQuery,
+        Some("s3" | "cloudfront" | "route53") => Protocol::RestXml,
+        Some(_) => Protocol::RestJson1,
+        None => Protocol::AwsQuery,
     }
 }
 
