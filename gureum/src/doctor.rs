@@ -87,6 +87,7 @@ fn print(finding: &Finding) {
 fn directory(dir: &DataDir) -> Finding {
     let path = dir.path();
     let writable = nearest(path)
+        .filter(|existing| existing.is_dir())
         .is_some_and(|existing| rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok());
     Finding {
         name: "data directory",

@@ -65,7 +65,7 @@ pub(crate) fn coverage(args: &ReportArgs) -> Result<(), Failure> {
         for (name, told) in operations.iter().filter(|(_, told)| is_done(told)) {
             match told["parameters_refused"].as_array() {
                 Some(refused) => say(format_args!("  {name} (refuses {})", list(refused))),
-                None => say("  {name}"),
+                None => say(format_args!("  {name}")),
             }
         }
     }
@@ -73,7 +73,7 @@ pub(crate) fn coverage(args: &ReportArgs) -> Result<(), Failure> {
 }
 
 fn print(value: &Value) -> Result<(), Failure> {
-    say("{value:#}");
+    say(format_args!("{value:#}"));
     Ok(())
 }
 
