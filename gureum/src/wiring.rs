@@ -48,7 +48,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
-    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?)
+    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
 
@@ -58,7 +58,8 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(s3.service())
         .service(sqs.service())
         .build();
-    let work: Vec<Arc<dyn Reconciler>> = vec![iam.reconciler()];
+    let mut work = iam.reconcilers();
+    work.extend(sqs.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,

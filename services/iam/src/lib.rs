@@ -93,8 +93,8 @@ impl Iam {
     }
 
     /// The background work: writes notes of use, removes what has expired.
-    pub fn reconciler(self: &Arc<Self>) -> Arc<dyn Reconciler> {
-        Arc::new(reconcile::Tidying(Arc::clone(self)))
+    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
+        vec![Arc::new(reconcile::Tidying(Arc::clone(self)))]
     }
 
     /// A transaction that may change who may do what.
