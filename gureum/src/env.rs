@@ -26,9 +26,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), Failure> {
     say("unset AWS_SESSION_TOKEN AWS_PROFILE");
     if !has_cli_v2() {
         // Version 1 overlooks AWS_ENDPOINT_URL for SQS and asks AWS itself; the option it heeds.
-        say(format_args!(
-            "aws() {{ command aws --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"; }}"
-        ));
+        say(r#"aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }"#);
     }
     Ok(())
 }
