@@ -39,7 +39,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
         ))
         .hint("Use it, stop it with `gureum down`, or choose another --data-dir."));
     }
-    let rooms = wiring::open(&config, &dir)?;
+    let rooms = wiring::open(&config, &dir).await?;
     let authority = ca::open(&dir)?;
     let tls = tls::server_config(&authority).or_fail("cannot set up TLS")?;
     let listening = Listening::bind(config.listen, tls)
