@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gureum_dispatch::{Caller, Cx, RequestInfo, Service};
 use gureum_kit::Region;
 use gureum_kit::names::id;
-use gureum_schema::{Body, Error, Protocol, Result, ServiceSpec, Timestamp};
+use gureum_schema::{Body, Error, OperationSpec, Protocol, Result, ServiceSpec, Timestamp};
 use http::request::Parts;
 use http::{Method, Request, Response, header};
 
@@ -23,6 +23,9 @@ use crate::sigv4::{Claim, Family, Request as Signed};
 
 /// No operation that is held in memory has a larger body (the model's own limits are far below).
 const WHOLE_BODY: usize = 32 << 20;
+
+/// What SQS calls the address of a queue.
+const QUEUE_URL: &str = "QueueUrl";
 
 /// A request's head, with what we know of how it came.
 pub(crate) struct Visit {
@@ -134,7 +137,8 @@ impl Door {
             .routes
             .operation(&service, protocol, parts, &path, query.value("Action"))
             .map_err(|lost| in_protocol(lost.error(parts, &service)))?;
-        let reply = self.run(visit, claim, &path, target, body).await;
+        let implied = query.implied(protocol, target.op, &path);
+        let reply = self.run(visit, claim, &path, implied, target, body).await;
         reply.map_err(in_protocol)
     }
 
@@ -144,6 +148,7 @@ impl Door {
         visit: &Visit,
         claim: Option<Claim<'_>>,
         path: &str,
+        implied: Option<String>,
         target: Target,
         body: Body,
     ) -> Result<Response<Body>> {
@@ -207,10 +212,15 @@ impl Door {
         };
 
         let mut input = op.new_input();
+        let query = visit.parts.uri.query().unwrap_or_default();
+        let query = match &implied {
+            Some(field) => Cow::Owned(format!("{field}&{query}")),
+            None => Cow::Borrowed(query),
+        };
         let request = protocol::Request {
             method: &visit.parts.method,
             path,
-            query: visit.parts.uri.query().unwrap_or_default(),
+            query: query.trim_end_matches('&'),
             headers: &visit.parts.headers,
             body,
         };
@@ -294,7 +304,9 @@ impl Query {
         let mut pairs = Vec::new();
         let mut keep = |text: &[u8]| {
             let wanted =
-                |(name, _): &(Cow<'_, str>, Cow<'_, str>)| matches!(&**name, "Action" | "Version");
+                |(name, _): &(Cow<'_, str>, Cow<'_, str>)| {
+                    matches!(&**name, "Action" | "Version" | QUEUE_URL)
+                };
             let found = form_urlencoded::parse(text).filter(wanted).take(8);
             pairs.extend(found.map(|(name, value)| (name.into_owned(), value.into_owned())));
         };
@@ -309,6 +321,18 @@ impl Query {
             refuse::in_time(body.collect(WHOLE_BODY).await).map_err(Refusal::bare)?;
         keep(&whole);
         Ok((Self(pairs), Body::from(whole)))
+    }
+
+    /// The field that the path stands for: old clients of SQS post to the queue's own URL, and
+    /// name the queue nowhere else.
+    fn implied(&self, protocol: Protocol, op: &OperationSpec, path: &str) -> Option<String> {
+        let members = op.input.map_or(&[][..], |input| input.members());
+        let wanted = protocol == Protocol::AwsQuery
+            && path.len() > 1
+            && members.iter().any(|member| member.name == QUEUE_URL)
+            && self.value(QUEUE_URL).is_none();
+        let mut field = form_urlencoded::Serializer::new(String::new());
+        wanted.then(|| field.append_pair(QUEUE_URL, path).finish())
     }
 
     fn value(&self, name: &str) -> Option<&str> {
