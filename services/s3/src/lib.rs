@@ -75,6 +75,7 @@ impl S3 {
     /// The table of operations.
     pub fn service(self: &Arc<Self>) -> Service {
         let builder = Service::builder(&gureum_model_s3::SERVICE, Arc::clone(self))
+            .admit_anonymous()
             .denied(|_| Code::AccessDenied.error().into())
             .invalid(invalid)
             .admit_anonymous();
