@@ -31,7 +31,9 @@ pub struct Caller {
 pub enum CallerKind {
     Anonymous,
     Root,
-    User { name: String },
+    User {
+        name: String,
+    },
     /// A session of a role. `role_arn` and `role_id` are those of the role itself.
     Role {
         role_arn: String,
@@ -46,7 +48,9 @@ pub enum CallerKind {
         user_id: String,
     },
     /// An AWS service in its own name, `s3.amazonaws.com`.
-    Service { principal: &'static str },
+    Service {
+        principal: &'static str,
+    },
 }
 
 /// The policies that decide over a caller, parsed once and shared.

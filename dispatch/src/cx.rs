@@ -82,7 +82,9 @@ impl Cx {
         let service = self.cloud.service(O::SERVICE.name).ok_or_else(absent)?;
         let op = service.op(O::SPEC.name).ok_or_else(absent)?;
         let cloud = Arc::clone(&self.cloud);
-        let out: Box<dyn Struct> = cloud.call(self.clone(), &service, op, Box::new(input)).await?;
+        let out: Box<dyn Struct> = cloud
+            .call(self.clone(), &service, op, Box::new(input))
+            .await?;
         let out: Box<dyn std::any::Any> = out;
         match out.downcast::<O::Out>() {
             Ok(out) => Ok(*out),

@@ -255,5 +255,8 @@ impl Counters {
 }
 
 fn wrong_type(spec: &OperationSpec) -> Error {
-    Error::internal(format!("{} was called with another operation's input", spec.name))
+    Error::internal(format!(
+        "{} was called with another operation's input",
+        spec.name
+    ))
 }

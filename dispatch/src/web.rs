@@ -18,7 +18,11 @@ pub trait Web: Send + Sync + 'static {
     /// Whether this request is ours, told by method, host (lower case, no port) and path.
     fn claims(&self, request: &http::request::Parts, host: &str) -> bool;
 
-    fn serve(&self, cx: Cx, request: WebRequest) -> Pin<Box<dyn Future<Output = WebReply> + Send + '_>>;
+    fn serve(
+        &self,
+        cx: Cx,
+        request: WebRequest,
+    ) -> Pin<Box<dyn Future<Output = WebReply> + Send + '_>>;
 
     /// Headers to add to the reply of an operation of this service (CORS).
     fn decorate(&self, cx: &Cx, request: &http::request::Parts, reply: &mut http::HeaderMap) {

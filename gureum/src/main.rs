@@ -9,8 +9,10 @@ mod doctor;
 mod down;
 mod env;
 mod failure;
+mod inside;
 mod status;
 mod up;
+mod wiring;
 
 use std::process::ExitCode;
 

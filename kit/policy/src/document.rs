@@ -92,6 +92,20 @@ impl Policy {
             .flat_map(|c| &c.listed)
     }
 
+    /// Replaces the principals for which `replace` has another: a user's or role's ARN by its
+    /// unique id, so that a grant ends with whoever it was given to and not with a name.
+    pub fn replace_principals(&mut self, replace: impl Fn(&Principal) -> Option<Principal>) {
+        let clauses = self
+            .statements
+            .iter_mut()
+            .filter_map(|s| s.principals.as_mut());
+        for principal in clauses.flat_map(|clause| &mut clause.listed) {
+            if let Some(other) = replace(principal) {
+                *principal = other;
+            }
+        }
+    }
+
     /// The condition keys that conditions and variables refer to, as first written, without
     /// repetition (keys differing only in case are the same key).
     pub fn context_keys(&self) -> Vec<&str> {

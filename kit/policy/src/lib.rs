@@ -8,11 +8,43 @@
 //! This crate is pure: no store, no clock, no knowledge of any service. Whoever asks supplies the
 //! policies and the request context; whoever stores resource-based policies resolves the principals
 //! in them to unique ids.
+//!
+//! ```
+//! use gureum_policy::*;
+//!
+//! let policy = Policy::parse(
+//!     r#"{"Version": "2012-10-17", "Statement": {
+//!         "Effect": "Allow",
+//!         "Action": "s3:Get*",
+//!         "Resource": "arn:aws:s3:::home/${aws:username}/*"}}"#,
+//!     Kind::Identity,
+//! )?;
+//! let ann = CallerView {
+//!     kind: CallerKind::User,
+//!     account: "111122223333",
+//!     arn: "arn:aws:iam::111122223333:user/ann",
+//!     ..CallerView::ANONYMOUS
+//! };
+//! let decision = evaluate(&Question {
+//!     action: "s3:GetObject",
+//!     resource: "arn:aws:s3:::home/ann/notes",
+//!     resource_account: "111122223333",
+//!     caller: &ann,
+//!     context: &Context::new().with("aws:username", "ann"),
+//!     identity: &[NamedPolicy { id: "ReadHome", policy: &policy }],
+//!     boundary: None,
+//!     session: None,
+//!     resource_policy: None,
+//!     resource_mode: ResourceMode::AloneSuffices,
+//! });
+//! assert_eq!(decision.reason, Reason::Allow { by: Source::Identity });
+//! # Ok::<(), ParseError>(())
+//! ```
 
-mod arn;
 mod condition;
 mod context;
 mod document;
+mod element;
 mod error;
 mod evaluate;
 mod glob;

@@ -1,8 +1,8 @@
 //! From policy text to [`Policy`]: the checks AWS makes, in the order AWS makes them.
 
-use crate::arn::{check_action, check_resource, parse_principal};
 use crate::condition::{Condition, Operator};
 use crate::document::{Clause, Effect, Kind, Policy, Statement};
+use crate::element::{check_action, check_resource, parse_principal};
 use crate::error::{ParseError, Problem};
 use crate::glob;
 use crate::principal::Principal;

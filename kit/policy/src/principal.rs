@@ -43,6 +43,9 @@ pub enum CallerKind {
 }
 
 /// The caller as policies see it. Fields that do not apply to the kind are empty.
+///
+/// A session from `GetSessionToken` is its user. A federated user has the policies of the user who
+/// made the token as identity-based policies, and the token's policy as session policy.
 #[derive(Debug, Clone, Copy)]
 pub struct CallerView<'a> {
     pub kind: CallerKind,

@@ -119,16 +119,12 @@ fn read_statement(raw: &RawValue, place: &mut Place<'_>) -> Result<RawStatement>
         }
     }
     statement.effect = effect.ok_or(Problem::MissingField("Effect"))?;
-    let both = |a: bool, b: bool| a && b;
-    if both(
-        statement.principal.is_some(),
-        statement.not_principal.is_some(),
-    ) || both(statement.action.is_some(), statement.not_action.is_some())
-        || both(
-            statement.resource.is_some(),
-            statement.not_resource.is_some(),
-        )
-    {
+    let twofold = [
+        statement.principal.is_some() && statement.not_principal.is_some(),
+        statement.action.is_some() && statement.not_action.is_some(),
+        statement.resource.is_some() && statement.not_resource.is_some(),
+    ];
+    if twofold.contains(&true) {
         return Err(Problem::Syntax);
     }
     Ok(statement)
@@ -265,6 +261,7 @@ impl<'a> Place<'a> {
 
     /// Where `part`, a slice of the text further on than any asked for before, stands.
     fn span(&mut self, part: &str) -> Span {
+        // Both point into the same text, since a `RawValue` borrows from what it was read from.
         let offset = part.as_ptr() as usize - self.text.as_ptr() as usize;
         let start = self.advance(offset);
         let end = self.advance(offset + part.len());

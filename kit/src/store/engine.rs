@@ -96,6 +96,9 @@ impl Writes {
     }
 }
 
+/// The longest key, in bytes; what is longer is refused before it reaches an engine.
+pub const MAX_KEY: usize = 16 << 10;
+
 /// How many stamped writes one transaction may hold.
 pub const MAX_STAMPED: usize = 1 << 16;
 

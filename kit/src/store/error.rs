@@ -58,10 +58,10 @@ pub enum StoreError {
         /// How often the transaction was run.
         attempts: u32,
     },
-    /// A transaction is larger than the store takes in one piece.
-    #[error("a transaction of {size} bytes is over the limit of {limit} bytes")]
+    /// A key or a transaction is larger than the store takes in one piece.
+    #[error("{size} is over the store's limit of {limit} (bytes, or events of one transaction)")]
     TooLarge {
-        /// The size of all keys and values that it writes.
+        /// The size of the key, or of all keys and values that the transaction writes.
         size: usize,
         /// The limit.
         limit: usize,

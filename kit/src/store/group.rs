@@ -163,16 +163,14 @@ impl Shared {
         // unique whatever the medium kept.
         let keys: Vec<_> = batch.keys().cloned().collect();
         let result = self.medium.apply(version, batch.into_iter().collect());
-        if result.is_ok() {
-            self.version.store(version, Ordering::Release);
-        }
+        // Also after a failure, of which a slow disk may still keep a part: what was read before
+        // must not pass for current.
+        self.version.store(version, Ordering::Release);
         for (version, done) in accepted {
             // A transaction whose caller has gone away is committed all the same.
             let _ = done.send(result.clone().map(|()| version).map_err(Refusal::Failed));
         }
-        if result.is_ok() {
-            self.watchers.touched(&keys);
-        }
+        self.watchers.touched(&keys);
         version
     }
 }

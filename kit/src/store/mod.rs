@@ -23,9 +23,12 @@
 //! A transaction that returned `Ok` is durable. Transactions are serializable: the outcome is as if
 //! they had run one after the other, in the order of their commits.
 
+mod dir;
 pub mod engine;
 mod error;
+mod fjall;
 mod group;
+mod journal;
 mod key;
 mod memory;
 mod row;
@@ -33,6 +36,7 @@ mod scan;
 mod tx;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +76,13 @@ impl Store {
         Store::over(Box::new(memory::Memory::default()))
             // Starting a thread fails only when the process is out of them.
             .unwrap_or_else(|error| panic!("cannot start a store in memory: {error}"))
+    }
+
+    /// Opens the store in a data directory, or makes a new one. One process holds it at a time.
+    ///
+    /// Blocks while it replays the journal, in the order of a second for a large one.
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        Store::over(Box::new(fjall::Fjall::open(dir)?))
     }
 
     fn over(medium: Box<dyn Medium>) -> Result<Store, StoreError> {

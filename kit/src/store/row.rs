@@ -1,7 +1,8 @@
 //! Rows: typed values of a table, and their encoding.
 //!
 //! On the disk a row is its version (two bytes, big-endian) and then MessagePack with field names,
-//! so that adding a field with `#[serde(default)]` needs no new version.
+//! so that adding a field with `#[serde(default)]` needs no new version. Binary fields should be
+//! `bytes::Bytes`, which is written in one piece; `Vec<u8>` works, as a list of numbers.
 
 use serde::{Serialize, de::DeserializeOwned};
 

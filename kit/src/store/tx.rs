@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::StoreError;
-use super::engine::{MAX_STAMPED, Pair, Pairs, Reads, View, Writes};
-use super::key::KeyLike;
-use super::row::{Row, decode, encode, full_key};
+use super::engine::{MAX_KEY, MAX_STAMPED, Pair, Pairs, Reads, View, Writes};
+use super::key::{KeyLike, PrefixOf};
+use super::row::{Row, decode, encode, full_key, full_prefix};
 use super::scan::{Scan, Span};
 
 /// Reading rows: what [`Tx`] and [`Snapshot`] have in common.
@@ -83,28 +83,46 @@ impl Tx {
         let value = encode(row)?;
         self.writes
             .puts
-            .insert(full_key::<R>(row.key()), Some(value.into()));
+            .insert(bounded(full_key::<R>(row.key()))?, Some(value.into()));
         Ok(())
     }
 
     /// Removes the row with this key, if there is one.
     pub fn delete<R: Row>(&mut self, key: impl KeyLike<R::Key>) -> Result<(), StoreError> {
-        self.writes.puts.insert(full_key::<R>(key), None);
+        self.writes.puts.insert(bounded(full_key::<R>(key))?, None);
         Ok(())
     }
 
-    /// Writes `value` under `prefix` and a number that grows with the order of commits. Concurrent
-    /// transactions may append below the same prefix without conflict.
-    pub(crate) fn append(&mut self, prefix: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
+    /// Writes a row under these first components of its key, and a last one, a `u64`, that the
+    /// commit gives: it grows with the order of commits. Transactions that append below the same
+    /// prefix at the same time do not conflict. The row is visible from the commit on.
+    pub(crate) fn append<R: Row>(
+        &mut self,
+        prefix: impl PrefixOf<R::Key>,
+        row: &R,
+    ) -> Result<(), StoreError> {
         if self.writes.stamped.len() == MAX_STAMPED {
             return Err(StoreError::TooLarge {
                 size: MAX_STAMPED + 1,
                 limit: MAX_STAMPED,
             });
         }
-        self.writes.stamped.push((prefix, value));
+        self.writes
+            .stamped
+            .push((bounded(full_prefix::<R>(prefix))?, encode(row)?.into()));
         Ok(())
     }
+}
+
+/// Refuses a key that engines cannot take.
+fn bounded(key: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    if key.len() > MAX_KEY {
+        return Err(StoreError::TooLarge {
+            size: key.len(),
+            limit: MAX_KEY,
+        });
+    }
+    Ok(key)
 }
 
 impl Reader for Tx {
@@ -222,6 +240,13 @@ impl<R: Row> Iterator for Rows<'_, R> {
     type Item = Result<R, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.next_pair()?
+            .map_or_else(|error| Some(Err(error)), |(_, value)| Some(decode(&value)))
+    }
+}
+
+impl<R: Row> Rows<'_, R> {
+    fn next_pair(&mut self) -> Option<Result<Pair, StoreError>> {
         self.left = self.left.checked_sub(1)?;
         let next = self.pairs.next();
         if let Some(trace) = &mut self.trace {
@@ -230,13 +255,26 @@ impl<R: Row> Iterator for Rows<'_, R> {
                 Some(Err(_)) | None => Reached::End,
             };
         }
-        match next? {
-            Ok((_, value)) => Some(decode(&value)),
-            Err(error) => {
-                self.left = 0;
-                Some(Err(error))
-            }
+        if let Some(Err(_)) = next {
+            self.left = 0;
         }
+        next
+    }
+
+    /// The rows together with the number that the commit gave them (see [`Tx::append`]).
+    pub(crate) fn stamped(mut self) -> impl Iterator<Item = Result<(u64, R), StoreError>> {
+        std::iter::from_fn(move || {
+            let pair = self.next_pair()?;
+            Some(pair.and_then(|(key, value)| {
+                let Some(stamp) = key.last_chunk::<8>() else {
+                    return Err(StoreError::Corrupt(format!(
+                        "a key of {} is cut short",
+                        R::TABLE
+                    )));
+                };
+                Ok((u64::from_be_bytes(*stamp), decode(&value)?))
+            }))
+        })
     }
 }
 

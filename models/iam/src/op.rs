@@ -5,115 +5,226 @@ use crate::{operations, types};
 
 gureum_schema::operations! {
     crate::SERVICE;
-    AddClientIDToOpenIDConnectProvider = operations::ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER: types::AddClientIDToOpenIDConnectProviderRequest => types::AddClientIDToOpenIDConnectProviderOutput;
-    AddRoleToInstanceProfile = operations::ADD_ROLE_TO_INSTANCE_PROFILE: types::AddRoleToInstanceProfileRequest => types::AddRoleToInstanceProfileOutput;
-    AddUserToGroup = operations::ADD_USER_TO_GROUP: types::AddUserToGroupRequest => types::AddUserToGroupOutput;
-    AttachGroupPolicy = operations::ATTACH_GROUP_POLICY: types::AttachGroupPolicyRequest => types::AttachGroupPolicyOutput;
-    AttachRolePolicy = operations::ATTACH_ROLE_POLICY: types::AttachRolePolicyRequest => types::AttachRolePolicyOutput;
-    AttachUserPolicy = operations::ATTACH_USER_POLICY: types::AttachUserPolicyRequest => types::AttachUserPolicyOutput;
-    ChangePassword = operations::CHANGE_PASSWORD: types::ChangePasswordRequest => types::ChangePasswordOutput;
-    CreateAccessKey = operations::CREATE_ACCESS_KEY: types::CreateAccessKeyRequest => types::CreateAccessKeyResponse;
-    CreateAccountAlias = operations::CREATE_ACCOUNT_ALIAS: types::CreateAccountAliasRequest => types::CreateAccountAliasOutput;
-    CreateGroup = operations::CREATE_GROUP: types::CreateGroupRequest => types::CreateGroupResponse;
-    CreateInstanceProfile = operations::CREATE_INSTANCE_PROFILE: types::CreateInstanceProfileRequest => types::CreateInstanceProfileResponse;
-    CreateLoginProfile = operations::CREATE_LOGIN_PROFILE: types::CreateLoginProfileRequest => types::CreateLoginProfileResponse;
-    CreateOpenIDConnectProvider = operations::CREATE_OPEN_ID_CONNECT_PROVIDER: types::CreateOpenIDConnectProviderRequest => types::CreateOpenIDConnectProviderResponse;
-    CreatePolicy = operations::CREATE_POLICY: types::CreatePolicyRequest => types::CreatePolicyResponse;
-    CreatePolicyVersion = operations::CREATE_POLICY_VERSION: types::CreatePolicyVersionRequest => types::CreatePolicyVersionResponse;
-    CreateRole = operations::CREATE_ROLE: types::CreateRoleRequest => types::CreateRoleResponse;
-    CreateServiceLinkedRole = operations::CREATE_SERVICE_LINKED_ROLE: types::CreateServiceLinkedRoleRequest => types::CreateServiceLinkedRoleResponse;
-    CreateUser = operations::CREATE_USER: types::CreateUserRequest => types::CreateUserResponse;
-    DeleteAccessKey = operations::DELETE_ACCESS_KEY: types::DeleteAccessKeyRequest => types::DeleteAccessKeyOutput;
-    DeleteAccountAlias = operations::DELETE_ACCOUNT_ALIAS: types::DeleteAccountAliasRequest => types::DeleteAccountAliasOutput;
-    DeleteAccountPasswordPolicy = operations::DELETE_ACCOUNT_PASSWORD_POLICY: types::DeleteAccountPasswordPolicyInput => types::DeleteAccountPasswordPolicyOutput;
-    DeleteGroup = operations::DELETE_GROUP: types::DeleteGroupRequest => types::DeleteGroupOutput;
-    DeleteGroupPolicy = operations::DELETE_GROUP_POLICY: types::DeleteGroupPolicyRequest => types::DeleteGroupPolicyOutput;
-    DeleteInstanceProfile = operations::DELETE_INSTANCE_PROFILE: types::DeleteInstanceProfileRequest => types::DeleteInstanceProfileOutput;
-    DeleteLoginProfile = operations::DELETE_LOGIN_PROFILE: types::DeleteLoginProfileRequest => types::DeleteLoginProfileOutput;
-    DeleteOpenIDConnectProvider = operations::DELETE_OPEN_ID_CONNECT_PROVIDER: types::DeleteOpenIDConnectProviderRequest => types::DeleteOpenIDConnectProviderOutput;
-    DeletePolicy = operations::DELETE_POLICY: types::DeletePolicyRequest => types::DeletePolicyOutput;
-    DeletePolicyVersion = operations::DELETE_POLICY_VERSION: types::DeletePolicyVersionRequest => types::DeletePolicyVersionOutput;
-    DeleteRole = operations::DELETE_ROLE: types::DeleteRoleRequest => types::DeleteRoleOutput;
-    DeleteRolePermissionsBoundary = operations::DELETE_ROLE_PERMISSIONS_BOUNDARY: types::DeleteRolePermissionsBoundaryRequest => types::DeleteRolePermissionsBoundaryOutput;
-    DeleteRolePolicy = operations::DELETE_ROLE_POLICY: types::DeleteRolePolicyRequest => types::DeleteRolePolicyOutput;
-    DeleteServiceLinkedRole = operations::DELETE_SERVICE_LINKED_ROLE: types::DeleteServiceLinkedRoleRequest => types::DeleteServiceLinkedRoleResponse;
-    DeleteUser = operations::DELETE_USER: types::DeleteUserRequest => types::DeleteUserOutput;
-    DeleteUserPermissionsBoundary = operations::DELETE_USER_PERMISSIONS_BOUNDARY: types::DeleteUserPermissionsBoundaryRequest => types::DeleteUserPermissionsBoundaryOutput;
-    DeleteUserPolicy = operations::DELETE_USER_POLICY: types::DeleteUserPolicyRequest => types::DeleteUserPolicyOutput;
-    DetachGroupPolicy = operations::DETACH_GROUP_POLICY: types::DetachGroupPolicyRequest => types::DetachGroupPolicyOutput;
-    DetachRolePolicy = operations::DETACH_ROLE_POLICY: types::DetachRolePolicyRequest => types::DetachRolePolicyOutput;
-    DetachUserPolicy = operations::DETACH_USER_POLICY: types::DetachUserPolicyRequest => types::DetachUserPolicyOutput;
-    GenerateCredentialReport = operations::GENERATE_CREDENTIAL_REPORT: types::GenerateCredentialReportInput => types::GenerateCredentialReportResponse;
-    GetAccessKeyLastUsed = operations::GET_ACCESS_KEY_LAST_USED: types::GetAccessKeyLastUsedRequest => types::GetAccessKeyLastUsedResponse;
-    GetAccountAuthorizationDetails = operations::GET_ACCOUNT_AUTHORIZATION_DETAILS: types::GetAccountAuthorizationDetailsRequest => types::GetAccountAuthorizationDetailsResponse;
-    GetAccountPasswordPolicy = operations::GET_ACCOUNT_PASSWORD_POLICY: types::GetAccountPasswordPolicyInput => types::GetAccountPasswordPolicyResponse;
-    GetAccountSummary = operations::GET_ACCOUNT_SUMMARY: types::GetAccountSummaryInput => types::GetAccountSummaryResponse;
-    GetContextKeysForCustomPolicy = operations::GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY: types::GetContextKeysForCustomPolicyRequest => types::GetContextKeysForPolicyResponse;
-    GetContextKeysForPrincipalPolicy = operations::GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY: types::GetContextKeysForPrincipalPolicyRequest => types::GetContextKeysForPolicyResponse;
-    GetCredentialReport = operations::GET_CREDENTIAL_REPORT: types::GetCredentialReportInput => types::GetCredentialReportResponse;
-    GetGroup = operations::GET_GROUP: types::GetGroupRequest => types::GetGroupResponse;
-    GetGroupPolicy = operations::GET_GROUP_POLICY: types::GetGroupPolicyRequest => types::GetGroupPolicyResponse;
-    GetInstanceProfile = operations::GET_INSTANCE_PROFILE: types::GetInstanceProfileRequest => types::GetInstanceProfileResponse;
-    GetLoginProfile = operations::GET_LOGIN_PROFILE: types::GetLoginProfileRequest => types::GetLoginProfileResponse;
-    GetOpenIDConnectProvider = operations::GET_OPEN_ID_CONNECT_PROVIDER: types::GetOpenIDConnectProviderRequest => types::GetOpenIDConnectProviderResponse;
-    GetPolicy = operations::GET_POLICY: types::GetPolicyRequest => types::GetPolicyResponse;
-    GetPolicyVersion = operations::GET_POLICY_VERSION: types::GetPolicyVersionRequest => types::GetPolicyVersionResponse;
-    GetRole = operations::GET_ROLE: types::GetRoleRequest => types::GetRoleResponse;
-    GetRolePolicy = operations::GET_ROLE_POLICY: types::GetRolePolicyRequest => types::GetRolePolicyResponse;
-    GetServiceLinkedRoleDeletionStatus = operations::GET_SERVICE_LINKED_ROLE_DELETION_STATUS: types::GetServiceLinkedRoleDeletionStatusRequest => types::GetServiceLinkedRoleDeletionStatusResponse;
-    GetUser = operations::GET_USER: types::GetUserRequest => types::GetUserResponse;
-    GetUserPolicy = operations::GET_USER_POLICY: types::GetUserPolicyRequest => types::GetUserPolicyResponse;
-    ListAccessKeys = operations::LIST_ACCESS_KEYS: types::ListAccessKeysRequest => types::ListAccessKeysResponse;
-    ListAccountAliases = operations::LIST_ACCOUNT_ALIASES: types::ListAccountAliasesRequest => types::ListAccountAliasesResponse;
-    ListAttachedGroupPolicies = operations::LIST_ATTACHED_GROUP_POLICIES: types::ListAttachedGroupPoliciesRequest => types::ListAttachedGroupPoliciesResponse;
-    ListAttachedRolePolicies = operations::LIST_ATTACHED_ROLE_POLICIES: types::ListAttachedRolePoliciesRequest => types::ListAttachedRolePoliciesResponse;
-    ListAttachedUserPolicies = operations::LIST_ATTACHED_USER_POLICIES: types::ListAttachedUserPoliciesRequest => types::ListAttachedUserPoliciesResponse;
-    ListEntitiesForPolicy = operations::LIST_ENTITIES_FOR_POLICY: types::ListEntitiesForPolicyRequest => types::ListEntitiesForPolicyResponse;
-    ListGroupPolicies = operations::LIST_GROUP_POLICIES: types::ListGroupPoliciesRequest => types::ListGroupPoliciesResponse;
-    ListGroups = operations::LIST_GROUPS: types::ListGroupsRequest => types::ListGroupsResponse;
-    ListGroupsForUser = operations::LIST_GROUPS_FOR_USER: types::ListGroupsForUserRequest => types::ListGroupsForUserResponse;
-    ListInstanceProfileTags = operations::LIST_INSTANCE_PROFILE_TAGS: types::ListInstanceProfileTagsRequest => types::ListInstanceProfileTagsResponse;
-    ListInstanceProfiles = operations::LIST_INSTANCE_PROFILES: types::ListInstanceProfilesRequest => types::ListInstanceProfilesResponse;
-    ListInstanceProfilesForRole = operations::LIST_INSTANCE_PROFILES_FOR_ROLE: types::ListInstanceProfilesForRoleRequest => types::ListInstanceProfilesForRoleResponse;
-    ListOpenIDConnectProviderTags = operations::LIST_OPEN_ID_CONNECT_PROVIDER_TAGS: types::ListOpenIDConnectProviderTagsRequest => types::ListOpenIDConnectProviderTagsResponse;
-    ListOpenIDConnectProviders = operations::LIST_OPEN_ID_CONNECT_PROVIDERS: types::ListOpenIDConnectProvidersRequest => types::ListOpenIDConnectProvidersResponse;
-    ListPolicies = operations::LIST_POLICIES: types::ListPoliciesRequest => types::ListPoliciesResponse;
-    ListPolicyTags = operations::LIST_POLICY_TAGS: types::ListPolicyTagsRequest => types::ListPolicyTagsResponse;
-    ListPolicyVersions = operations::LIST_POLICY_VERSIONS: types::ListPolicyVersionsRequest => types::ListPolicyVersionsResponse;
-    ListRolePolicies = operations::LIST_ROLE_POLICIES: types::ListRolePoliciesRequest => types::ListRolePoliciesResponse;
-    ListRoleTags = operations::LIST_ROLE_TAGS: types::ListRoleTagsRequest => types::ListRoleTagsResponse;
-    ListRoles = operations::LIST_ROLES: types::ListRolesRequest => types::ListRolesResponse;
-    ListUserPolicies = operations::LIST_USER_POLICIES: types::ListUserPoliciesRequest => types::ListUserPoliciesResponse;
-    ListUserTags = operations::LIST_USER_TAGS: types::ListUserTagsRequest => types::ListUserTagsResponse;
-    ListUsers = operations::LIST_USERS: types::ListUsersRequest => types::ListUsersResponse;
-    PutGroupPolicy = operations::PUT_GROUP_POLICY: types::PutGroupPolicyRequest => types::PutGroupPolicyOutput;
-    PutRolePermissionsBoundary = operations::PUT_ROLE_PERMISSIONS_BOUNDARY: types::PutRolePermissionsBoundaryRequest => types::PutRolePermissionsBoundaryOutput;
-    PutRolePolicy = operations::PUT_ROLE_POLICY: types::PutRolePolicyRequest => types::PutRolePolicyOutput;
-    PutUserPermissionsBoundary = operations::PUT_USER_PERMISSIONS_BOUNDARY: types::PutUserPermissionsBoundaryRequest => types::PutUserPermissionsBoundaryOutput;
-    PutUserPolicy = operations::PUT_USER_POLICY: types::PutUserPolicyRequest => types::PutUserPolicyOutput;
-    RemoveClientIDFromOpenIDConnectProvider = operations::REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER: types::RemoveClientIDFromOpenIDConnectProviderRequest => types::RemoveClientIDFromOpenIDConnectProviderOutput;
-    RemoveRoleFromInstanceProfile = operations::REMOVE_ROLE_FROM_INSTANCE_PROFILE: types::RemoveRoleFromInstanceProfileRequest => types::RemoveRoleFromInstanceProfileOutput;
-    RemoveUserFromGroup = operations::REMOVE_USER_FROM_GROUP: types::RemoveUserFromGroupRequest => types::RemoveUserFromGroupOutput;
-    SetDefaultPolicyVersion = operations::SET_DEFAULT_POLICY_VERSION: types::SetDefaultPolicyVersionRequest => types::SetDefaultPolicyVersionOutput;
-    SimulateCustomPolicy = operations::SIMULATE_CUSTOM_POLICY: types::SimulateCustomPolicyRequest => types::SimulatePolicyResponse;
-    SimulatePrincipalPolicy = operations::SIMULATE_PRINCIPAL_POLICY: types::SimulatePrincipalPolicyRequest => types::SimulatePolicyResponse;
-    TagInstanceProfile = operations::TAG_INSTANCE_PROFILE: types::TagInstanceProfileRequest => types::TagInstanceProfileOutput;
-    TagOpenIDConnectProvider = operations::TAG_OPEN_ID_CONNECT_PROVIDER: types::TagOpenIDConnectProviderRequest => types::TagOpenIDConnectProviderOutput;
-    TagPolicy = operations::TAG_POLICY: types::TagPolicyRequest => types::TagPolicyOutput;
-    TagRole = operations::TAG_ROLE: types::TagRoleRequest => types::TagRoleOutput;
-    TagUser = operations::TAG_USER: types::TagUserRequest => types::TagUserOutput;
-    UntagInstanceProfile = operations::UNTAG_INSTANCE_PROFILE: types::UntagInstanceProfileRequest => types::UntagInstanceProfileOutput;
-    UntagOpenIDConnectProvider = operations::UNTAG_OPEN_ID_CONNECT_PROVIDER: types::UntagOpenIDConnectProviderRequest => types::UntagOpenIDConnectProviderOutput;
-    UntagPolicy = operations::UNTAG_POLICY: types::UntagPolicyRequest => types::UntagPolicyOutput;
-    UntagRole = operations::UNTAG_ROLE: types::UntagRoleRequest => types::UntagRoleOutput;
-    UntagUser = operations::UNTAG_USER: types::UntagUserRequest => types::UntagUserOutput;
-    UpdateAccessKey = operations::UPDATE_ACCESS_KEY: types::UpdateAccessKeyRequest => types::UpdateAccessKeyOutput;
-    UpdateAccountPasswordPolicy = operations::UPDATE_ACCOUNT_PASSWORD_POLICY: types::UpdateAccountPasswordPolicyRequest => types::UpdateAccountPasswordPolicyOutput;
-    UpdateAssumeRolePolicy = operations::UPDATE_ASSUME_ROLE_POLICY: types::UpdateAssumeRolePolicyRequest => types::UpdateAssumeRolePolicyOutput;
-    UpdateGroup = operations::UPDATE_GROUP: types::UpdateGroupRequest => types::UpdateGroupOutput;
-    UpdateLoginProfile = operations::UPDATE_LOGIN_PROFILE: types::UpdateLoginProfileRequest => types::UpdateLoginProfileOutput;
-    UpdateOpenIDConnectProviderThumbprint = operations::UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT: types::UpdateOpenIDConnectProviderThumbprintRequest => types::UpdateOpenIDConnectProviderThumbprintOutput;
-    UpdateRole = operations::UPDATE_ROLE: types::UpdateRoleRequest => types::UpdateRoleResponse;
-    UpdateRoleDescription = operations::UPDATE_ROLE_DESCRIPTION: types::UpdateRoleDescriptionRequest => types::UpdateRoleDescriptionResponse;
-    UpdateUser = operations::UPDATE_USER: types::UpdateUserRequest => types::UpdateUserOutput;
+    AddClientIDToOpenIDConnectProvider = operations::ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER:
+        types::AddClientIDToOpenIDConnectProviderRequest => types::AddClientIDToOpenIDConnectProviderOutput;
+    AddRoleToInstanceProfile = operations::ADD_ROLE_TO_INSTANCE_PROFILE:
+        types::AddRoleToInstanceProfileRequest => types::AddRoleToInstanceProfileOutput;
+    AddUserToGroup = operations::ADD_USER_TO_GROUP:
+        types::AddUserToGroupRequest => types::AddUserToGroupOutput;
+    AttachGroupPolicy = operations::ATTACH_GROUP_POLICY:
+        types::AttachGroupPolicyRequest => types::AttachGroupPolicyOutput;
+    AttachRolePolicy = operations::ATTACH_ROLE_POLICY:
+        types::AttachRolePolicyRequest => types::AttachRolePolicyOutput;
+    AttachUserPolicy = operations::ATTACH_USER_POLICY:
+        types::AttachUserPolicyRequest => types::AttachUserPolicyOutput;
+    ChangePassword = operations::CHANGE_PASSWORD:
+        types::ChangePasswordRequest => types::ChangePasswordOutput;
+    CreateAccessKey = operations::CREATE_ACCESS_KEY:
+        types::CreateAccessKeyRequest => types::CreateAccessKeyResponse;
+    CreateAccountAlias = operations::CREATE_ACCOUNT_ALIAS:
+        types::CreateAccountAliasRequest => types::CreateAccountAliasOutput;
+    CreateGroup = operations::CREATE_GROUP:
+        types::CreateGroupRequest => types::CreateGroupResponse;
+    CreateInstanceProfile = operations::CREATE_INSTANCE_PROFILE:
+        types::CreateInstanceProfileRequest => types::CreateInstanceProfileResponse;
+    CreateLoginProfile = operations::CREATE_LOGIN_PROFILE:
+        types::CreateLoginProfileRequest => types::CreateLoginProfileResponse;
+    CreateOpenIDConnectProvider = operations::CREATE_OPEN_ID_CONNECT_PROVIDER:
+        types::CreateOpenIDConnectProviderRequest => types::CreateOpenIDConnectProviderResponse;
+    CreatePolicy = operations::CREATE_POLICY:
+        types::CreatePolicyRequest => types::CreatePolicyResponse;
+    CreatePolicyVersion = operations::CREATE_POLICY_VERSION:
+        types::CreatePolicyVersionRequest => types::CreatePolicyVersionResponse;
+    CreateRole = operations::CREATE_ROLE:
+        types::CreateRoleRequest => types::CreateRoleResponse;
+    CreateServiceLinkedRole = operations::CREATE_SERVICE_LINKED_ROLE:
+        types::CreateServiceLinkedRoleRequest => types::CreateServiceLinkedRoleResponse;
+    CreateUser = operations::CREATE_USER:
+        types::CreateUserRequest => types::CreateUserResponse;
+    DeleteAccessKey = operations::DELETE_ACCESS_KEY:
+        types::DeleteAccessKeyRequest => types::DeleteAccessKeyOutput;
+    DeleteAccountAlias = operations::DELETE_ACCOUNT_ALIAS:
+        types::DeleteAccountAliasRequest => types::DeleteAccountAliasOutput;
+    DeleteAccountPasswordPolicy = operations::DELETE_ACCOUNT_PASSWORD_POLICY:
+        types::DeleteAccountPasswordPolicyInput => types::DeleteAccountPasswordPolicyOutput;
+    DeleteGroup = operations::DELETE_GROUP:
+        types::DeleteGroupRequest => types::DeleteGroupOutput;
+    DeleteGroupPolicy = operations::DELETE_GROUP_POLICY:
+        types::DeleteGroupPolicyRequest => types::DeleteGroupPolicyOutput;
+    DeleteInstanceProfile = operations::DELETE_INSTANCE_PROFILE:
+        types::DeleteInstanceProfileRequest => types::DeleteInstanceProfileOutput;
+    DeleteLoginProfile = operations::DELETE_LOGIN_PROFILE:
+        types::DeleteLoginProfileRequest => types::DeleteLoginProfileOutput;
+    DeleteOpenIDConnectProvider = operations::DELETE_OPEN_ID_CONNECT_PROVIDER:
+        types::DeleteOpenIDConnectProviderRequest => types::DeleteOpenIDConnectProviderOutput;
+    DeletePolicy = operations::DELETE_POLICY:
+        types::DeletePolicyRequest => types::DeletePolicyOutput;
+    DeletePolicyVersion = operations::DELETE_POLICY_VERSION:
+        types::DeletePolicyVersionRequest => types::DeletePolicyVersionOutput;
+    DeleteRole = operations::DELETE_ROLE:
+        types::DeleteRoleRequest => types::DeleteRoleOutput;
+    DeleteRolePermissionsBoundary = operations::DELETE_ROLE_PERMISSIONS_BOUNDARY:
+        types::DeleteRolePermissionsBoundaryRequest => types::DeleteRolePermissionsBoundaryOutput;
+    DeleteRolePolicy = operations::DELETE_ROLE_POLICY:
+        types::DeleteRolePolicyRequest => types::DeleteRolePolicyOutput;
+    DeleteServiceLinkedRole = operations::DELETE_SERVICE_LINKED_ROLE:
+        types::DeleteServiceLinkedRoleRequest => types::DeleteServiceLinkedRoleResponse;
+    DeleteUser = operations::DELETE_USER:
+        types::DeleteUserRequest => types::DeleteUserOutput;
+    DeleteUserPermissionsBoundary = operations::DELETE_USER_PERMISSIONS_BOUNDARY:
+        types::DeleteUserPermissionsBoundaryRequest => types::DeleteUserPermissionsBoundaryOutput;
+    DeleteUserPolicy = operations::DELETE_USER_POLICY:
+        types::DeleteUserPolicyRequest => types::DeleteUserPolicyOutput;
+    DetachGroupPolicy = operations::DETACH_GROUP_POLICY:
+        types::DetachGroupPolicyRequest => types::DetachGroupPolicyOutput;
+    DetachRolePolicy = operations::DETACH_ROLE_POLICY:
+        types::DetachRolePolicyRequest => types::DetachRolePolicyOutput;
+    DetachUserPolicy = operations::DETACH_USER_POLICY:
+        types::DetachUserPolicyRequest => types::DetachUserPolicyOutput;
+    GenerateCredentialReport = operations::GENERATE_CREDENTIAL_REPORT:
+        types::GenerateCredentialReportInput => types::GenerateCredentialReportResponse;
+    GetAccessKeyLastUsed = operations::GET_ACCESS_KEY_LAST_USED:
+        types::GetAccessKeyLastUsedRequest => types::GetAccessKeyLastUsedResponse;
+    GetAccountAuthorizationDetails = operations::GET_ACCOUNT_AUTHORIZATION_DETAILS:
+        types::GetAccountAuthorizationDetailsRequest => types::GetAccountAuthorizationDetailsResponse;
+    GetAccountPasswordPolicy = operations::GET_ACCOUNT_PASSWORD_POLICY:
+        types::GetAccountPasswordPolicyInput => types::GetAccountPasswordPolicyResponse;
+    GetAccountSummary = operations::GET_ACCOUNT_SUMMARY:
+        types::GetAccountSummaryInput => types::GetAccountSummaryResponse;
+    GetContextKeysForCustomPolicy = operations::GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY:
+        types::GetContextKeysForCustomPolicyRequest => types::GetContextKeysForPolicyResponse;
+    GetContextKeysForPrincipalPolicy = operations::GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY:
+        types::GetContextKeysForPrincipalPolicyRequest => types::GetContextKeysForPolicyResponse;
+    GetCredentialReport = operations::GET_CREDENTIAL_REPORT:
+        types::GetCredentialReportInput => types::GetCredentialReportResponse;
+    GetGroup = operations::GET_GROUP:
+        types::GetGroupRequest => types::GetGroupResponse;
+    GetGroupPolicy = operations::GET_GROUP_POLICY:
+        types::GetGroupPolicyRequest => types::GetGroupPolicyResponse;
+    GetInstanceProfile = operations::GET_INSTANCE_PROFILE:
+        types::GetInstanceProfileRequest => types::GetInstanceProfileResponse;
+    GetLoginProfile = operations::GET_LOGIN_PROFILE:
+        types::GetLoginProfileRequest => types::GetLoginProfileResponse;
+    GetOpenIDConnectProvider = operations::GET_OPEN_ID_CONNECT_PROVIDER:
+        types::GetOpenIDConnectProviderRequest => types::GetOpenIDConnectProviderResponse;
+    GetPolicy = operations::GET_POLICY:
+        types::GetPolicyRequest => types::GetPolicyResponse;
+    GetPolicyVersion = operations::GET_POLICY_VERSION:
+        types::GetPolicyVersionRequest => types::GetPolicyVersionResponse;
+    GetRole = operations::GET_ROLE:
+        types::GetRoleRequest => types::GetRoleResponse;
+    GetRolePolicy = operations::GET_ROLE_POLICY:
+        types::GetRolePolicyRequest => types::GetRolePolicyResponse;
+    GetServiceLinkedRoleDeletionStatus = operations::GET_SERVICE_LINKED_ROLE_DELETION_STATUS:
+        types::GetServiceLinkedRoleDeletionStatusRequest => types::GetServiceLinkedRoleDeletionStatusResponse;
+    GetUser = operations::GET_USER:
+        types::GetUserRequest => types::GetUserResponse;
+    GetUserPolicy = operations::GET_USER_POLICY:
+        types::GetUserPolicyRequest => types::GetUserPolicyResponse;
+    ListAccessKeys = operations::LIST_ACCESS_KEYS:
+        types::ListAccessKeysRequest => types::ListAccessKeysResponse;
+    ListAccountAliases = operations::LIST_ACCOUNT_ALIASES:
+        types::ListAccountAliasesRequest => types::ListAccountAliasesResponse;
+    ListAttachedGroupPolicies = operations::LIST_ATTACHED_GROUP_POLICIES:
+        types::ListAttachedGroupPoliciesRequest => types::ListAttachedGroupPoliciesResponse;
+    ListAttachedRolePolicies = operations::LIST_ATTACHED_ROLE_POLICIES:
+        types::ListAttachedRolePoliciesRequest => types::ListAttachedRolePoliciesResponse;
+    ListAttachedUserPolicies = operations::LIST_ATTACHED_USER_POLICIES:
+        types::ListAttachedUserPoliciesRequest => types::ListAttachedUserPoliciesResponse;
+    ListEntitiesForPolicy = operations::LIST_ENTITIES_FOR_POLICY:
+        types::ListEntitiesForPolicyRequest => types::ListEntitiesForPolicyResponse;
+    ListGroupPolicies = operations::LIST_GROUP_POLICIES:
+        types::ListGroupPoliciesRequest => types::ListGroupPoliciesResponse;
+    ListGroups = operations::LIST_GROUPS:
+        types::ListGroupsRequest => types::ListGroupsResponse;
+    ListGroupsForUser = operations::LIST_GROUPS_FOR_USER:
+        types::ListGroupsForUserRequest => types::ListGroupsForUserResponse;
+    ListInstanceProfileTags = operations::LIST_INSTANCE_PROFILE_TAGS:
+        types::ListInstanceProfileTagsRequest => types::ListInstanceProfileTagsResponse;
+    ListInstanceProfiles = operations::LIST_INSTANCE_PROFILES:
+        types::ListInstanceProfilesRequest => types::ListInstanceProfilesResponse;
+    ListInstanceProfilesForRole = operations::LIST_INSTANCE_PROFILES_FOR_ROLE:
+        types::ListInstanceProfilesForRoleRequest => types::ListInstanceProfilesForRoleResponse;
+    ListOpenIDConnectProviderTags = operations::LIST_OPEN_ID_CONNECT_PROVIDER_TAGS:
+        types::ListOpenIDConnectProviderTagsRequest => types::ListOpenIDConnectProviderTagsResponse;
+    ListOpenIDConnectProviders = operations::LIST_OPEN_ID_CONNECT_PROVIDERS:
+        types::ListOpenIDConnectProvidersRequest => types::ListOpenIDConnectProvidersResponse;
+    ListPolicies = operations::LIST_POLICIES:
+        types::ListPoliciesRequest => types::ListPoliciesResponse;
+    ListPolicyTags = operations::LIST_POLICY_TAGS:
+        types::ListPolicyTagsRequest => types::ListPolicyTagsResponse;
+    ListPolicyVersions = operations::LIST_POLICY_VERSIONS:
+        types::ListPolicyVersionsRequest => types::ListPolicyVersionsResponse;
+    ListRolePolicies = operations::LIST_ROLE_POLICIES:
+        types::ListRolePoliciesRequest => types::ListRolePoliciesResponse;
+    ListRoleTags = operations::LIST_ROLE_TAGS:
+        types::ListRoleTagsRequest => types::ListRoleTagsResponse;
+    ListRoles = operations::LIST_ROLES:
+        types::ListRolesRequest => types::ListRolesResponse;
+    ListUserPolicies = operations::LIST_USER_POLICIES:
+        types::ListUserPoliciesRequest => types::ListUserPoliciesResponse;
+    ListUserTags = operations::LIST_USER_TAGS:
+        types::ListUserTagsRequest => types::ListUserTagsResponse;
+    ListUsers = operations::LIST_USERS:
+        types::ListUsersRequest => types::ListUsersResponse;
+    PutGroupPolicy = operations::PUT_GROUP_POLICY:
+        types::PutGroupPolicyRequest => types::PutGroupPolicyOutput;
+    PutRolePermissionsBoundary = operations::PUT_ROLE_PERMISSIONS_BOUNDARY:
+        types::PutRolePermissionsBoundaryRequest => types::PutRolePermissionsBoundaryOutput;
+    PutRolePolicy = operations::PUT_ROLE_POLICY:
+        types::PutRolePolicyRequest => types::PutRolePolicyOutput;
+    PutUserPermissionsBoundary = operations::PUT_USER_PERMISSIONS_BOUNDARY:
+        types::PutUserPermissionsBoundaryRequest => types::PutUserPermissionsBoundaryOutput;
+    PutUserPolicy = operations::PUT_USER_POLICY:
+        types::PutUserPolicyRequest => types::PutUserPolicyOutput;
+    RemoveClientIDFromOpenIDConnectProvider = operations::REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER:
+        types::RemoveClientIDFromOpenIDConnectProviderRequest => types::RemoveClientIDFromOpenIDConnectProviderOutput;
+    RemoveRoleFromInstanceProfile = operations::REMOVE_ROLE_FROM_INSTANCE_PROFILE:
+        types::RemoveRoleFromInstanceProfileRequest => types::RemoveRoleFromInstanceProfileOutput;
+    RemoveUserFromGroup = operations::REMOVE_USER_FROM_GROUP:
+        types::RemoveUserFromGroupRequest => types::RemoveUserFromGroupOutput;
+    SetDefaultPolicyVersion = operations::SET_DEFAULT_POLICY_VERSION:
+        types::SetDefaultPolicyVersionRequest => types::SetDefaultPolicyVersionOutput;
+    SimulateCustomPolicy = operations::SIMULATE_CUSTOM_POLICY:
+        types::SimulateCustomPolicyRequest => types::SimulatePolicyResponse;
+    SimulatePrincipalPolicy = operations::SIMULATE_PRINCIPAL_POLICY:
+        types::SimulatePrincipalPolicyRequest => types::SimulatePolicyResponse;
+    TagInstanceProfile = operations::TAG_INSTANCE_PROFILE:
+        types::TagInstanceProfileRequest => types::TagInstanceProfileOutput;
+    TagOpenIDConnectProvider = operations::TAG_OPEN_ID_CONNECT_PROVIDER:
+        types::TagOpenIDConnectProviderRequest => types::TagOpenIDConnectProviderOutput;
+    TagPolicy = operations::TAG_POLICY:
+        types::TagPolicyRequest => types::TagPolicyOutput;
+    TagRole = operations::TAG_ROLE:
+        types::TagRoleRequest => types::TagRoleOutput;
+    TagUser = operations::TAG_USER:
+        types::TagUserRequest => types::TagUserOutput;
+    UntagInstanceProfile = operations::UNTAG_INSTANCE_PROFILE:
+        types::UntagInstanceProfileRequest => types::UntagInstanceProfileOutput;
+    UntagOpenIDConnectProvider = operations::UNTAG_OPEN_ID_CONNECT_PROVIDER:
+        types::UntagOpenIDConnectProviderRequest => types::UntagOpenIDConnectProviderOutput;
+    UntagPolicy = operations::UNTAG_POLICY:
+        types::UntagPolicyRequest => types::UntagPolicyOutput;
+    UntagRole = operations::UNTAG_ROLE:
+        types::UntagRoleRequest => types::UntagRoleOutput;
+    UntagUser = operations::UNTAG_USER:
+        types::UntagUserRequest => types::UntagUserOutput;
+    UpdateAccessKey = operations::UPDATE_ACCESS_KEY:
+        types::UpdateAccessKeyRequest => types::UpdateAccessKeyOutput;
+    UpdateAccountPasswordPolicy = operations::UPDATE_ACCOUNT_PASSWORD_POLICY:
+        types::UpdateAccountPasswordPolicyRequest => types::UpdateAccountPasswordPolicyOutput;
+    UpdateAssumeRolePolicy = operations::UPDATE_ASSUME_ROLE_POLICY:
+        types::UpdateAssumeRolePolicyRequest => types::UpdateAssumeRolePolicyOutput;
+    UpdateGroup = operations::UPDATE_GROUP:
+        types::UpdateGroupRequest => types::UpdateGroupOutput;
+    UpdateLoginProfile = operations::UPDATE_LOGIN_PROFILE:
+        types::UpdateLoginProfileRequest => types::UpdateLoginProfileOutput;
+    UpdateOpenIDConnectProviderThumbprint = operations::UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT:
+        types::UpdateOpenIDConnectProviderThumbprintRequest => types::UpdateOpenIDConnectProviderThumbprintOutput;
+    UpdateRole = operations::UPDATE_ROLE:
+        types::UpdateRoleRequest => types::UpdateRoleResponse;
+    UpdateRoleDescription = operations::UPDATE_ROLE_DESCRIPTION:
+        types::UpdateRoleDescriptionRequest => types::UpdateRoleDescriptionResponse;
+    UpdateUser = operations::UPDATE_USER:
+        types::UpdateUserRequest => types::UpdateUserOutput;
 }

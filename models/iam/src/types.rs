@@ -15,7 +15,10 @@ pub struct AccessKey {
     pub secret_access_key: String,
     pub create_date: Option<Timestamp>,
 }
-structure!(AccessKey, schemas::ACCESS_KEY, 0 user_name, 1 access_key_id, 2 status, 3 secret_access_key, 4 create_date);
+structure!(
+    AccessKey, schemas::ACCESS_KEY, 0 user_name, 1 access_key_id, 2 status, 3 secret_access_key,
+    4 create_date,
+);
 
 #[derive(Clone, Default)]
 pub struct AccessKeyLastUsed {
@@ -23,7 +26,9 @@ pub struct AccessKeyLastUsed {
     pub service_name: String,
     pub region: String,
 }
-structure!(AccessKeyLastUsed, schemas::ACCESS_KEY_LAST_USED, 0 last_used_date, 1 service_name, 2 region);
+structure!(
+    AccessKeyLastUsed, schemas::ACCESS_KEY_LAST_USED, 0 last_used_date, 1 service_name, 2 region,
+);
 
 #[derive(Clone, Default)]
 pub struct AccessKeyMetadata {
@@ -32,13 +37,16 @@ pub struct AccessKeyMetadata {
     pub status: Option<String>,
     pub create_date: Option<Timestamp>,
 }
-structure!(AccessKeyMetadata, schemas::ACCESS_KEY_METADATA, 0 user_name, 1 access_key_id, 2 status, 3 create_date);
+structure!(
+    AccessKeyMetadata, schemas::ACCESS_KEY_METADATA, 0 user_name, 1 access_key_id, 2 status,
+    3 create_date,
+);
 
 #[derive(Clone, Default)]
 pub struct AddClientIDToOpenIDConnectProviderOutput {}
 structure!(
     AddClientIDToOpenIDConnectProviderOutput,
-    schemas::ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    schemas::ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
 );
 
 #[derive(Clone, Default)]
@@ -46,7 +54,11 @@ pub struct AddClientIDToOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
     pub client_id: String,
 }
-structure!(AddClientIDToOpenIDConnectProviderRequest, schemas::ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn, 1 client_id);
+structure!(
+    AddClientIDToOpenIDConnectProviderRequest,
+    schemas::ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn,
+    1 client_id,
+);
 
 #[derive(Clone, Default)]
 pub struct AddRoleToInstanceProfileOutput {}
@@ -60,7 +72,10 @@ pub struct AddRoleToInstanceProfileRequest {
     pub instance_profile_name: String,
     pub role_name: String,
 }
-structure!(AddRoleToInstanceProfileRequest, schemas::ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name, 1 role_name);
+structure!(
+    AddRoleToInstanceProfileRequest, schemas::ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST,
+    0 instance_profile_name, 1 role_name,
+);
 
 #[derive(Clone, Default)]
 pub struct AddUserToGroupOutput {}
@@ -82,7 +97,9 @@ pub struct AttachGroupPolicyRequest {
     pub group_name: String,
     pub policy_arn: String,
 }
-structure!(AttachGroupPolicyRequest, schemas::ATTACH_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_arn);
+structure!(
+    AttachGroupPolicyRequest, schemas::ATTACH_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_arn,
+);
 
 #[derive(Clone, Default)]
 pub struct AttachRolePolicyOutput {}
@@ -111,7 +128,10 @@ pub struct AttachedPermissionsBoundary {
     pub permissions_boundary_type: Option<String>,
     pub permissions_boundary_arn: Option<String>,
 }
-structure!(AttachedPermissionsBoundary, schemas::ATTACHED_PERMISSIONS_BOUNDARY, 0 permissions_boundary_type, 1 permissions_boundary_arn);
+structure!(
+    AttachedPermissionsBoundary, schemas::ATTACHED_PERMISSIONS_BOUNDARY,
+    0 permissions_boundary_type, 1 permissions_boundary_arn,
+);
 
 #[derive(Clone, Default)]
 pub struct AttachedPolicy {
@@ -143,7 +163,10 @@ pub struct ContextEntry {
     pub context_key_values: Option<Vec<String>>,
     pub context_key_type: Option<String>,
 }
-structure!(ContextEntry, schemas::CONTEXT_ENTRY, 0 context_key_name, 1 context_key_values, 2 context_key_type);
+structure!(
+    ContextEntry, schemas::CONTEXT_ENTRY, 0 context_key_name, 1 context_key_values,
+    2 context_key_type,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateAccessKeyRequest {
@@ -189,13 +212,18 @@ pub struct CreateInstanceProfileRequest {
     pub path: Option<String>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreateInstanceProfileRequest, schemas::CREATE_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name, 1 path, 2 tags);
+structure!(
+    CreateInstanceProfileRequest, schemas::CREATE_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name,
+    1 path, 2 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateInstanceProfileResponse {
     pub instance_profile: InstanceProfile,
 }
-structure!(CreateInstanceProfileResponse, schemas::CREATE_INSTANCE_PROFILE_RESPONSE, 0 instance_profile);
+structure!(
+    CreateInstanceProfileResponse, schemas::CREATE_INSTANCE_PROFILE_RESPONSE, 0 instance_profile,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateLoginProfileRequest {
@@ -203,7 +231,10 @@ pub struct CreateLoginProfileRequest {
     pub password: Option<String>,
     pub password_reset_required: Option<bool>,
 }
-structure!(CreateLoginProfileRequest, schemas::CREATE_LOGIN_PROFILE_REQUEST, 0 user_name, 1 password, 2 password_reset_required);
+structure!(
+    CreateLoginProfileRequest, schemas::CREATE_LOGIN_PROFILE_REQUEST, 0 user_name, 1 password,
+    2 password_reset_required,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateLoginProfileResponse {
@@ -218,14 +249,20 @@ pub struct CreateOpenIDConnectProviderRequest {
     pub thumbprint_list: Option<Vec<String>>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreateOpenIDConnectProviderRequest, schemas::CREATE_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 url, 1 client_id_list, 2 thumbprint_list, 3 tags);
+structure!(
+    CreateOpenIDConnectProviderRequest, schemas::CREATE_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 url,
+    1 client_id_list, 2 thumbprint_list, 3 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateOpenIDConnectProviderResponse {
     pub open_id_connect_provider_arn: Option<String>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreateOpenIDConnectProviderResponse, schemas::CREATE_OPEN_ID_CONNECT_PROVIDER_RESPONSE, 0 open_id_connect_provider_arn, 1 tags);
+structure!(
+    CreateOpenIDConnectProviderResponse, schemas::CREATE_OPEN_ID_CONNECT_PROVIDER_RESPONSE,
+    0 open_id_connect_provider_arn, 1 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreatePolicyRequest {
@@ -235,7 +272,10 @@ pub struct CreatePolicyRequest {
     pub description: Option<String>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreatePolicyRequest, schemas::CREATE_POLICY_REQUEST, 0 policy_name, 1 path, 2 policy_document, 3 description, 4 tags);
+structure!(
+    CreatePolicyRequest, schemas::CREATE_POLICY_REQUEST, 0 policy_name, 1 path, 2 policy_document,
+    3 description, 4 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreatePolicyResponse {
@@ -249,7 +289,10 @@ pub struct CreatePolicyVersionRequest {
     pub policy_document: String,
     pub set_as_default: Option<bool>,
 }
-structure!(CreatePolicyVersionRequest, schemas::CREATE_POLICY_VERSION_REQUEST, 0 policy_arn, 1 policy_document, 2 set_as_default);
+structure!(
+    CreatePolicyVersionRequest, schemas::CREATE_POLICY_VERSION_REQUEST, 0 policy_arn,
+    1 policy_document, 2 set_as_default,
+);
 
 #[derive(Clone, Default)]
 pub struct CreatePolicyVersionResponse {
@@ -267,7 +310,11 @@ pub struct CreateRoleRequest {
     pub permissions_boundary: Option<String>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreateRoleRequest, schemas::CREATE_ROLE_REQUEST, 0 path, 1 role_name, 2 assume_role_policy_document, 3 description, 4 max_session_duration, 5 permissions_boundary, 6 tags);
+structure!(
+    CreateRoleRequest, schemas::CREATE_ROLE_REQUEST, 0 path, 1 role_name,
+    2 assume_role_policy_document, 3 description, 4 max_session_duration, 5 permissions_boundary,
+    6 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateRoleResponse {
@@ -281,7 +328,10 @@ pub struct CreateServiceLinkedRoleRequest {
     pub description: Option<String>,
     pub custom_suffix: Option<String>,
 }
-structure!(CreateServiceLinkedRoleRequest, schemas::CREATE_SERVICE_LINKED_ROLE_REQUEST, 0 aws_service_name, 1 description, 2 custom_suffix);
+structure!(
+    CreateServiceLinkedRoleRequest, schemas::CREATE_SERVICE_LINKED_ROLE_REQUEST, 0 aws_service_name,
+    1 description, 2 custom_suffix,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateServiceLinkedRoleResponse {
@@ -296,7 +346,10 @@ pub struct CreateUserRequest {
     pub permissions_boundary: Option<String>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreateUserRequest, schemas::CREATE_USER_REQUEST, 0 path, 1 user_name, 2 permissions_boundary, 3 tags);
+structure!(
+    CreateUserRequest, schemas::CREATE_USER_REQUEST, 0 path, 1 user_name, 2 permissions_boundary,
+    3 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateUserResponse {
@@ -308,19 +361,26 @@ structure!(CreateUserResponse, schemas::CREATE_USER_RESPONSE, 0 user);
 pub struct CredentialReportExpiredException {
     pub message: Option<String>,
 }
-structure!(CredentialReportExpiredException, schemas::CREDENTIAL_REPORT_EXPIRED_EXCEPTION, 0 message);
+structure!(
+    CredentialReportExpiredException, schemas::CREDENTIAL_REPORT_EXPIRED_EXCEPTION, 0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct CredentialReportNotPresentException {
     pub message: Option<String>,
 }
-structure!(CredentialReportNotPresentException, schemas::CREDENTIAL_REPORT_NOT_PRESENT_EXCEPTION, 0 message);
+structure!(
+    CredentialReportNotPresentException, schemas::CREDENTIAL_REPORT_NOT_PRESENT_EXCEPTION,
+    0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct CredentialReportNotReadyException {
     pub message: Option<String>,
 }
-structure!(CredentialReportNotReadyException, schemas::CREDENTIAL_REPORT_NOT_READY_EXCEPTION, 0 message);
+structure!(
+    CredentialReportNotReadyException, schemas::CREDENTIAL_REPORT_NOT_READY_EXCEPTION, 0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteAccessKeyOutput {}
@@ -331,7 +391,9 @@ pub struct DeleteAccessKeyRequest {
     pub user_name: Option<String>,
     pub access_key_id: String,
 }
-structure!(DeleteAccessKeyRequest, schemas::DELETE_ACCESS_KEY_REQUEST, 0 user_name, 1 access_key_id);
+structure!(
+    DeleteAccessKeyRequest, schemas::DELETE_ACCESS_KEY_REQUEST, 0 user_name, 1 access_key_id,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteAccountAliasOutput {}
@@ -379,7 +441,9 @@ pub struct DeleteGroupPolicyRequest {
     pub group_name: String,
     pub policy_name: String,
 }
-structure!(DeleteGroupPolicyRequest, schemas::DELETE_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_name);
+structure!(
+    DeleteGroupPolicyRequest, schemas::DELETE_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteGroupRequest {
@@ -398,7 +462,9 @@ structure!(
 pub struct DeleteInstanceProfileRequest {
     pub instance_profile_name: String,
 }
-structure!(DeleteInstanceProfileRequest, schemas::DELETE_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name);
+structure!(
+    DeleteInstanceProfileRequest, schemas::DELETE_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteLoginProfileOutput {}
@@ -424,7 +490,10 @@ structure!(
 pub struct DeleteOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
 }
-structure!(DeleteOpenIDConnectProviderRequest, schemas::DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn);
+structure!(
+    DeleteOpenIDConnectProviderRequest, schemas::DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST,
+    0 open_id_connect_provider_arn,
+);
 
 #[derive(Clone, Default)]
 pub struct DeletePolicyOutput {}
@@ -448,7 +517,9 @@ pub struct DeletePolicyVersionRequest {
     pub policy_arn: String,
     pub version_id: String,
 }
-structure!(DeletePolicyVersionRequest, schemas::DELETE_POLICY_VERSION_REQUEST, 0 policy_arn, 1 version_id);
+structure!(
+    DeletePolicyVersionRequest, schemas::DELETE_POLICY_VERSION_REQUEST, 0 policy_arn, 1 version_id,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteRoleOutput {}
@@ -465,7 +536,10 @@ structure!(
 pub struct DeleteRolePermissionsBoundaryRequest {
     pub role_name: String,
 }
-structure!(DeleteRolePermissionsBoundaryRequest, schemas::DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST, 0 role_name);
+structure!(
+    DeleteRolePermissionsBoundaryRequest, schemas::DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST,
+    0 role_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteRolePolicyOutput {}
@@ -476,7 +550,9 @@ pub struct DeleteRolePolicyRequest {
     pub role_name: String,
     pub policy_name: String,
 }
-structure!(DeleteRolePolicyRequest, schemas::DELETE_ROLE_POLICY_REQUEST, 0 role_name, 1 policy_name);
+structure!(
+    DeleteRolePolicyRequest, schemas::DELETE_ROLE_POLICY_REQUEST, 0 role_name, 1 policy_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteRoleRequest {
@@ -488,13 +564,18 @@ structure!(DeleteRoleRequest, schemas::DELETE_ROLE_REQUEST, 0 role_name);
 pub struct DeleteServiceLinkedRoleRequest {
     pub role_name: String,
 }
-structure!(DeleteServiceLinkedRoleRequest, schemas::DELETE_SERVICE_LINKED_ROLE_REQUEST, 0 role_name);
+structure!(
+    DeleteServiceLinkedRoleRequest, schemas::DELETE_SERVICE_LINKED_ROLE_REQUEST, 0 role_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteServiceLinkedRoleResponse {
     pub deletion_task_id: String,
 }
-structure!(DeleteServiceLinkedRoleResponse, schemas::DELETE_SERVICE_LINKED_ROLE_RESPONSE, 0 deletion_task_id);
+structure!(
+    DeleteServiceLinkedRoleResponse, schemas::DELETE_SERVICE_LINKED_ROLE_RESPONSE,
+    0 deletion_task_id,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteUserOutput {}
@@ -511,7 +592,10 @@ structure!(
 pub struct DeleteUserPermissionsBoundaryRequest {
     pub user_name: String,
 }
-structure!(DeleteUserPermissionsBoundaryRequest, schemas::DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST, 0 user_name);
+structure!(
+    DeleteUserPermissionsBoundaryRequest, schemas::DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST,
+    0 user_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteUserPolicyOutput {}
@@ -522,7 +606,9 @@ pub struct DeleteUserPolicyRequest {
     pub user_name: String,
     pub policy_name: String,
 }
-structure!(DeleteUserPolicyRequest, schemas::DELETE_USER_POLICY_REQUEST, 0 user_name, 1 policy_name);
+structure!(
+    DeleteUserPolicyRequest, schemas::DELETE_USER_POLICY_REQUEST, 0 user_name, 1 policy_name,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteUserRequest {
@@ -535,7 +621,10 @@ pub struct DeletionTaskFailureReasonType {
     pub reason: Option<String>,
     pub role_usage_list: Option<Vec<RoleUsageType>>,
 }
-structure!(DeletionTaskFailureReasonType, schemas::DELETION_TASK_FAILURE_REASON_TYPE, 0 reason, 1 role_usage_list);
+structure!(
+    DeletionTaskFailureReasonType, schemas::DELETION_TASK_FAILURE_REASON_TYPE, 0 reason,
+    1 role_usage_list,
+);
 
 #[derive(Clone, Default)]
 pub struct DetachGroupPolicyOutput {}
@@ -546,7 +635,9 @@ pub struct DetachGroupPolicyRequest {
     pub group_name: String,
     pub policy_arn: String,
 }
-structure!(DetachGroupPolicyRequest, schemas::DETACH_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_arn);
+structure!(
+    DetachGroupPolicyRequest, schemas::DETACH_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_arn,
+);
 
 #[derive(Clone, Default)]
 pub struct DetachRolePolicyOutput {}
@@ -580,7 +671,10 @@ structure!(EntityAlreadyExistsException, schemas::ENTITY_ALREADY_EXISTS_EXCEPTIO
 pub struct EntityTemporarilyUnmodifiableException {
     pub message: Option<String>,
 }
-structure!(EntityTemporarilyUnmodifiableException, schemas::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION, 0 message);
+structure!(
+    EntityTemporarilyUnmodifiableException, schemas::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION,
+    0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct EvaluationResult {
@@ -594,7 +688,12 @@ pub struct EvaluationResult {
     pub eval_decision_details: Option<BTreeMap<String, String>>,
     pub resource_specific_results: Option<Vec<ResourceSpecificResult>>,
 }
-structure!(EvaluationResult, schemas::EVALUATION_RESULT, 0 eval_action_name, 1 eval_resource_name, 2 eval_decision, 3 matched_statements, 4 missing_context_values, 5 organizations_decision_detail, 6 permissions_boundary_decision_detail, 7 eval_decision_details, 8 resource_specific_results);
+structure!(
+    EvaluationResult, schemas::EVALUATION_RESULT, 0 eval_action_name, 1 eval_resource_name,
+    2 eval_decision, 3 matched_statements, 4 missing_context_values,
+    5 organizations_decision_detail, 6 permissions_boundary_decision_detail,
+    7 eval_decision_details, 8 resource_specific_results,
+);
 
 #[derive(Clone, Default)]
 pub struct GenerateCredentialReportInput {}
@@ -608,7 +707,10 @@ pub struct GenerateCredentialReportResponse {
     pub state: Option<String>,
     pub description: Option<String>,
 }
-structure!(GenerateCredentialReportResponse, schemas::GENERATE_CREDENTIAL_REPORT_RESPONSE, 0 state, 1 description);
+structure!(
+    GenerateCredentialReportResponse, schemas::GENERATE_CREDENTIAL_REPORT_RESPONSE, 0 state,
+    1 description,
+);
 
 #[derive(Clone, Default)]
 pub struct GetAccessKeyLastUsedRequest {
@@ -621,7 +723,10 @@ pub struct GetAccessKeyLastUsedResponse {
     pub user_name: Option<String>,
     pub access_key_last_used: Option<AccessKeyLastUsed>,
 }
-structure!(GetAccessKeyLastUsedResponse, schemas::GET_ACCESS_KEY_LAST_USED_RESPONSE, 0 user_name, 1 access_key_last_used);
+structure!(
+    GetAccessKeyLastUsedResponse, schemas::GET_ACCESS_KEY_LAST_USED_RESPONSE, 0 user_name,
+    1 access_key_last_used,
+);
 
 #[derive(Clone, Default)]
 pub struct GetAccountAuthorizationDetailsRequest {
@@ -629,7 +734,10 @@ pub struct GetAccountAuthorizationDetailsRequest {
     pub max_items: Option<i32>,
     pub marker: Option<String>,
 }
-structure!(GetAccountAuthorizationDetailsRequest, schemas::GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST, 0 filter, 1 max_items, 2 marker);
+structure!(
+    GetAccountAuthorizationDetailsRequest, schemas::GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST,
+    0 filter, 1 max_items, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct GetAccountAuthorizationDetailsResponse {
@@ -640,7 +748,11 @@ pub struct GetAccountAuthorizationDetailsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(GetAccountAuthorizationDetailsResponse, schemas::GET_ACCOUNT_AUTHORIZATION_DETAILS_RESPONSE, 0 user_detail_list, 1 group_detail_list, 2 role_detail_list, 3 policies, 4 is_truncated, 5 marker);
+structure!(
+    GetAccountAuthorizationDetailsResponse, schemas::GET_ACCOUNT_AUTHORIZATION_DETAILS_RESPONSE,
+    0 user_detail_list, 1 group_detail_list, 2 role_detail_list, 3 policies, 4 is_truncated,
+    5 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct GetAccountPasswordPolicyInput {}
@@ -653,7 +765,10 @@ structure!(
 pub struct GetAccountPasswordPolicyResponse {
     pub password_policy: PasswordPolicy,
 }
-structure!(GetAccountPasswordPolicyResponse, schemas::GET_ACCOUNT_PASSWORD_POLICY_RESPONSE, 0 password_policy);
+structure!(
+    GetAccountPasswordPolicyResponse, schemas::GET_ACCOUNT_PASSWORD_POLICY_RESPONSE,
+    0 password_policy,
+);
 
 #[derive(Clone, Default)]
 pub struct GetAccountSummaryInput {}
@@ -669,20 +784,29 @@ structure!(GetAccountSummaryResponse, schemas::GET_ACCOUNT_SUMMARY_RESPONSE, 0 s
 pub struct GetContextKeysForCustomPolicyRequest {
     pub policy_input_list: Vec<String>,
 }
-structure!(GetContextKeysForCustomPolicyRequest, schemas::GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST, 0 policy_input_list);
+structure!(
+    GetContextKeysForCustomPolicyRequest, schemas::GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST,
+    0 policy_input_list,
+);
 
 #[derive(Clone, Default)]
 pub struct GetContextKeysForPolicyResponse {
     pub context_key_names: Option<Vec<String>>,
 }
-structure!(GetContextKeysForPolicyResponse, schemas::GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE, 0 context_key_names);
+structure!(
+    GetContextKeysForPolicyResponse, schemas::GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE,
+    0 context_key_names,
+);
 
 #[derive(Clone, Default)]
 pub struct GetContextKeysForPrincipalPolicyRequest {
     pub policy_source_arn: String,
     pub policy_input_list: Option<Vec<String>>,
 }
-structure!(GetContextKeysForPrincipalPolicyRequest, schemas::GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST, 0 policy_source_arn, 1 policy_input_list);
+structure!(
+    GetContextKeysForPrincipalPolicyRequest, schemas::GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST,
+    0 policy_source_arn, 1 policy_input_list,
+);
 
 #[derive(Clone, Default)]
 pub struct GetCredentialReportInput {}
@@ -697,7 +821,10 @@ pub struct GetCredentialReportResponse {
     pub report_format: Option<String>,
     pub generated_time: Option<Timestamp>,
 }
-structure!(GetCredentialReportResponse, schemas::GET_CREDENTIAL_REPORT_RESPONSE, 0 content, 1 report_format, 2 generated_time);
+structure!(
+    GetCredentialReportResponse, schemas::GET_CREDENTIAL_REPORT_RESPONSE, 0 content,
+    1 report_format, 2 generated_time,
+);
 
 #[derive(Clone, Default)]
 pub struct GetGroupPolicyRequest {
@@ -712,7 +839,10 @@ pub struct GetGroupPolicyResponse {
     pub policy_name: String,
     pub policy_document: String,
 }
-structure!(GetGroupPolicyResponse, schemas::GET_GROUP_POLICY_RESPONSE, 0 group_name, 1 policy_name, 2 policy_document);
+structure!(
+    GetGroupPolicyResponse, schemas::GET_GROUP_POLICY_RESPONSE, 0 group_name, 1 policy_name,
+    2 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct GetGroupRequest {
@@ -729,13 +859,17 @@ pub struct GetGroupResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(GetGroupResponse, schemas::GET_GROUP_RESPONSE, 0 group, 1 users, 2 is_truncated, 3 marker);
+structure!(
+    GetGroupResponse, schemas::GET_GROUP_RESPONSE, 0 group, 1 users, 2 is_truncated, 3 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct GetInstanceProfileRequest {
     pub instance_profile_name: String,
 }
-structure!(GetInstanceProfileRequest, schemas::GET_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name);
+structure!(
+    GetInstanceProfileRequest, schemas::GET_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name,
+);
 
 #[derive(Clone, Default)]
 pub struct GetInstanceProfileResponse {
@@ -759,7 +893,10 @@ structure!(GetLoginProfileResponse, schemas::GET_LOGIN_PROFILE_RESPONSE, 0 login
 pub struct GetOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
 }
-structure!(GetOpenIDConnectProviderRequest, schemas::GET_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn);
+structure!(
+    GetOpenIDConnectProviderRequest, schemas::GET_OPEN_ID_CONNECT_PROVIDER_REQUEST,
+    0 open_id_connect_provider_arn,
+);
 
 #[derive(Clone, Default)]
 pub struct GetOpenIDConnectProviderResponse {
@@ -769,7 +906,10 @@ pub struct GetOpenIDConnectProviderResponse {
     pub create_date: Option<Timestamp>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(GetOpenIDConnectProviderResponse, schemas::GET_OPEN_ID_CONNECT_PROVIDER_RESPONSE, 0 url, 1 client_id_list, 2 thumbprint_list, 3 create_date, 4 tags);
+structure!(
+    GetOpenIDConnectProviderResponse, schemas::GET_OPEN_ID_CONNECT_PROVIDER_RESPONSE, 0 url,
+    1 client_id_list, 2 thumbprint_list, 3 create_date, 4 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct GetPolicyRequest {
@@ -788,7 +928,9 @@ pub struct GetPolicyVersionRequest {
     pub policy_arn: String,
     pub version_id: String,
 }
-structure!(GetPolicyVersionRequest, schemas::GET_POLICY_VERSION_REQUEST, 0 policy_arn, 1 version_id);
+structure!(
+    GetPolicyVersionRequest, schemas::GET_POLICY_VERSION_REQUEST, 0 policy_arn, 1 version_id,
+);
 
 #[derive(Clone, Default)]
 pub struct GetPolicyVersionResponse {
@@ -809,7 +951,10 @@ pub struct GetRolePolicyResponse {
     pub policy_name: String,
     pub policy_document: String,
 }
-structure!(GetRolePolicyResponse, schemas::GET_ROLE_POLICY_RESPONSE, 0 role_name, 1 policy_name, 2 policy_document);
+structure!(
+    GetRolePolicyResponse, schemas::GET_ROLE_POLICY_RESPONSE, 0 role_name, 1 policy_name,
+    2 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct GetRoleRequest {
@@ -827,14 +972,20 @@ structure!(GetRoleResponse, schemas::GET_ROLE_RESPONSE, 0 role);
 pub struct GetServiceLinkedRoleDeletionStatusRequest {
     pub deletion_task_id: String,
 }
-structure!(GetServiceLinkedRoleDeletionStatusRequest, schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST, 0 deletion_task_id);
+structure!(
+    GetServiceLinkedRoleDeletionStatusRequest,
+    schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST, 0 deletion_task_id,
+);
 
 #[derive(Clone, Default)]
 pub struct GetServiceLinkedRoleDeletionStatusResponse {
     pub status: String,
     pub reason: Option<DeletionTaskFailureReasonType>,
 }
-structure!(GetServiceLinkedRoleDeletionStatusResponse, schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE, 0 status, 1 reason);
+structure!(
+    GetServiceLinkedRoleDeletionStatusResponse,
+    schemas::GET_SERVICE_LINKED_ROLE_DELETION_STATUS_RESPONSE, 0 status, 1 reason,
+);
 
 #[derive(Clone, Default)]
 pub struct GetUserPolicyRequest {
@@ -849,7 +1000,10 @@ pub struct GetUserPolicyResponse {
     pub policy_name: String,
     pub policy_document: String,
 }
-structure!(GetUserPolicyResponse, schemas::GET_USER_POLICY_RESPONSE, 0 user_name, 1 policy_name, 2 policy_document);
+structure!(
+    GetUserPolicyResponse, schemas::GET_USER_POLICY_RESPONSE, 0 user_name, 1 policy_name,
+    2 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct GetUserRequest {
@@ -883,7 +1037,10 @@ pub struct GroupDetail {
     pub group_policy_list: Option<Vec<PolicyDetail>>,
     pub attached_managed_policies: Option<Vec<AttachedPolicy>>,
 }
-structure!(GroupDetail, schemas::GROUP_DETAIL, 0 path, 1 group_name, 2 group_id, 3 arn, 4 create_date, 5 group_policy_list, 6 attached_managed_policies);
+structure!(
+    GroupDetail, schemas::GROUP_DETAIL, 0 path, 1 group_name, 2 group_id, 3 arn, 4 create_date,
+    5 group_policy_list, 6 attached_managed_policies,
+);
 
 #[derive(Clone, Default)]
 pub struct InstanceProfile {
@@ -895,7 +1052,10 @@ pub struct InstanceProfile {
     pub roles: Vec<Role>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(InstanceProfile, schemas::INSTANCE_PROFILE, 0 path, 1 instance_profile_name, 2 instance_profile_id, 3 arn, 4 create_date, 5 roles, 6 tags);
+structure!(
+    InstanceProfile, schemas::INSTANCE_PROFILE, 0 path, 1 instance_profile_name,
+    2 instance_profile_id, 3 arn, 4 create_date, 5 roles, 6 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct InvalidInputException {
@@ -921,7 +1081,9 @@ pub struct ListAccessKeysRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListAccessKeysRequest, schemas::LIST_ACCESS_KEYS_REQUEST, 0 user_name, 1 marker, 2 max_items);
+structure!(
+    ListAccessKeysRequest, schemas::LIST_ACCESS_KEYS_REQUEST, 0 user_name, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAccessKeysResponse {
@@ -929,7 +1091,10 @@ pub struct ListAccessKeysResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListAccessKeysResponse, schemas::LIST_ACCESS_KEYS_RESPONSE, 0 access_key_metadata, 1 is_truncated, 2 marker);
+structure!(
+    ListAccessKeysResponse, schemas::LIST_ACCESS_KEYS_RESPONSE, 0 access_key_metadata,
+    1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAccountAliasesRequest {
@@ -944,7 +1109,10 @@ pub struct ListAccountAliasesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListAccountAliasesResponse, schemas::LIST_ACCOUNT_ALIASES_RESPONSE, 0 account_aliases, 1 is_truncated, 2 marker);
+structure!(
+    ListAccountAliasesResponse, schemas::LIST_ACCOUNT_ALIASES_RESPONSE, 0 account_aliases,
+    1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAttachedGroupPoliciesRequest {
@@ -953,7 +1121,10 @@ pub struct ListAttachedGroupPoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListAttachedGroupPoliciesRequest, schemas::LIST_ATTACHED_GROUP_POLICIES_REQUEST, 0 group_name, 1 path_prefix, 2 marker, 3 max_items);
+structure!(
+    ListAttachedGroupPoliciesRequest, schemas::LIST_ATTACHED_GROUP_POLICIES_REQUEST, 0 group_name,
+    1 path_prefix, 2 marker, 3 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAttachedGroupPoliciesResponse {
@@ -961,7 +1132,10 @@ pub struct ListAttachedGroupPoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListAttachedGroupPoliciesResponse, schemas::LIST_ATTACHED_GROUP_POLICIES_RESPONSE, 0 attached_policies, 1 is_truncated, 2 marker);
+structure!(
+    ListAttachedGroupPoliciesResponse, schemas::LIST_ATTACHED_GROUP_POLICIES_RESPONSE,
+    0 attached_policies, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAttachedRolePoliciesRequest {
@@ -970,7 +1144,10 @@ pub struct ListAttachedRolePoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListAttachedRolePoliciesRequest, schemas::LIST_ATTACHED_ROLE_POLICIES_REQUEST, 0 role_name, 1 path_prefix, 2 marker, 3 max_items);
+structure!(
+    ListAttachedRolePoliciesRequest, schemas::LIST_ATTACHED_ROLE_POLICIES_REQUEST, 0 role_name,
+    1 path_prefix, 2 marker, 3 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAttachedRolePoliciesResponse {
@@ -978,7 +1155,10 @@ pub struct ListAttachedRolePoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListAttachedRolePoliciesResponse, schemas::LIST_ATTACHED_ROLE_POLICIES_RESPONSE, 0 attached_policies, 1 is_truncated, 2 marker);
+structure!(
+    ListAttachedRolePoliciesResponse, schemas::LIST_ATTACHED_ROLE_POLICIES_RESPONSE,
+    0 attached_policies, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAttachedUserPoliciesRequest {
@@ -987,7 +1167,10 @@ pub struct ListAttachedUserPoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListAttachedUserPoliciesRequest, schemas::LIST_ATTACHED_USER_POLICIES_REQUEST, 0 user_name, 1 path_prefix, 2 marker, 3 max_items);
+structure!(
+    ListAttachedUserPoliciesRequest, schemas::LIST_ATTACHED_USER_POLICIES_REQUEST, 0 user_name,
+    1 path_prefix, 2 marker, 3 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListAttachedUserPoliciesResponse {
@@ -995,7 +1178,10 @@ pub struct ListAttachedUserPoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListAttachedUserPoliciesResponse, schemas::LIST_ATTACHED_USER_POLICIES_RESPONSE, 0 attached_policies, 1 is_truncated, 2 marker);
+structure!(
+    ListAttachedUserPoliciesResponse, schemas::LIST_ATTACHED_USER_POLICIES_RESPONSE,
+    0 attached_policies, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListEntitiesForPolicyRequest {
@@ -1006,7 +1192,10 @@ pub struct ListEntitiesForPolicyRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListEntitiesForPolicyRequest, schemas::LIST_ENTITIES_FOR_POLICY_REQUEST, 0 policy_arn, 1 entity_filter, 2 path_prefix, 3 policy_usage_filter, 4 marker, 5 max_items);
+structure!(
+    ListEntitiesForPolicyRequest, schemas::LIST_ENTITIES_FOR_POLICY_REQUEST, 0 policy_arn,
+    1 entity_filter, 2 path_prefix, 3 policy_usage_filter, 4 marker, 5 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListEntitiesForPolicyResponse {
@@ -1016,7 +1205,10 @@ pub struct ListEntitiesForPolicyResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListEntitiesForPolicyResponse, schemas::LIST_ENTITIES_FOR_POLICY_RESPONSE, 0 policy_groups, 1 policy_users, 2 policy_roles, 3 is_truncated, 4 marker);
+structure!(
+    ListEntitiesForPolicyResponse, schemas::LIST_ENTITIES_FOR_POLICY_RESPONSE, 0 policy_groups,
+    1 policy_users, 2 policy_roles, 3 is_truncated, 4 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListGroupPoliciesRequest {
@@ -1024,7 +1216,10 @@ pub struct ListGroupPoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListGroupPoliciesRequest, schemas::LIST_GROUP_POLICIES_REQUEST, 0 group_name, 1 marker, 2 max_items);
+structure!(
+    ListGroupPoliciesRequest, schemas::LIST_GROUP_POLICIES_REQUEST, 0 group_name, 1 marker,
+    2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListGroupPoliciesResponse {
@@ -1032,7 +1227,10 @@ pub struct ListGroupPoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListGroupPoliciesResponse, schemas::LIST_GROUP_POLICIES_RESPONSE, 0 policy_names, 1 is_truncated, 2 marker);
+structure!(
+    ListGroupPoliciesResponse, schemas::LIST_GROUP_POLICIES_RESPONSE, 0 policy_names,
+    1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListGroupsForUserRequest {
@@ -1040,7 +1238,10 @@ pub struct ListGroupsForUserRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListGroupsForUserRequest, schemas::LIST_GROUPS_FOR_USER_REQUEST, 0 user_name, 1 marker, 2 max_items);
+structure!(
+    ListGroupsForUserRequest, schemas::LIST_GROUPS_FOR_USER_REQUEST, 0 user_name, 1 marker,
+    2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListGroupsForUserResponse {
@@ -1048,7 +1249,10 @@ pub struct ListGroupsForUserResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListGroupsForUserResponse, schemas::LIST_GROUPS_FOR_USER_RESPONSE, 0 groups, 1 is_truncated, 2 marker);
+structure!(
+    ListGroupsForUserResponse, schemas::LIST_GROUPS_FOR_USER_RESPONSE, 0 groups, 1 is_truncated,
+    2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListGroupsRequest {
@@ -1072,7 +1276,10 @@ pub struct ListInstanceProfileTagsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListInstanceProfileTagsRequest, schemas::LIST_INSTANCE_PROFILE_TAGS_REQUEST, 0 instance_profile_name, 1 marker, 2 max_items);
+structure!(
+    ListInstanceProfileTagsRequest, schemas::LIST_INSTANCE_PROFILE_TAGS_REQUEST,
+    0 instance_profile_name, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListInstanceProfileTagsResponse {
@@ -1080,7 +1287,10 @@ pub struct ListInstanceProfileTagsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListInstanceProfileTagsResponse, schemas::LIST_INSTANCE_PROFILE_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker);
+structure!(
+    ListInstanceProfileTagsResponse, schemas::LIST_INSTANCE_PROFILE_TAGS_RESPONSE, 0 tags,
+    1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListInstanceProfilesForRoleRequest {
@@ -1088,7 +1298,10 @@ pub struct ListInstanceProfilesForRoleRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListInstanceProfilesForRoleRequest, schemas::LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST, 0 role_name, 1 marker, 2 max_items);
+structure!(
+    ListInstanceProfilesForRoleRequest, schemas::LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST,
+    0 role_name, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListInstanceProfilesForRoleResponse {
@@ -1096,7 +1309,10 @@ pub struct ListInstanceProfilesForRoleResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListInstanceProfilesForRoleResponse, schemas::LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE, 0 instance_profiles, 1 is_truncated, 2 marker);
+structure!(
+    ListInstanceProfilesForRoleResponse, schemas::LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE,
+    0 instance_profiles, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListInstanceProfilesRequest {
@@ -1104,7 +1320,10 @@ pub struct ListInstanceProfilesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListInstanceProfilesRequest, schemas::LIST_INSTANCE_PROFILES_REQUEST, 0 path_prefix, 1 marker, 2 max_items);
+structure!(
+    ListInstanceProfilesRequest, schemas::LIST_INSTANCE_PROFILES_REQUEST, 0 path_prefix, 1 marker,
+    2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListInstanceProfilesResponse {
@@ -1112,7 +1331,10 @@ pub struct ListInstanceProfilesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListInstanceProfilesResponse, schemas::LIST_INSTANCE_PROFILES_RESPONSE, 0 instance_profiles, 1 is_truncated, 2 marker);
+structure!(
+    ListInstanceProfilesResponse, schemas::LIST_INSTANCE_PROFILES_RESPONSE, 0 instance_profiles,
+    1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListOpenIDConnectProviderTagsRequest {
@@ -1120,7 +1342,10 @@ pub struct ListOpenIDConnectProviderTagsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListOpenIDConnectProviderTagsRequest, schemas::LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_REQUEST, 0 open_id_connect_provider_arn, 1 marker, 2 max_items);
+structure!(
+    ListOpenIDConnectProviderTagsRequest, schemas::LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_REQUEST,
+    0 open_id_connect_provider_arn, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListOpenIDConnectProviderTagsResponse {
@@ -1128,7 +1353,10 @@ pub struct ListOpenIDConnectProviderTagsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListOpenIDConnectProviderTagsResponse, schemas::LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker);
+structure!(
+    ListOpenIDConnectProviderTagsResponse, schemas::LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_RESPONSE,
+    0 tags, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListOpenIDConnectProvidersRequest {}
@@ -1141,7 +1369,10 @@ structure!(
 pub struct ListOpenIDConnectProvidersResponse {
     pub open_id_connect_provider_list: Option<Vec<OpenIDConnectProviderListEntry>>,
 }
-structure!(ListOpenIDConnectProvidersResponse, schemas::LIST_OPEN_ID_CONNECT_PROVIDERS_RESPONSE, 0 open_id_connect_provider_list);
+structure!(
+    ListOpenIDConnectProvidersResponse, schemas::LIST_OPEN_ID_CONNECT_PROVIDERS_RESPONSE,
+    0 open_id_connect_provider_list,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPoliciesRequest {
@@ -1152,7 +1383,10 @@ pub struct ListPoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListPoliciesRequest, schemas::LIST_POLICIES_REQUEST, 0 scope, 1 only_attached, 2 path_prefix, 3 policy_usage_filter, 4 marker, 5 max_items);
+structure!(
+    ListPoliciesRequest, schemas::LIST_POLICIES_REQUEST, 0 scope, 1 only_attached, 2 path_prefix,
+    3 policy_usage_filter, 4 marker, 5 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPoliciesResponse {
@@ -1160,7 +1394,9 @@ pub struct ListPoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListPoliciesResponse, schemas::LIST_POLICIES_RESPONSE, 0 policies, 1 is_truncated, 2 marker);
+structure!(
+    ListPoliciesResponse, schemas::LIST_POLICIES_RESPONSE, 0 policies, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPolicyTagsRequest {
@@ -1168,7 +1404,9 @@ pub struct ListPolicyTagsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListPolicyTagsRequest, schemas::LIST_POLICY_TAGS_REQUEST, 0 policy_arn, 1 marker, 2 max_items);
+structure!(
+    ListPolicyTagsRequest, schemas::LIST_POLICY_TAGS_REQUEST, 0 policy_arn, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPolicyTagsResponse {
@@ -1176,7 +1414,9 @@ pub struct ListPolicyTagsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListPolicyTagsResponse, schemas::LIST_POLICY_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker);
+structure!(
+    ListPolicyTagsResponse, schemas::LIST_POLICY_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPolicyVersionsRequest {
@@ -1184,7 +1424,10 @@ pub struct ListPolicyVersionsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListPolicyVersionsRequest, schemas::LIST_POLICY_VERSIONS_REQUEST, 0 policy_arn, 1 marker, 2 max_items);
+structure!(
+    ListPolicyVersionsRequest, schemas::LIST_POLICY_VERSIONS_REQUEST, 0 policy_arn, 1 marker,
+    2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPolicyVersionsResponse {
@@ -1192,7 +1435,10 @@ pub struct ListPolicyVersionsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListPolicyVersionsResponse, schemas::LIST_POLICY_VERSIONS_RESPONSE, 0 versions, 1 is_truncated, 2 marker);
+structure!(
+    ListPolicyVersionsResponse, schemas::LIST_POLICY_VERSIONS_RESPONSE, 0 versions, 1 is_truncated,
+    2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListRolePoliciesRequest {
@@ -1200,7 +1446,10 @@ pub struct ListRolePoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListRolePoliciesRequest, schemas::LIST_ROLE_POLICIES_REQUEST, 0 role_name, 1 marker, 2 max_items);
+structure!(
+    ListRolePoliciesRequest, schemas::LIST_ROLE_POLICIES_REQUEST, 0 role_name, 1 marker,
+    2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListRolePoliciesResponse {
@@ -1208,7 +1457,10 @@ pub struct ListRolePoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListRolePoliciesResponse, schemas::LIST_ROLE_POLICIES_RESPONSE, 0 policy_names, 1 is_truncated, 2 marker);
+structure!(
+    ListRolePoliciesResponse, schemas::LIST_ROLE_POLICIES_RESPONSE, 0 policy_names, 1 is_truncated,
+    2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListRoleTagsRequest {
@@ -1216,7 +1468,9 @@ pub struct ListRoleTagsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListRoleTagsRequest, schemas::LIST_ROLE_TAGS_REQUEST, 0 role_name, 1 marker, 2 max_items);
+structure!(
+    ListRoleTagsRequest, schemas::LIST_ROLE_TAGS_REQUEST, 0 role_name, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListRoleTagsResponse {
@@ -1224,7 +1478,9 @@ pub struct ListRoleTagsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListRoleTagsResponse, schemas::LIST_ROLE_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker);
+structure!(
+    ListRoleTagsResponse, schemas::LIST_ROLE_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListRolesRequest {
@@ -1248,7 +1504,10 @@ pub struct ListUserPoliciesRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListUserPoliciesRequest, schemas::LIST_USER_POLICIES_REQUEST, 0 user_name, 1 marker, 2 max_items);
+structure!(
+    ListUserPoliciesRequest, schemas::LIST_USER_POLICIES_REQUEST, 0 user_name, 1 marker,
+    2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListUserPoliciesResponse {
@@ -1256,7 +1515,10 @@ pub struct ListUserPoliciesResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListUserPoliciesResponse, schemas::LIST_USER_POLICIES_RESPONSE, 0 policy_names, 1 is_truncated, 2 marker);
+structure!(
+    ListUserPoliciesResponse, schemas::LIST_USER_POLICIES_RESPONSE, 0 policy_names, 1 is_truncated,
+    2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListUserTagsRequest {
@@ -1264,7 +1526,9 @@ pub struct ListUserTagsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
 }
-structure!(ListUserTagsRequest, schemas::LIST_USER_TAGS_REQUEST, 0 user_name, 1 marker, 2 max_items);
+structure!(
+    ListUserTagsRequest, schemas::LIST_USER_TAGS_REQUEST, 0 user_name, 1 marker, 2 max_items,
+);
 
 #[derive(Clone, Default)]
 pub struct ListUserTagsResponse {
@@ -1272,7 +1536,9 @@ pub struct ListUserTagsResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(ListUserTagsResponse, schemas::LIST_USER_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker);
+structure!(
+    ListUserTagsResponse, schemas::LIST_USER_TAGS_RESPONSE, 0 tags, 1 is_truncated, 2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct ListUsersRequest {
@@ -1296,13 +1562,17 @@ pub struct LoginProfile {
     pub create_date: Timestamp,
     pub password_reset_required: Option<bool>,
 }
-structure!(LoginProfile, schemas::LOGIN_PROFILE, 0 user_name, 1 create_date, 2 password_reset_required);
+structure!(
+    LoginProfile, schemas::LOGIN_PROFILE, 0 user_name, 1 create_date, 2 password_reset_required,
+);
 
 #[derive(Clone, Default)]
 pub struct MalformedPolicyDocumentException {
     pub message: Option<String>,
 }
-structure!(MalformedPolicyDocumentException, schemas::MALFORMED_POLICY_DOCUMENT_EXCEPTION, 0 message);
+structure!(
+    MalformedPolicyDocumentException, schemas::MALFORMED_POLICY_DOCUMENT_EXCEPTION, 0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct ManagedPolicyDetail {
@@ -1319,7 +1589,11 @@ pub struct ManagedPolicyDetail {
     pub update_date: Option<Timestamp>,
     pub policy_version_list: Option<Vec<PolicyVersion>>,
 }
-structure!(ManagedPolicyDetail, schemas::MANAGED_POLICY_DETAIL, 0 policy_name, 1 policy_id, 2 arn, 3 path, 4 default_version_id, 5 attachment_count, 6 permissions_boundary_usage_count, 7 is_attachable, 8 description, 9 create_date, 10 update_date, 11 policy_version_list);
+structure!(
+    ManagedPolicyDetail, schemas::MANAGED_POLICY_DETAIL, 0 policy_name, 1 policy_id, 2 arn, 3 path,
+    4 default_version_id, 5 attachment_count, 6 permissions_boundary_usage_count, 7 is_attachable,
+    8 description, 9 create_date, 10 update_date, 11 policy_version_list,
+);
 
 #[derive(Clone, Default)]
 pub struct NoSuchEntityException {
@@ -1337,13 +1611,18 @@ structure!(OpenIDConnectProviderListEntry, schemas::OPEN_ID_CONNECT_PROVIDER_LIS
 pub struct OpenIdIdpCommunicationErrorException {
     pub message: Option<String>,
 }
-structure!(OpenIdIdpCommunicationErrorException, schemas::OPEN_ID_IDP_COMMUNICATION_ERROR_EXCEPTION, 0 message);
+structure!(
+    OpenIdIdpCommunicationErrorException, schemas::OPEN_ID_IDP_COMMUNICATION_ERROR_EXCEPTION,
+    0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct OrganizationsDecisionDetail {
     pub allowed_by_organizations: Option<bool>,
 }
-structure!(OrganizationsDecisionDetail, schemas::ORGANIZATIONS_DECISION_DETAIL, 0 allowed_by_organizations);
+structure!(
+    OrganizationsDecisionDetail, schemas::ORGANIZATIONS_DECISION_DETAIL, 0 allowed_by_organizations,
+);
 
 #[derive(Clone, Default)]
 pub struct PasswordPolicy {
@@ -1358,19 +1637,29 @@ pub struct PasswordPolicy {
     pub password_reuse_prevention: Option<i32>,
     pub hard_expiry: Option<bool>,
 }
-structure!(PasswordPolicy, schemas::PASSWORD_POLICY, 0 minimum_password_length, 1 require_symbols, 2 require_numbers, 3 require_uppercase_characters, 4 require_lowercase_characters, 5 allow_users_to_change_password, 6 expire_passwords, 7 max_password_age, 8 password_reuse_prevention, 9 hard_expiry);
+structure!(
+    PasswordPolicy, schemas::PASSWORD_POLICY, 0 minimum_password_length, 1 require_symbols,
+    2 require_numbers, 3 require_uppercase_characters, 4 require_lowercase_characters,
+    5 allow_users_to_change_password, 6 expire_passwords, 7 max_password_age,
+    8 password_reuse_prevention, 9 hard_expiry,
+);
 
 #[derive(Clone, Default)]
 pub struct PasswordPolicyViolationException {
     pub message: Option<String>,
 }
-structure!(PasswordPolicyViolationException, schemas::PASSWORD_POLICY_VIOLATION_EXCEPTION, 0 message);
+structure!(
+    PasswordPolicyViolationException, schemas::PASSWORD_POLICY_VIOLATION_EXCEPTION, 0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct PermissionsBoundaryDecisionDetail {
     pub allowed_by_permissions_boundary: Option<bool>,
 }
-structure!(PermissionsBoundaryDecisionDetail, schemas::PERMISSIONS_BOUNDARY_DECISION_DETAIL, 0 allowed_by_permissions_boundary);
+structure!(
+    PermissionsBoundaryDecisionDetail, schemas::PERMISSIONS_BOUNDARY_DECISION_DETAIL,
+    0 allowed_by_permissions_boundary,
+);
 
 #[derive(Clone, Default)]
 pub struct Policy {
@@ -1387,7 +1676,11 @@ pub struct Policy {
     pub update_date: Option<Timestamp>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(Policy, schemas::POLICY, 0 policy_name, 1 policy_id, 2 arn, 3 path, 4 default_version_id, 5 attachment_count, 6 permissions_boundary_usage_count, 7 is_attachable, 8 description, 9 create_date, 10 update_date, 11 tags);
+structure!(
+    Policy, schemas::POLICY, 0 policy_name, 1 policy_id, 2 arn, 3 path, 4 default_version_id,
+    5 attachment_count, 6 permissions_boundary_usage_count, 7 is_attachable, 8 description,
+    9 create_date, 10 update_date, 11 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct PolicyDetail {
@@ -1436,7 +1729,10 @@ pub struct PolicyVersion {
     pub is_default_version: Option<bool>,
     pub create_date: Option<Timestamp>,
 }
-structure!(PolicyVersion, schemas::POLICY_VERSION, 0 document, 1 version_id, 2 is_default_version, 3 create_date);
+structure!(
+    PolicyVersion, schemas::POLICY_VERSION, 0 document, 1 version_id, 2 is_default_version,
+    3 create_date,
+);
 
 #[derive(Clone, Default)]
 pub struct Position {
@@ -1455,7 +1751,10 @@ pub struct PutGroupPolicyRequest {
     pub policy_name: String,
     pub policy_document: String,
 }
-structure!(PutGroupPolicyRequest, schemas::PUT_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_name, 2 policy_document);
+structure!(
+    PutGroupPolicyRequest, schemas::PUT_GROUP_POLICY_REQUEST, 0 group_name, 1 policy_name,
+    2 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct PutRolePermissionsBoundaryOutput {}
@@ -1469,7 +1768,10 @@ pub struct PutRolePermissionsBoundaryRequest {
     pub role_name: String,
     pub permissions_boundary: String,
 }
-structure!(PutRolePermissionsBoundaryRequest, schemas::PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST, 0 role_name, 1 permissions_boundary);
+structure!(
+    PutRolePermissionsBoundaryRequest, schemas::PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST, 0 role_name,
+    1 permissions_boundary,
+);
 
 #[derive(Clone, Default)]
 pub struct PutRolePolicyOutput {}
@@ -1481,7 +1783,10 @@ pub struct PutRolePolicyRequest {
     pub policy_name: String,
     pub policy_document: String,
 }
-structure!(PutRolePolicyRequest, schemas::PUT_ROLE_POLICY_REQUEST, 0 role_name, 1 policy_name, 2 policy_document);
+structure!(
+    PutRolePolicyRequest, schemas::PUT_ROLE_POLICY_REQUEST, 0 role_name, 1 policy_name,
+    2 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct PutUserPermissionsBoundaryOutput {}
@@ -1495,7 +1800,10 @@ pub struct PutUserPermissionsBoundaryRequest {
     pub user_name: String,
     pub permissions_boundary: String,
 }
-structure!(PutUserPermissionsBoundaryRequest, schemas::PUT_USER_PERMISSIONS_BOUNDARY_REQUEST, 0 user_name, 1 permissions_boundary);
+structure!(
+    PutUserPermissionsBoundaryRequest, schemas::PUT_USER_PERMISSIONS_BOUNDARY_REQUEST, 0 user_name,
+    1 permissions_boundary,
+);
 
 #[derive(Clone, Default)]
 pub struct PutUserPolicyOutput {}
@@ -1507,13 +1815,16 @@ pub struct PutUserPolicyRequest {
     pub policy_name: String,
     pub policy_document: String,
 }
-structure!(PutUserPolicyRequest, schemas::PUT_USER_POLICY_REQUEST, 0 user_name, 1 policy_name, 2 policy_document);
+structure!(
+    PutUserPolicyRequest, schemas::PUT_USER_POLICY_REQUEST, 0 user_name, 1 policy_name,
+    2 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct RemoveClientIDFromOpenIDConnectProviderOutput {}
 structure!(
     RemoveClientIDFromOpenIDConnectProviderOutput,
-    schemas::REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    schemas::REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
 );
 
 #[derive(Clone, Default)]
@@ -1521,7 +1832,11 @@ pub struct RemoveClientIDFromOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
     pub client_id: String,
 }
-structure!(RemoveClientIDFromOpenIDConnectProviderRequest, schemas::REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn, 1 client_id);
+structure!(
+    RemoveClientIDFromOpenIDConnectProviderRequest,
+    schemas::REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn,
+    1 client_id,
+);
 
 #[derive(Clone, Default)]
 pub struct RemoveRoleFromInstanceProfileOutput {}
@@ -1535,7 +1850,10 @@ pub struct RemoveRoleFromInstanceProfileRequest {
     pub instance_profile_name: String,
     pub role_name: String,
 }
-structure!(RemoveRoleFromInstanceProfileRequest, schemas::REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name, 1 role_name);
+structure!(
+    RemoveRoleFromInstanceProfileRequest, schemas::REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST,
+    0 instance_profile_name, 1 role_name,
+);
 
 #[derive(Clone, Default)]
 pub struct RemoveUserFromGroupOutput {}
@@ -1549,7 +1867,9 @@ pub struct RemoveUserFromGroupRequest {
     pub group_name: String,
     pub user_name: String,
 }
-structure!(RemoveUserFromGroupRequest, schemas::REMOVE_USER_FROM_GROUP_REQUEST, 0 group_name, 1 user_name);
+structure!(
+    RemoveUserFromGroupRequest, schemas::REMOVE_USER_FROM_GROUP_REQUEST, 0 group_name, 1 user_name,
+);
 
 #[derive(Clone, Default)]
 pub struct ResourceSpecificResult {
@@ -1560,7 +1880,11 @@ pub struct ResourceSpecificResult {
     pub eval_decision_details: Option<BTreeMap<String, String>>,
     pub permissions_boundary_decision_detail: Option<PermissionsBoundaryDecisionDetail>,
 }
-structure!(ResourceSpecificResult, schemas::RESOURCE_SPECIFIC_RESULT, 0 eval_resource_name, 1 eval_resource_decision, 2 matched_statements, 3 missing_context_values, 4 eval_decision_details, 5 permissions_boundary_decision_detail);
+structure!(
+    ResourceSpecificResult, schemas::RESOURCE_SPECIFIC_RESULT, 0 eval_resource_name,
+    1 eval_resource_decision, 2 matched_statements, 3 missing_context_values,
+    4 eval_decision_details, 5 permissions_boundary_decision_detail,
+);
 
 #[derive(Clone, Default)]
 pub struct Role {
@@ -1576,7 +1900,11 @@ pub struct Role {
     pub tags: Option<Vec<Tag>>,
     pub role_last_used: Option<RoleLastUsed>,
 }
-structure!(Role, schemas::ROLE, 0 path, 1 role_name, 2 role_id, 3 arn, 4 create_date, 5 assume_role_policy_document, 6 description, 7 max_session_duration, 8 permissions_boundary, 9 tags, 10 role_last_used);
+structure!(
+    Role, schemas::ROLE, 0 path, 1 role_name, 2 role_id, 3 arn, 4 create_date,
+    5 assume_role_policy_document, 6 description, 7 max_session_duration, 8 permissions_boundary,
+    9 tags, 10 role_last_used,
+);
 
 #[derive(Clone, Default)]
 pub struct RoleDetail {
@@ -1593,7 +1921,11 @@ pub struct RoleDetail {
     pub tags: Option<Vec<Tag>>,
     pub role_last_used: Option<RoleLastUsed>,
 }
-structure!(RoleDetail, schemas::ROLE_DETAIL, 0 path, 1 role_name, 2 role_id, 3 arn, 4 create_date, 5 assume_role_policy_document, 6 instance_profile_list, 7 role_policy_list, 8 attached_managed_policies, 9 permissions_boundary, 10 tags, 11 role_last_used);
+structure!(
+    RoleDetail, schemas::ROLE_DETAIL, 0 path, 1 role_name, 2 role_id, 3 arn, 4 create_date,
+    5 assume_role_policy_document, 6 instance_profile_list, 7 role_policy_list,
+    8 attached_managed_policies, 9 permissions_boundary, 10 tags, 11 role_last_used,
+);
 
 #[derive(Clone, Default)]
 pub struct RoleLastUsed {
@@ -1627,7 +1959,10 @@ pub struct SetDefaultPolicyVersionRequest {
     pub policy_arn: String,
     pub version_id: String,
 }
-structure!(SetDefaultPolicyVersionRequest, schemas::SET_DEFAULT_POLICY_VERSION_REQUEST, 0 policy_arn, 1 version_id);
+structure!(
+    SetDefaultPolicyVersionRequest, schemas::SET_DEFAULT_POLICY_VERSION_REQUEST, 0 policy_arn,
+    1 version_id,
+);
 
 #[derive(Clone, Default)]
 pub struct SimulateCustomPolicyRequest {
@@ -1643,7 +1978,12 @@ pub struct SimulateCustomPolicyRequest {
     pub max_items: Option<i32>,
     pub marker: Option<String>,
 }
-structure!(SimulateCustomPolicyRequest, schemas::SIMULATE_CUSTOM_POLICY_REQUEST, 0 policy_input_list, 1 permissions_boundary_policy_input_list, 2 action_names, 3 resource_arns, 4 resource_policy, 5 resource_owner, 6 caller_arn, 7 context_entries, 8 resource_handling_option, 9 max_items, 10 marker);
+structure!(
+    SimulateCustomPolicyRequest, schemas::SIMULATE_CUSTOM_POLICY_REQUEST, 0 policy_input_list,
+    1 permissions_boundary_policy_input_list, 2 action_names, 3 resource_arns, 4 resource_policy,
+    5 resource_owner, 6 caller_arn, 7 context_entries, 8 resource_handling_option, 9 max_items,
+    10 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct SimulatePolicyResponse {
@@ -1651,7 +1991,10 @@ pub struct SimulatePolicyResponse {
     pub is_truncated: Option<bool>,
     pub marker: Option<String>,
 }
-structure!(SimulatePolicyResponse, schemas::SIMULATE_POLICY_RESPONSE, 0 evaluation_results, 1 is_truncated, 2 marker);
+structure!(
+    SimulatePolicyResponse, schemas::SIMULATE_POLICY_RESPONSE, 0 evaluation_results, 1 is_truncated,
+    2 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct SimulatePrincipalPolicyRequest {
@@ -1668,7 +2011,12 @@ pub struct SimulatePrincipalPolicyRequest {
     pub max_items: Option<i32>,
     pub marker: Option<String>,
 }
-structure!(SimulatePrincipalPolicyRequest, schemas::SIMULATE_PRINCIPAL_POLICY_REQUEST, 0 policy_source_arn, 1 policy_input_list, 2 permissions_boundary_policy_input_list, 3 action_names, 4 resource_arns, 5 resource_policy, 6 resource_owner, 7 caller_arn, 8 context_entries, 9 resource_handling_option, 10 max_items, 11 marker);
+structure!(
+    SimulatePrincipalPolicyRequest, schemas::SIMULATE_PRINCIPAL_POLICY_REQUEST, 0 policy_source_arn,
+    1 policy_input_list, 2 permissions_boundary_policy_input_list, 3 action_names, 4 resource_arns,
+    5 resource_policy, 6 resource_owner, 7 caller_arn, 8 context_entries,
+    9 resource_handling_option, 10 max_items, 11 marker,
+);
 
 #[derive(Clone, Default)]
 pub struct Statement {
@@ -1677,7 +2025,10 @@ pub struct Statement {
     pub start_position: Option<Position>,
     pub end_position: Option<Position>,
 }
-structure!(Statement, schemas::STATEMENT, 0 source_policy_id, 1 source_policy_type, 2 start_position, 3 end_position);
+structure!(
+    Statement, schemas::STATEMENT, 0 source_policy_id, 1 source_policy_type, 2 start_position,
+    3 end_position,
+);
 
 #[derive(Clone, Default)]
 pub struct Tag {
@@ -1698,7 +2049,10 @@ pub struct TagInstanceProfileRequest {
     pub instance_profile_name: String,
     pub tags: Vec<Tag>,
 }
-structure!(TagInstanceProfileRequest, schemas::TAG_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name, 1 tags);
+structure!(
+    TagInstanceProfileRequest, schemas::TAG_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name,
+    1 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct TagOpenIDConnectProviderOutput {}
@@ -1712,7 +2066,10 @@ pub struct TagOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
     pub tags: Vec<Tag>,
 }
-structure!(TagOpenIDConnectProviderRequest, schemas::TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn, 1 tags);
+structure!(
+    TagOpenIDConnectProviderRequest, schemas::TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST,
+    0 open_id_connect_provider_arn, 1 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct TagPolicyOutput {}
@@ -1765,7 +2122,10 @@ pub struct UntagInstanceProfileRequest {
     pub instance_profile_name: String,
     pub tag_keys: Vec<String>,
 }
-structure!(UntagInstanceProfileRequest, schemas::UNTAG_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name, 1 tag_keys);
+structure!(
+    UntagInstanceProfileRequest, schemas::UNTAG_INSTANCE_PROFILE_REQUEST, 0 instance_profile_name,
+    1 tag_keys,
+);
 
 #[derive(Clone, Default)]
 pub struct UntagOpenIDConnectProviderOutput {}
@@ -1779,7 +2139,10 @@ pub struct UntagOpenIDConnectProviderRequest {
     pub open_id_connect_provider_arn: String,
     pub tag_keys: Vec<String>,
 }
-structure!(UntagOpenIDConnectProviderRequest, schemas::UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST, 0 open_id_connect_provider_arn, 1 tag_keys);
+structure!(
+    UntagOpenIDConnectProviderRequest, schemas::UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST,
+    0 open_id_connect_provider_arn, 1 tag_keys,
+);
 
 #[derive(Clone, Default)]
 pub struct UntagPolicyOutput {}
@@ -1824,7 +2187,10 @@ pub struct UpdateAccessKeyRequest {
     pub access_key_id: String,
     pub status: String,
 }
-structure!(UpdateAccessKeyRequest, schemas::UPDATE_ACCESS_KEY_REQUEST, 0 user_name, 1 access_key_id, 2 status);
+structure!(
+    UpdateAccessKeyRequest, schemas::UPDATE_ACCESS_KEY_REQUEST, 0 user_name, 1 access_key_id,
+    2 status,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateAccountPasswordPolicyOutput {}
@@ -1845,7 +2211,12 @@ pub struct UpdateAccountPasswordPolicyRequest {
     pub password_reuse_prevention: Option<i32>,
     pub hard_expiry: Option<bool>,
 }
-structure!(UpdateAccountPasswordPolicyRequest, schemas::UPDATE_ACCOUNT_PASSWORD_POLICY_REQUEST, 0 minimum_password_length, 1 require_symbols, 2 require_numbers, 3 require_uppercase_characters, 4 require_lowercase_characters, 5 allow_users_to_change_password, 6 max_password_age, 7 password_reuse_prevention, 8 hard_expiry);
+structure!(
+    UpdateAccountPasswordPolicyRequest, schemas::UPDATE_ACCOUNT_PASSWORD_POLICY_REQUEST,
+    0 minimum_password_length, 1 require_symbols, 2 require_numbers, 3 require_uppercase_characters,
+    4 require_lowercase_characters, 5 allow_users_to_change_password, 6 max_password_age,
+    7 password_reuse_prevention, 8 hard_expiry,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateAssumeRolePolicyOutput {}
@@ -1859,7 +2230,10 @@ pub struct UpdateAssumeRolePolicyRequest {
     pub role_name: String,
     pub policy_document: String,
 }
-structure!(UpdateAssumeRolePolicyRequest, schemas::UPDATE_ASSUME_ROLE_POLICY_REQUEST, 0 role_name, 1 policy_document);
+structure!(
+    UpdateAssumeRolePolicyRequest, schemas::UPDATE_ASSUME_ROLE_POLICY_REQUEST, 0 role_name,
+    1 policy_document,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateGroupOutput {}
@@ -1871,7 +2245,9 @@ pub struct UpdateGroupRequest {
     pub new_path: Option<String>,
     pub new_group_name: Option<String>,
 }
-structure!(UpdateGroupRequest, schemas::UPDATE_GROUP_REQUEST, 0 group_name, 1 new_path, 2 new_group_name);
+structure!(
+    UpdateGroupRequest, schemas::UPDATE_GROUP_REQUEST, 0 group_name, 1 new_path, 2 new_group_name,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateLoginProfileOutput {}
@@ -1886,13 +2262,16 @@ pub struct UpdateLoginProfileRequest {
     pub password: Option<String>,
     pub password_reset_required: Option<bool>,
 }
-structure!(UpdateLoginProfileRequest, schemas::UPDATE_LOGIN_PROFILE_REQUEST, 0 user_name, 1 password, 2 password_reset_required);
+structure!(
+    UpdateLoginProfileRequest, schemas::UPDATE_LOGIN_PROFILE_REQUEST, 0 user_name, 1 password,
+    2 password_reset_required,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateOpenIDConnectProviderThumbprintOutput {}
 structure!(
     UpdateOpenIDConnectProviderThumbprintOutput,
-    schemas::UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT
+    schemas::UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT,
 );
 
 #[derive(Clone, Default)]
@@ -1900,14 +2279,21 @@ pub struct UpdateOpenIDConnectProviderThumbprintRequest {
     pub open_id_connect_provider_arn: String,
     pub thumbprint_list: Vec<String>,
 }
-structure!(UpdateOpenIDConnectProviderThumbprintRequest, schemas::UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST, 0 open_id_connect_provider_arn, 1 thumbprint_list);
+structure!(
+    UpdateOpenIDConnectProviderThumbprintRequest,
+    schemas::UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST, 0 open_id_connect_provider_arn,
+    1 thumbprint_list,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateRoleDescriptionRequest {
     pub role_name: String,
     pub description: String,
 }
-structure!(UpdateRoleDescriptionRequest, schemas::UPDATE_ROLE_DESCRIPTION_REQUEST, 0 role_name, 1 description);
+structure!(
+    UpdateRoleDescriptionRequest, schemas::UPDATE_ROLE_DESCRIPTION_REQUEST, 0 role_name,
+    1 description,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateRoleDescriptionResponse {
@@ -1921,7 +2307,10 @@ pub struct UpdateRoleRequest {
     pub description: Option<String>,
     pub max_session_duration: Option<i32>,
 }
-structure!(UpdateRoleRequest, schemas::UPDATE_ROLE_REQUEST, 0 role_name, 1 description, 2 max_session_duration);
+structure!(
+    UpdateRoleRequest, schemas::UPDATE_ROLE_REQUEST, 0 role_name, 1 description,
+    2 max_session_duration,
+);
 
 #[derive(Clone, Default)]
 pub struct UpdateRoleResponse {}
@@ -1937,7 +2326,9 @@ pub struct UpdateUserRequest {
     pub new_path: Option<String>,
     pub new_user_name: Option<String>,
 }
-structure!(UpdateUserRequest, schemas::UPDATE_USER_REQUEST, 0 user_name, 1 new_path, 2 new_user_name);
+structure!(
+    UpdateUserRequest, schemas::UPDATE_USER_REQUEST, 0 user_name, 1 new_path, 2 new_user_name,
+);
 
 #[derive(Clone, Default)]
 pub struct User {
@@ -1950,7 +2341,10 @@ pub struct User {
     pub permissions_boundary: Option<AttachedPermissionsBoundary>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(User, schemas::USER, 0 path, 1 user_name, 2 user_id, 3 arn, 4 create_date, 5 password_last_used, 6 permissions_boundary, 7 tags);
+structure!(
+    User, schemas::USER, 0 path, 1 user_name, 2 user_id, 3 arn, 4 create_date, 5 password_last_used,
+    6 permissions_boundary, 7 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct UserDetail {
@@ -1965,4 +2359,7 @@ pub struct UserDetail {
     pub permissions_boundary: Option<AttachedPermissionsBoundary>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(UserDetail, schemas::USER_DETAIL, 0 path, 1 user_name, 2 user_id, 3 arn, 4 create_date, 5 user_policy_list, 6 group_list, 7 attached_managed_policies, 8 permissions_boundary, 9 tags);
+structure!(
+    UserDetail, schemas::USER_DETAIL, 0 path, 1 user_name, 2 user_id, 3 arn, 4 create_date,
+    5 user_policy_list, 6 group_list, 7 attached_managed_policies, 8 permissions_boundary, 9 tags,
+);

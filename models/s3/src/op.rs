@@ -5,73 +5,142 @@ use crate::{operations, types};
 
 gureum_schema::operations! {
     crate::SERVICE;
-    AbortMultipartUpload = operations::ABORT_MULTIPART_UPLOAD: types::AbortMultipartUploadRequest => types::AbortMultipartUploadOutput;
-    CompleteMultipartUpload = operations::COMPLETE_MULTIPART_UPLOAD: types::CompleteMultipartUploadRequest => types::CompleteMultipartUploadOutput;
-    CopyObject = operations::COPY_OBJECT: types::CopyObjectRequest => types::CopyObjectOutput;
-    CreateBucket = operations::CREATE_BUCKET: types::CreateBucketRequest => types::CreateBucketOutput;
-    CreateMultipartUpload = operations::CREATE_MULTIPART_UPLOAD: types::CreateMultipartUploadRequest => types::CreateMultipartUploadOutput;
-    DeleteBucket = operations::DELETE_BUCKET: types::DeleteBucketRequest => types::DeleteBucketOutput;
-    DeleteBucketCors = operations::DELETE_BUCKET_CORS: types::DeleteBucketCorsRequest => types::DeleteBucketCorsOutput;
-    DeleteBucketEncryption = operations::DELETE_BUCKET_ENCRYPTION: types::DeleteBucketEncryptionRequest => types::DeleteBucketEncryptionOutput;
-    DeleteBucketLifecycle = operations::DELETE_BUCKET_LIFECYCLE: types::DeleteBucketLifecycleRequest => types::DeleteBucketLifecycleOutput;
-    DeleteBucketOwnershipControls = operations::DELETE_BUCKET_OWNERSHIP_CONTROLS: types::DeleteBucketOwnershipControlsRequest => types::DeleteBucketOwnershipControlsOutput;
-    DeleteBucketPolicy = operations::DELETE_BUCKET_POLICY: types::DeleteBucketPolicyRequest => types::DeleteBucketPolicyOutput;
-    DeleteBucketTagging = operations::DELETE_BUCKET_TAGGING: types::DeleteBucketTaggingRequest => types::DeleteBucketTaggingOutput;
-    DeleteBucketWebsite = operations::DELETE_BUCKET_WEBSITE: types::DeleteBucketWebsiteRequest => types::DeleteBucketWebsiteOutput;
-    DeleteObject = operations::DELETE_OBJECT: types::DeleteObjectRequest => types::DeleteObjectOutput;
-    DeleteObjectTagging = operations::DELETE_OBJECT_TAGGING: types::DeleteObjectTaggingRequest => types::DeleteObjectTaggingOutput;
-    DeleteObjects = operations::DELETE_OBJECTS: types::DeleteObjectsRequest => types::DeleteObjectsOutput;
-    DeletePublicAccessBlock = operations::DELETE_PUBLIC_ACCESS_BLOCK: types::DeletePublicAccessBlockRequest => types::DeletePublicAccessBlockOutput;
-    GetBucketAcl = operations::GET_BUCKET_ACL: types::GetBucketAclRequest => types::GetBucketAclOutput;
-    GetBucketCors = operations::GET_BUCKET_CORS: types::GetBucketCorsRequest => types::GetBucketCorsOutput;
-    GetBucketEncryption = operations::GET_BUCKET_ENCRYPTION: types::GetBucketEncryptionRequest => types::GetBucketEncryptionOutput;
-    GetBucketLifecycleConfiguration = operations::GET_BUCKET_LIFECYCLE_CONFIGURATION: types::GetBucketLifecycleConfigurationRequest => types::GetBucketLifecycleConfigurationOutput;
-    GetBucketLocation = operations::GET_BUCKET_LOCATION: types::GetBucketLocationRequest => types::GetBucketLocationOutput;
-    GetBucketLogging = operations::GET_BUCKET_LOGGING: types::GetBucketLoggingRequest => types::GetBucketLoggingOutput;
-    GetBucketNotificationConfiguration = operations::GET_BUCKET_NOTIFICATION_CONFIGURATION: types::GetBucketNotificationConfigurationRequest => types::NotificationConfiguration;
-    GetBucketOwnershipControls = operations::GET_BUCKET_OWNERSHIP_CONTROLS: types::GetBucketOwnershipControlsRequest => types::GetBucketOwnershipControlsOutput;
-    GetBucketPolicy = operations::GET_BUCKET_POLICY: types::GetBucketPolicyRequest => types::GetBucketPolicyOutput;
-    GetBucketPolicyStatus = operations::GET_BUCKET_POLICY_STATUS: types::GetBucketPolicyStatusRequest => types::GetBucketPolicyStatusOutput;
-    GetBucketRequestPayment = operations::GET_BUCKET_REQUEST_PAYMENT: types::GetBucketRequestPaymentRequest => types::GetBucketRequestPaymentOutput;
-    GetBucketTagging = operations::GET_BUCKET_TAGGING: types::GetBucketTaggingRequest => types::GetBucketTaggingOutput;
-    GetBucketVersioning = operations::GET_BUCKET_VERSIONING: types::GetBucketVersioningRequest => types::GetBucketVersioningOutput;
-    GetBucketWebsite = operations::GET_BUCKET_WEBSITE: types::GetBucketWebsiteRequest => types::GetBucketWebsiteOutput;
-    GetObject = operations::GET_OBJECT: types::GetObjectRequest => types::GetObjectOutput;
-    GetObjectAcl = operations::GET_OBJECT_ACL: types::GetObjectAclRequest => types::GetObjectAclOutput;
-    GetObjectAttributes = operations::GET_OBJECT_ATTRIBUTES: types::GetObjectAttributesRequest => types::GetObjectAttributesOutput;
-    GetObjectLegalHold = operations::GET_OBJECT_LEGAL_HOLD: types::GetObjectLegalHoldRequest => types::GetObjectLegalHoldOutput;
-    GetObjectLockConfiguration = operations::GET_OBJECT_LOCK_CONFIGURATION: types::GetObjectLockConfigurationRequest => types::GetObjectLockConfigurationOutput;
-    GetObjectRetention = operations::GET_OBJECT_RETENTION: types::GetObjectRetentionRequest => types::GetObjectRetentionOutput;
-    GetObjectTagging = operations::GET_OBJECT_TAGGING: types::GetObjectTaggingRequest => types::GetObjectTaggingOutput;
-    GetPublicAccessBlock = operations::GET_PUBLIC_ACCESS_BLOCK: types::GetPublicAccessBlockRequest => types::GetPublicAccessBlockOutput;
-    HeadBucket = operations::HEAD_BUCKET: types::HeadBucketRequest => types::HeadBucketOutput;
-    HeadObject = operations::HEAD_OBJECT: types::HeadObjectRequest => types::HeadObjectOutput;
-    ListBuckets = operations::LIST_BUCKETS: types::ListBucketsRequest => types::ListBucketsOutput;
-    ListMultipartUploads = operations::LIST_MULTIPART_UPLOADS: types::ListMultipartUploadsRequest => types::ListMultipartUploadsOutput;
-    ListObjectVersions = operations::LIST_OBJECT_VERSIONS: types::ListObjectVersionsRequest => types::ListObjectVersionsOutput;
-    ListObjects = operations::LIST_OBJECTS: types::ListObjectsRequest => types::ListObjectsOutput;
-    ListObjectsV2 = operations::LIST_OBJECTS_V2: types::ListObjectsV2Request => types::ListObjectsV2Output;
-    ListParts = operations::LIST_PARTS: types::ListPartsRequest => types::ListPartsOutput;
-    PutBucketAcl = operations::PUT_BUCKET_ACL: types::PutBucketAclRequest => types::PutBucketAclOutput;
-    PutBucketCors = operations::PUT_BUCKET_CORS: types::PutBucketCorsRequest => types::PutBucketCorsOutput;
-    PutBucketEncryption = operations::PUT_BUCKET_ENCRYPTION: types::PutBucketEncryptionRequest => types::PutBucketEncryptionOutput;
-    PutBucketLifecycleConfiguration = operations::PUT_BUCKET_LIFECYCLE_CONFIGURATION: types::PutBucketLifecycleConfigurationRequest => types::PutBucketLifecycleConfigurationOutput;
-    PutBucketLogging = operations::PUT_BUCKET_LOGGING: types::PutBucketLoggingRequest => types::PutBucketLoggingOutput;
-    PutBucketNotificationConfiguration = operations::PUT_BUCKET_NOTIFICATION_CONFIGURATION: types::PutBucketNotificationConfigurationRequest => types::PutBucketNotificationConfigurationOutput;
-    PutBucketOwnershipControls = operations::PUT_BUCKET_OWNERSHIP_CONTROLS: types::PutBucketOwnershipControlsRequest => types::PutBucketOwnershipControlsOutput;
-    PutBucketPolicy = operations::PUT_BUCKET_POLICY: types::PutBucketPolicyRequest => types::PutBucketPolicyOutput;
-    PutBucketRequestPayment = operations::PUT_BUCKET_REQUEST_PAYMENT: types::PutBucketRequestPaymentRequest => types::PutBucketRequestPaymentOutput;
-    PutBucketTagging = operations::PUT_BUCKET_TAGGING: types::PutBucketTaggingRequest => types::PutBucketTaggingOutput;
-    PutBucketVersioning = operations::PUT_BUCKET_VERSIONING: types::PutBucketVersioningRequest => types::PutBucketVersioningOutput;
-    PutBucketWebsite = operations::PUT_BUCKET_WEBSITE: types::PutBucketWebsiteRequest => types::PutBucketWebsiteOutput;
-    PutObject = operations::PUT_OBJECT: types::PutObjectRequest => types::PutObjectOutput;
-    PutObjectAcl = operations::PUT_OBJECT_ACL: types::PutObjectAclRequest => types::PutObjectAclOutput;
-    PutObjectLegalHold = operations::PUT_OBJECT_LEGAL_HOLD: types::PutObjectLegalHoldRequest => types::PutObjectLegalHoldOutput;
-    PutObjectLockConfiguration = operations::PUT_OBJECT_LOCK_CONFIGURATION: types::PutObjectLockConfigurationRequest => types::PutObjectLockConfigurationOutput;
-    PutObjectRetention = operations::PUT_OBJECT_RETENTION: types::PutObjectRetentionRequest => types::PutObjectRetentionOutput;
-    PutObjectTagging = operations::PUT_OBJECT_TAGGING: types::PutObjectTaggingRequest => types::PutObjectTaggingOutput;
-    PutPublicAccessBlock = operations::PUT_PUBLIC_ACCESS_BLOCK: types::PutPublicAccessBlockRequest => types::PutPublicAccessBlockOutput;
-    RestoreObject = operations::RESTORE_OBJECT: types::RestoreObjectRequest => types::RestoreObjectOutput;
-    UploadPart = operations::UPLOAD_PART: types::UploadPartRequest => types::UploadPartOutput;
-    UploadPartCopy = operations::UPLOAD_PART_COPY: types::UploadPartCopyRequest => types::UploadPartCopyOutput;
+    AbortMultipartUpload = operations::ABORT_MULTIPART_UPLOAD:
+        types::AbortMultipartUploadRequest => types::AbortMultipartUploadOutput;
+    CompleteMultipartUpload = operations::COMPLETE_MULTIPART_UPLOAD:
+        types::CompleteMultipartUploadRequest => types::CompleteMultipartUploadOutput;
+    CopyObject = operations::COPY_OBJECT:
+        types::CopyObjectRequest => types::CopyObjectOutput;
+    CreateBucket = operations::CREATE_BUCKET:
+        types::CreateBucketRequest => types::CreateBucketOutput;
+    CreateMultipartUpload = operations::CREATE_MULTIPART_UPLOAD:
+        types::CreateMultipartUploadRequest => types::CreateMultipartUploadOutput;
+    DeleteBucket = operations::DELETE_BUCKET:
+        types::DeleteBucketRequest => types::DeleteBucketOutput;
+    DeleteBucketCors = operations::DELETE_BUCKET_CORS:
+        types::DeleteBucketCorsRequest => types::DeleteBucketCorsOutput;
+    DeleteBucketEncryption = operations::DELETE_BUCKET_ENCRYPTION:
+        types::DeleteBucketEncryptionRequest => types::DeleteBucketEncryptionOutput;
+    DeleteBucketLifecycle = operations::DELETE_BUCKET_LIFECYCLE:
+        types::DeleteBucketLifecycleRequest => types::DeleteBucketLifecycleOutput;
+    DeleteBucketOwnershipControls = operations::DELETE_BUCKET_OWNERSHIP_CONTROLS:
+        types::DeleteBucketOwnershipControlsRequest => types::DeleteBucketOwnershipControlsOutput;
+    DeleteBucketPolicy = operations::DELETE_BUCKET_POLICY:
+        types::DeleteBucketPolicyRequest => types::DeleteBucketPolicyOutput;
+    DeleteBucketTagging = operations::DELETE_BUCKET_TAGGING:
+        types::DeleteBucketTaggingRequest => types::DeleteBucketTaggingOutput;
+    DeleteBucketWebsite = operations::DELETE_BUCKET_WEBSITE:
+        types::DeleteBucketWebsiteRequest => types::DeleteBucketWebsiteOutput;
+    DeleteObject = operations::DELETE_OBJECT:
+        types::DeleteObjectRequest => types::DeleteObjectOutput;
+    DeleteObjectTagging = operations::DELETE_OBJECT_TAGGING:
+        types::DeleteObjectTaggingRequest => types::DeleteObjectTaggingOutput;
+    DeleteObjects = operations::DELETE_OBJECTS:
+        types::DeleteObjectsRequest => types::DeleteObjectsOutput;
+    DeletePublicAccessBlock = operations::DELETE_PUBLIC_ACCESS_BLOCK:
+        types::DeletePublicAccessBlockRequest => types::DeletePublicAccessBlockOutput;
+    GetBucketAcl = operations::GET_BUCKET_ACL:
+        types::GetBucketAclRequest => types::GetBucketAclOutput;
+    GetBucketCors = operations::GET_BUCKET_CORS:
+        types::GetBucketCorsRequest => types::GetBucketCorsOutput;
+    GetBucketEncryption = operations::GET_BUCKET_ENCRYPTION:
+        types::GetBucketEncryptionRequest => types::GetBucketEncryptionOutput;
+    GetBucketLifecycleConfiguration = operations::GET_BUCKET_LIFECYCLE_CONFIGURATION:
+        types::GetBucketLifecycleConfigurationRequest => types::GetBucketLifecycleConfigurationOutput;
+    GetBucketLocation = operations::GET_BUCKET_LOCATION:
+        types::GetBucketLocationRequest => types::GetBucketLocationOutput;
+    GetBucketLogging = operations::GET_BUCKET_LOGGING:
+        types::GetBucketLoggingRequest => types::GetBucketLoggingOutput;
+    GetBucketNotificationConfiguration = operations::GET_BUCKET_NOTIFICATION_CONFIGURATION:
+        types::GetBucketNotificationConfigurationRequest => types::NotificationConfiguration;
+    GetBucketOwnershipControls = operations::GET_BUCKET_OWNERSHIP_CONTROLS:
+        types::GetBucketOwnershipControlsRequest => types::GetBucketOwnershipControlsOutput;
+    GetBucketPolicy = operations::GET_BUCKET_POLICY:
+        types::GetBucketPolicyRequest => types::GetBucketPolicyOutput;
+    GetBucketPolicyStatus = operations::GET_BUCKET_POLICY_STATUS:
+        types::GetBucketPolicyStatusRequest => types::GetBucketPolicyStatusOutput;
+    GetBucketRequestPayment = operations::GET_BUCKET_REQUEST_PAYMENT:
+        types::GetBucketRequestPaymentRequest => types::GetBucketRequestPaymentOutput;
+    GetBucketTagging = operations::GET_BUCKET_TAGGING:
+        types::GetBucketTaggingRequest => types::GetBucketTaggingOutput;
+    GetBucketVersioning = operations::GET_BUCKET_VERSIONING:
+        types::GetBucketVersioningRequest => types::GetBucketVersioningOutput;
+    GetBucketWebsite = operations::GET_BUCKET_WEBSITE:
+        types::GetBucketWebsiteRequest => types::GetBucketWebsiteOutput;
+    GetObject = operations::GET_OBJECT:
+        types::GetObjectRequest => types::GetObjectOutput;
+    GetObjectAcl = operations::GET_OBJECT_ACL:
+        types::GetObjectAclRequest => types::GetObjectAclOutput;
+    GetObjectAttributes = operations::GET_OBJECT_ATTRIBUTES:
+        types::GetObjectAttributesRequest => types::GetObjectAttributesOutput;
+    GetObjectLegalHold = operations::GET_OBJECT_LEGAL_HOLD:
+        types::GetObjectLegalHoldRequest => types::GetObjectLegalHoldOutput;
+    GetObjectLockConfiguration = operations::GET_OBJECT_LOCK_CONFIGURATION:
+        types::GetObjectLockConfigurationRequest => types::GetObjectLockConfigurationOutput;
+    GetObjectRetention = operations::GET_OBJECT_RETENTION:
+        types::GetObjectRetentionRequest => types::GetObjectRetentionOutput;
+    GetObjectTagging = operations::GET_OBJECT_TAGGING:
+        types::GetObjectTaggingRequest => types::GetObjectTaggingOutput;
+    GetPublicAccessBlock = operations::GET_PUBLIC_ACCESS_BLOCK:
+        types::GetPublicAccessBlockRequest => types::GetPublicAccessBlockOutput;
+    HeadBucket = operations::HEAD_BUCKET:
+        types::HeadBucketRequest => types::HeadBucketOutput;
+    HeadObject = operations::HEAD_OBJECT:
+        types::HeadObjectRequest => types::HeadObjectOutput;
+    ListBuckets = operations::LIST_BUCKETS:
+        types::ListBucketsRequest => types::ListBucketsOutput;
+    ListMultipartUploads = operations::LIST_MULTIPART_UPLOADS:
+        types::ListMultipartUploadsRequest => types::ListMultipartUploadsOutput;
+    ListObjectVersions = operations::LIST_OBJECT_VERSIONS:
+        types::ListObjectVersionsRequest => types::ListObjectVersionsOutput;
+    ListObjects = operations::LIST_OBJECTS:
+        types::ListObjectsRequest => types::ListObjectsOutput;
+    ListObjectsV2 = operations::LIST_OBJECTS_V2:
+        types::ListObjectsV2Request => types::ListObjectsV2Output;
+    ListParts = operations::LIST_PARTS:
+        types::ListPartsRequest => types::ListPartsOutput;
+    PutBucketAcl = operations::PUT_BUCKET_ACL:
+        types::PutBucketAclRequest => types::PutBucketAclOutput;
+    PutBucketCors = operations::PUT_BUCKET_CORS:
+        types::PutBucketCorsRequest => types::PutBucketCorsOutput;
+    PutBucketEncryption = operations::PUT_BUCKET_ENCRYPTION:
+        types::PutBucketEncryptionRequest => types::PutBucketEncryptionOutput;
+    PutBucketLifecycleConfiguration = operations::PUT_BUCKET_LIFECYCLE_CONFIGURATION:
+        types::PutBucketLifecycleConfigurationRequest => types::PutBucketLifecycleConfigurationOutput;
+    PutBucketLogging = operations::PUT_BUCKET_LOGGING:
+        types::PutBucketLoggingRequest => types::PutBucketLoggingOutput;
+    PutBucketNotificationConfiguration = operations::PUT_BUCKET_NOTIFICATION_CONFIGURATION:
+        types::PutBucketNotificationConfigurationRequest => types::PutBucketNotificationConfigurationOutput;
+    PutBucketOwnershipControls = operations::PUT_BUCKET_OWNERSHIP_CONTROLS:
+        types::PutBucketOwnershipControlsRequest => types::PutBucketOwnershipControlsOutput;
+    PutBucketPolicy = operations::PUT_BUCKET_POLICY:
+        types::PutBucketPolicyRequest => types::PutBucketPolicyOutput;
+    PutBucketRequestPayment = operations::PUT_BUCKET_REQUEST_PAYMENT:
+        types::PutBucketRequestPaymentRequest => types::PutBucketRequestPaymentOutput;
+    PutBucketTagging = operations::PUT_BUCKET_TAGGING:
+        types::PutBucketTaggingRequest => types::PutBucketTaggingOutput;
+    PutBucketVersioning = operations::PUT_BUCKET_VERSIONING:
+        types::PutBucketVersioningRequest => types::PutBucketVersioningOutput;
+    PutBucketWebsite = operations::PUT_BUCKET_WEBSITE:
+        types::PutBucketWebsiteRequest => types::PutBucketWebsiteOutput;
+    PutObject = operations::PUT_OBJECT:
+        types::PutObjectRequest => types::PutObjectOutput;
+    PutObjectAcl = operations::PUT_OBJECT_ACL:
+        types::PutObjectAclRequest => types::PutObjectAclOutput;
+    PutObjectLegalHold = operations::PUT_OBJECT_LEGAL_HOLD:
+        types::PutObjectLegalHoldRequest => types::PutObjectLegalHoldOutput;
+    PutObjectLockConfiguration = operations::PUT_OBJECT_LOCK_CONFIGURATION:
+        types::PutObjectLockConfigurationRequest => types::PutObjectLockConfigurationOutput;
+    PutObjectRetention = operations::PUT_OBJECT_RETENTION:
+        types::PutObjectRetentionRequest => types::PutObjectRetentionOutput;
+    PutObjectTagging = operations::PUT_OBJECT_TAGGING:
+        types::PutObjectTaggingRequest => types::PutObjectTaggingOutput;
+    PutPublicAccessBlock = operations::PUT_PUBLIC_ACCESS_BLOCK:
+        types::PutPublicAccessBlockRequest => types::PutPublicAccessBlockOutput;
+    RestoreObject = operations::RESTORE_OBJECT:
+        types::RestoreObjectRequest => types::RestoreObjectOutput;
+    UploadPart = operations::UPLOAD_PART:
+        types::UploadPartRequest => types::UploadPartOutput;
+    UploadPartCopy = operations::UPLOAD_PART_COPY:
+        types::UploadPartCopyRequest => types::UploadPartCopyOutput;
 }

@@ -11,7 +11,10 @@ use crate::schemas;
 pub struct AbortIncompleteMultipartUpload {
     pub days_after_initiation: Option<i32>,
 }
-structure!(AbortIncompleteMultipartUpload, schemas::ABORT_INCOMPLETE_MULTIPART_UPLOAD, 0 days_after_initiation);
+structure!(
+    AbortIncompleteMultipartUpload, schemas::ABORT_INCOMPLETE_MULTIPART_UPLOAD,
+    0 days_after_initiation,
+);
 
 #[derive(Clone, Default)]
 pub struct AbortMultipartUploadOutput {
@@ -28,7 +31,10 @@ pub struct AbortMultipartUploadRequest {
     pub expected_bucket_owner: Option<String>,
     pub if_match_initiated_time: Option<Timestamp>,
 }
-structure!(AbortMultipartUploadRequest, schemas::ABORT_MULTIPART_UPLOAD_REQUEST, 0 bucket, 1 key, 2 upload_id, 3 request_payer, 4 expected_bucket_owner, 5 if_match_initiated_time);
+structure!(
+    AbortMultipartUploadRequest, schemas::ABORT_MULTIPART_UPLOAD_REQUEST, 0 bucket, 1 key,
+    2 upload_id, 3 request_payer, 4 expected_bucket_owner, 5 if_match_initiated_time,
+);
 
 #[derive(Clone, Default)]
 pub struct AccessControlPolicy {
@@ -97,7 +103,10 @@ pub struct CORSRule {
     pub expose_headers: Option<Vec<String>>,
     pub max_age_seconds: Option<i32>,
 }
-structure!(CORSRule, schemas::CORS_RULE, 0 id, 1 allowed_headers, 2 allowed_methods, 3 allowed_origins, 4 expose_headers, 5 max_age_seconds);
+structure!(
+    CORSRule, schemas::CORS_RULE, 0 id, 1 allowed_headers, 2 allowed_methods, 3 allowed_origins,
+    4 expose_headers, 5 max_age_seconds,
+);
 
 #[derive(Clone, Default)]
 pub struct CSVInput {
@@ -109,7 +118,10 @@ pub struct CSVInput {
     pub quote_character: Option<String>,
     pub allow_quoted_record_delimiter: Option<bool>,
 }
-structure!(CSVInput, schemas::CSV_INPUT, 0 file_header_info, 1 comments, 2 quote_escape_character, 3 record_delimiter, 4 field_delimiter, 5 quote_character, 6 allow_quoted_record_delimiter);
+structure!(
+    CSVInput, schemas::CSV_INPUT, 0 file_header_info, 1 comments, 2 quote_escape_character,
+    3 record_delimiter, 4 field_delimiter, 5 quote_character, 6 allow_quoted_record_delimiter,
+);
 
 #[derive(Clone, Default)]
 pub struct CSVOutput {
@@ -119,7 +131,10 @@ pub struct CSVOutput {
     pub field_delimiter: Option<String>,
     pub quote_character: Option<String>,
 }
-structure!(CSVOutput, schemas::CSV_OUTPUT, 0 quote_fields, 1 quote_escape_character, 2 record_delimiter, 3 field_delimiter, 4 quote_character);
+structure!(
+    CSVOutput, schemas::CSV_OUTPUT, 0 quote_fields, 1 quote_escape_character, 2 record_delimiter,
+    3 field_delimiter, 4 quote_character,
+);
 
 #[derive(Clone, Default)]
 pub struct Checksum {
@@ -135,7 +150,11 @@ pub struct Checksum {
     pub checksum_xxhash128: Option<String>,
     pub checksum_type: Option<String>,
 }
-structure!(Checksum, schemas::CHECKSUM, 0 checksum_crc32, 1 checksum_crc32c, 2 checksum_crc64_nvme, 3 checksum_sha1, 4 checksum_sha256, 5 checksum_sha512, 6 checksum_md5, 7 checksum_xxhash64, 8 checksum_xxhash3, 9 checksum_xxhash128, 10 checksum_type);
+structure!(
+    Checksum, schemas::CHECKSUM, 0 checksum_crc32, 1 checksum_crc32c, 2 checksum_crc64_nvme,
+    3 checksum_sha1, 4 checksum_sha256, 5 checksum_sha512, 6 checksum_md5, 7 checksum_xxhash64,
+    8 checksum_xxhash3, 9 checksum_xxhash128, 10 checksum_type,
+);
 
 #[derive(Clone, Default)]
 pub struct CommonPrefix {
@@ -167,7 +186,13 @@ pub struct CompleteMultipartUploadOutput {
     pub bucket_key_enabled: Option<bool>,
     pub request_charged: Option<String>,
 }
-structure!(CompleteMultipartUploadOutput, schemas::COMPLETE_MULTIPART_UPLOAD_OUTPUT, 0 location, 1 bucket, 2 key, 3 expiration, 4 e_tag, 5 checksum_crc32, 6 checksum_crc32c, 7 checksum_crc64_nvme, 8 checksum_sha1, 9 checksum_sha256, 10 checksum_sha512, 11 checksum_md5, 12 checksum_xxhash64, 13 checksum_xxhash3, 14 checksum_xxhash128, 15 checksum_type, 16 server_side_encryption, 17 version_id, 18 ssekms_key_id, 19 bucket_key_enabled, 20 request_charged);
+structure!(
+    CompleteMultipartUploadOutput, schemas::COMPLETE_MULTIPART_UPLOAD_OUTPUT, 0 location, 1 bucket,
+    2 key, 3 expiration, 4 e_tag, 5 checksum_crc32, 6 checksum_crc32c, 7 checksum_crc64_nvme,
+    8 checksum_sha1, 9 checksum_sha256, 10 checksum_sha512, 11 checksum_md5, 12 checksum_xxhash64,
+    13 checksum_xxhash3, 14 checksum_xxhash128, 15 checksum_type, 16 server_side_encryption,
+    17 version_id, 18 ssekms_key_id, 19 bucket_key_enabled, 20 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct CompleteMultipartUploadRequest {
@@ -195,7 +220,14 @@ pub struct CompleteMultipartUploadRequest {
     pub sse_customer_key: Option<String>,
     pub sse_customer_key_md5: Option<String>,
 }
-structure!(CompleteMultipartUploadRequest, schemas::COMPLETE_MULTIPART_UPLOAD_REQUEST, 0 bucket, 1 key, 2 multipart_upload, 3 upload_id, 4 checksum_crc32, 5 checksum_crc32c, 6 checksum_crc64_nvme, 7 checksum_sha1, 8 checksum_sha256, 9 checksum_sha512, 10 checksum_md5, 11 checksum_xxhash64, 12 checksum_xxhash3, 13 checksum_xxhash128, 14 checksum_type, 15 mpu_object_size, 16 request_payer, 17 expected_bucket_owner, 18 if_match, 19 if_none_match, 20 sse_customer_algorithm, 21 sse_customer_key, 22 sse_customer_key_md5);
+structure!(
+    CompleteMultipartUploadRequest, schemas::COMPLETE_MULTIPART_UPLOAD_REQUEST, 0 bucket, 1 key,
+    2 multipart_upload, 3 upload_id, 4 checksum_crc32, 5 checksum_crc32c, 6 checksum_crc64_nvme,
+    7 checksum_sha1, 8 checksum_sha256, 9 checksum_sha512, 10 checksum_md5, 11 checksum_xxhash64,
+    12 checksum_xxhash3, 13 checksum_xxhash128, 14 checksum_type, 15 mpu_object_size,
+    16 request_payer, 17 expected_bucket_owner, 18 if_match, 19 if_none_match,
+    20 sse_customer_algorithm, 21 sse_customer_key, 22 sse_customer_key_md5,
+);
 
 #[derive(Clone, Default)]
 pub struct CompletedMultipartUpload {
@@ -218,7 +250,11 @@ pub struct CompletedPart {
     pub checksum_xxhash128: Option<String>,
     pub part_number: Option<i32>,
 }
-structure!(CompletedPart, schemas::COMPLETED_PART, 0 e_tag, 1 checksum_crc32, 2 checksum_crc32c, 3 checksum_crc64_nvme, 4 checksum_sha1, 5 checksum_sha256, 6 checksum_sha512, 7 checksum_md5, 8 checksum_xxhash64, 9 checksum_xxhash3, 10 checksum_xxhash128, 11 part_number);
+structure!(
+    CompletedPart, schemas::COMPLETED_PART, 0 e_tag, 1 checksum_crc32, 2 checksum_crc32c,
+    3 checksum_crc64_nvme, 4 checksum_sha1, 5 checksum_sha256, 6 checksum_sha512, 7 checksum_md5,
+    8 checksum_xxhash64, 9 checksum_xxhash3, 10 checksum_xxhash128, 11 part_number,
+);
 
 #[derive(Clone, Default)]
 pub struct Condition {
@@ -241,7 +277,12 @@ pub struct CopyObjectOutput {
     pub bucket_key_enabled: Option<bool>,
     pub request_charged: Option<String>,
 }
-structure!(CopyObjectOutput, schemas::COPY_OBJECT_OUTPUT, 0 copy_object_result, 1 expiration, 2 copy_source_version_id, 3 version_id, 4 server_side_encryption, 5 sse_customer_algorithm, 6 sse_customer_key_md5, 7 ssekms_key_id, 8 ssekms_encryption_context, 9 bucket_key_enabled, 10 request_charged);
+structure!(
+    CopyObjectOutput, schemas::COPY_OBJECT_OUTPUT, 0 copy_object_result, 1 expiration,
+    2 copy_source_version_id, 3 version_id, 4 server_side_encryption, 5 sse_customer_algorithm,
+    6 sse_customer_key_md5, 7 ssekms_key_id, 8 ssekms_encryption_context, 9 bucket_key_enabled,
+    10 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct CopyObjectRequest {
@@ -289,7 +330,20 @@ pub struct CopyObjectRequest {
     pub expected_bucket_owner: Option<String>,
     pub expected_source_bucket_owner: Option<String>,
 }
-structure!(CopyObjectRequest, schemas::COPY_OBJECT_REQUEST, 0 acl, 1 bucket, 2 cache_control, 3 checksum_algorithm, 4 content_disposition, 5 content_encoding, 6 content_language, 7 content_type, 8 copy_source, 9 copy_source_if_match, 10 copy_source_if_modified_since, 11 copy_source_if_none_match, 12 copy_source_if_unmodified_since, 13 expires, 14 grant_full_control, 15 grant_read, 16 grant_read_acp, 17 grant_write_acp, 18 if_match, 19 if_none_match, 20 key, 21 metadata, 22 metadata_directive, 23 tagging_directive, 24 server_side_encryption, 25 storage_class, 26 website_redirect_location, 27 sse_customer_algorithm, 28 sse_customer_key, 29 sse_customer_key_md5, 30 ssekms_key_id, 31 ssekms_encryption_context, 32 bucket_key_enabled, 33 copy_source_sse_customer_algorithm, 34 copy_source_sse_customer_key, 35 copy_source_sse_customer_key_md5, 36 request_payer, 37 tagging, 38 object_lock_mode, 39 object_lock_retain_until_date, 40 object_lock_legal_hold_status, 41 expected_bucket_owner, 42 expected_source_bucket_owner);
+structure!(
+    CopyObjectRequest, schemas::COPY_OBJECT_REQUEST, 0 acl, 1 bucket, 2 cache_control,
+    3 checksum_algorithm, 4 content_disposition, 5 content_encoding, 6 content_language,
+    7 content_type, 8 copy_source, 9 copy_source_if_match, 10 copy_source_if_modified_since,
+    11 copy_source_if_none_match, 12 copy_source_if_unmodified_since, 13 expires,
+    14 grant_full_control, 15 grant_read, 16 grant_read_acp, 17 grant_write_acp, 18 if_match,
+    19 if_none_match, 20 key, 21 metadata, 22 metadata_directive, 23 tagging_directive,
+    24 server_side_encryption, 25 storage_class, 26 website_redirect_location,
+    27 sse_customer_algorithm, 28 sse_customer_key, 29 sse_customer_key_md5, 30 ssekms_key_id,
+    31 ssekms_encryption_context, 32 bucket_key_enabled, 33 copy_source_sse_customer_algorithm,
+    34 copy_source_sse_customer_key, 35 copy_source_sse_customer_key_md5, 36 request_payer,
+    37 tagging, 38 object_lock_mode, 39 object_lock_retain_until_date,
+    40 object_lock_legal_hold_status, 41 expected_bucket_owner, 42 expected_source_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct CopyObjectResult {
@@ -307,7 +361,12 @@ pub struct CopyObjectResult {
     pub checksum_xxhash3: Option<String>,
     pub checksum_xxhash128: Option<String>,
 }
-structure!(CopyObjectResult, schemas::COPY_OBJECT_RESULT, 0 e_tag, 1 last_modified, 2 checksum_type, 3 checksum_crc32, 4 checksum_crc32c, 5 checksum_crc64_nvme, 6 checksum_sha1, 7 checksum_sha256, 8 checksum_sha512, 9 checksum_md5, 10 checksum_xxhash64, 11 checksum_xxhash3, 12 checksum_xxhash128);
+structure!(
+    CopyObjectResult, schemas::COPY_OBJECT_RESULT, 0 e_tag, 1 last_modified, 2 checksum_type,
+    3 checksum_crc32, 4 checksum_crc32c, 5 checksum_crc64_nvme, 6 checksum_sha1, 7 checksum_sha256,
+    8 checksum_sha512, 9 checksum_md5, 10 checksum_xxhash64, 11 checksum_xxhash3,
+    12 checksum_xxhash128,
+);
 
 #[derive(Clone, Default)]
 pub struct CopyPartResult {
@@ -324,7 +383,11 @@ pub struct CopyPartResult {
     pub checksum_xxhash3: Option<String>,
     pub checksum_xxhash128: Option<String>,
 }
-structure!(CopyPartResult, schemas::COPY_PART_RESULT, 0 e_tag, 1 last_modified, 2 checksum_crc32, 3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512, 8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128);
+structure!(
+    CopyPartResult, schemas::COPY_PART_RESULT, 0 e_tag, 1 last_modified, 2 checksum_crc32,
+    3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512,
+    8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateBucketConfiguration {
@@ -333,7 +396,10 @@ pub struct CreateBucketConfiguration {
     pub bucket: Option<BucketInfo>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(CreateBucketConfiguration, schemas::CREATE_BUCKET_CONFIGURATION, 0 location_constraint, 1 location, 2 bucket, 3 tags);
+structure!(
+    CreateBucketConfiguration, schemas::CREATE_BUCKET_CONFIGURATION, 0 location_constraint,
+    1 location, 2 bucket, 3 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateBucketOutput {
@@ -356,7 +422,12 @@ pub struct CreateBucketRequest {
     pub object_ownership: Option<String>,
     pub bucket_namespace: Option<String>,
 }
-structure!(CreateBucketRequest, schemas::CREATE_BUCKET_REQUEST, 0 acl, 1 bucket, 2 create_bucket_configuration, 3 grant_full_control, 4 grant_read, 5 grant_read_acp, 6 grant_write, 7 grant_write_acp, 8 object_lock_enabled_for_bucket, 9 object_ownership, 10 bucket_namespace);
+structure!(
+    CreateBucketRequest, schemas::CREATE_BUCKET_REQUEST, 0 acl, 1 bucket,
+    2 create_bucket_configuration, 3 grant_full_control, 4 grant_read, 5 grant_read_acp,
+    6 grant_write, 7 grant_write_acp, 8 object_lock_enabled_for_bucket, 9 object_ownership,
+    10 bucket_namespace,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateMultipartUploadOutput {
@@ -375,7 +446,12 @@ pub struct CreateMultipartUploadOutput {
     pub checksum_algorithm: Option<String>,
     pub checksum_type: Option<String>,
 }
-structure!(CreateMultipartUploadOutput, schemas::CREATE_MULTIPART_UPLOAD_OUTPUT, 0 abort_date, 1 abort_rule_id, 2 bucket, 3 key, 4 upload_id, 5 server_side_encryption, 6 sse_customer_algorithm, 7 sse_customer_key_md5, 8 ssekms_key_id, 9 ssekms_encryption_context, 10 bucket_key_enabled, 11 request_charged, 12 checksum_algorithm, 13 checksum_type);
+structure!(
+    CreateMultipartUploadOutput, schemas::CREATE_MULTIPART_UPLOAD_OUTPUT, 0 abort_date,
+    1 abort_rule_id, 2 bucket, 3 key, 4 upload_id, 5 server_side_encryption,
+    6 sse_customer_algorithm, 7 sse_customer_key_md5, 8 ssekms_key_id, 9 ssekms_encryption_context,
+    10 bucket_key_enabled, 11 request_charged, 12 checksum_algorithm, 13 checksum_type,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateMultipartUploadRequest {
@@ -411,7 +487,16 @@ pub struct CreateMultipartUploadRequest {
     pub checksum_algorithm: Option<String>,
     pub checksum_type: Option<String>,
 }
-structure!(CreateMultipartUploadRequest, schemas::CREATE_MULTIPART_UPLOAD_REQUEST, 0 acl, 1 bucket, 2 cache_control, 3 content_disposition, 4 content_encoding, 5 content_language, 6 content_type, 7 expires, 8 grant_full_control, 9 grant_read, 10 grant_read_acp, 11 grant_write_acp, 12 key, 13 metadata, 14 server_side_encryption, 15 storage_class, 16 website_redirect_location, 17 sse_customer_algorithm, 18 sse_customer_key, 19 sse_customer_key_md5, 20 ssekms_key_id, 21 ssekms_encryption_context, 22 bucket_key_enabled, 23 request_payer, 24 tagging, 25 object_lock_mode, 26 object_lock_retain_until_date, 27 object_lock_legal_hold_status, 28 expected_bucket_owner, 29 checksum_algorithm, 30 checksum_type);
+structure!(
+    CreateMultipartUploadRequest, schemas::CREATE_MULTIPART_UPLOAD_REQUEST, 0 acl, 1 bucket,
+    2 cache_control, 3 content_disposition, 4 content_encoding, 5 content_language, 6 content_type,
+    7 expires, 8 grant_full_control, 9 grant_read, 10 grant_read_acp, 11 grant_write_acp, 12 key,
+    13 metadata, 14 server_side_encryption, 15 storage_class, 16 website_redirect_location,
+    17 sse_customer_algorithm, 18 sse_customer_key, 19 sse_customer_key_md5, 20 ssekms_key_id,
+    21 ssekms_encryption_context, 22 bucket_key_enabled, 23 request_payer, 24 tagging,
+    25 object_lock_mode, 26 object_lock_retain_until_date, 27 object_lock_legal_hold_status,
+    28 expected_bucket_owner, 29 checksum_algorithm, 30 checksum_type,
+);
 
 #[derive(Clone, Default)]
 pub struct DefaultRetention {
@@ -437,7 +522,9 @@ pub struct DeleteBucketCorsRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketCorsRequest, schemas::DELETE_BUCKET_CORS_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketCorsRequest, schemas::DELETE_BUCKET_CORS_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteBucketEncryptionOutput {}
@@ -451,7 +538,10 @@ pub struct DeleteBucketEncryptionRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketEncryptionRequest, schemas::DELETE_BUCKET_ENCRYPTION_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketEncryptionRequest, schemas::DELETE_BUCKET_ENCRYPTION_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteBucketLifecycleOutput {}
@@ -465,7 +555,10 @@ pub struct DeleteBucketLifecycleRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketLifecycleRequest, schemas::DELETE_BUCKET_LIFECYCLE_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketLifecycleRequest, schemas::DELETE_BUCKET_LIFECYCLE_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteBucketOutput {}
@@ -483,7 +576,10 @@ pub struct DeleteBucketOwnershipControlsRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketOwnershipControlsRequest, schemas::DELETE_BUCKET_OWNERSHIP_CONTROLS_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketOwnershipControlsRequest, schemas::DELETE_BUCKET_OWNERSHIP_CONTROLS_REQUEST,
+    0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteBucketPolicyOutput {}
@@ -497,7 +593,10 @@ pub struct DeleteBucketPolicyRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketPolicyRequest, schemas::DELETE_BUCKET_POLICY_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketPolicyRequest, schemas::DELETE_BUCKET_POLICY_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteBucketRequest {
@@ -518,7 +617,10 @@ pub struct DeleteBucketTaggingRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketTaggingRequest, schemas::DELETE_BUCKET_TAGGING_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketTaggingRequest, schemas::DELETE_BUCKET_TAGGING_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteBucketWebsiteOutput {}
@@ -532,7 +634,10 @@ pub struct DeleteBucketWebsiteRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteBucketWebsiteRequest, schemas::DELETE_BUCKET_WEBSITE_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeleteBucketWebsiteRequest, schemas::DELETE_BUCKET_WEBSITE_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteMarkerEntry {
@@ -542,7 +647,10 @@ pub struct DeleteMarkerEntry {
     pub is_latest: Option<bool>,
     pub last_modified: Option<Timestamp>,
 }
-structure!(DeleteMarkerEntry, schemas::DELETE_MARKER_ENTRY, 0 owner, 1 key, 2 version_id, 3 is_latest, 4 last_modified);
+structure!(
+    DeleteMarkerEntry, schemas::DELETE_MARKER_ENTRY, 0 owner, 1 key, 2 version_id, 3 is_latest,
+    4 last_modified,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteObjectOutput {
@@ -550,7 +658,10 @@ pub struct DeleteObjectOutput {
     pub version_id: Option<String>,
     pub request_charged: Option<String>,
 }
-structure!(DeleteObjectOutput, schemas::DELETE_OBJECT_OUTPUT, 0 delete_marker, 1 version_id, 2 request_charged);
+structure!(
+    DeleteObjectOutput, schemas::DELETE_OBJECT_OUTPUT, 0 delete_marker, 1 version_id,
+    2 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteObjectRequest {
@@ -565,7 +676,11 @@ pub struct DeleteObjectRequest {
     pub if_match_last_modified_time: Option<Timestamp>,
     pub if_match_size: Option<i64>,
 }
-structure!(DeleteObjectRequest, schemas::DELETE_OBJECT_REQUEST, 0 bucket, 1 key, 2 mfa, 3 version_id, 4 request_payer, 5 bypass_governance_retention, 6 expected_bucket_owner, 7 if_match, 8 if_match_last_modified_time, 9 if_match_size);
+structure!(
+    DeleteObjectRequest, schemas::DELETE_OBJECT_REQUEST, 0 bucket, 1 key, 2 mfa, 3 version_id,
+    4 request_payer, 5 bypass_governance_retention, 6 expected_bucket_owner, 7 if_match,
+    8 if_match_last_modified_time, 9 if_match_size,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteObjectTaggingOutput {
@@ -580,7 +695,10 @@ pub struct DeleteObjectTaggingRequest {
     pub version_id: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeleteObjectTaggingRequest, schemas::DELETE_OBJECT_TAGGING_REQUEST, 0 bucket, 1 key, 2 version_id, 3 expected_bucket_owner);
+structure!(
+    DeleteObjectTaggingRequest, schemas::DELETE_OBJECT_TAGGING_REQUEST, 0 bucket, 1 key,
+    2 version_id, 3 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteObjectsOutput {
@@ -588,7 +706,9 @@ pub struct DeleteObjectsOutput {
     pub request_charged: Option<String>,
     pub errors: Option<Vec<Error>>,
 }
-structure!(DeleteObjectsOutput, schemas::DELETE_OBJECTS_OUTPUT, 0 deleted, 1 request_charged, 2 errors);
+structure!(
+    DeleteObjectsOutput, schemas::DELETE_OBJECTS_OUTPUT, 0 deleted, 1 request_charged, 2 errors,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteObjectsRequest {
@@ -600,7 +720,10 @@ pub struct DeleteObjectsRequest {
     pub expected_bucket_owner: Option<String>,
     pub checksum_algorithm: Option<String>,
 }
-structure!(DeleteObjectsRequest, schemas::DELETE_OBJECTS_REQUEST, 0 bucket, 1 delete, 2 mfa, 3 request_payer, 4 bypass_governance_retention, 5 expected_bucket_owner, 6 checksum_algorithm);
+structure!(
+    DeleteObjectsRequest, schemas::DELETE_OBJECTS_REQUEST, 0 bucket, 1 delete, 2 mfa,
+    3 request_payer, 4 bypass_governance_retention, 5 expected_bucket_owner, 6 checksum_algorithm,
+);
 
 #[derive(Clone, Default)]
 pub struct DeletePublicAccessBlockOutput {}
@@ -614,7 +737,10 @@ pub struct DeletePublicAccessBlockRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(DeletePublicAccessBlockRequest, schemas::DELETE_PUBLIC_ACCESS_BLOCK_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    DeletePublicAccessBlockRequest, schemas::DELETE_PUBLIC_ACCESS_BLOCK_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct DeletedObject {
@@ -623,7 +749,10 @@ pub struct DeletedObject {
     pub delete_marker: Option<bool>,
     pub delete_marker_version_id: Option<String>,
 }
-structure!(DeletedObject, schemas::DELETED_OBJECT, 0 key, 1 version_id, 2 delete_marker, 3 delete_marker_version_id);
+structure!(
+    DeletedObject, schemas::DELETED_OBJECT, 0 key, 1 version_id, 2 delete_marker,
+    3 delete_marker_version_id,
+);
 
 #[derive(Clone, Default)]
 pub struct Encryption {
@@ -691,34 +820,48 @@ pub struct GetBucketCorsRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketCorsRequest, schemas::GET_BUCKET_CORS_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketCorsRequest, schemas::GET_BUCKET_CORS_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketEncryptionOutput {
     pub server_side_encryption_configuration: Option<ServerSideEncryptionConfiguration>,
 }
-structure!(GetBucketEncryptionOutput, schemas::GET_BUCKET_ENCRYPTION_OUTPUT, 0 server_side_encryption_configuration);
+structure!(
+    GetBucketEncryptionOutput, schemas::GET_BUCKET_ENCRYPTION_OUTPUT,
+    0 server_side_encryption_configuration,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketEncryptionRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketEncryptionRequest, schemas::GET_BUCKET_ENCRYPTION_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketEncryptionRequest, schemas::GET_BUCKET_ENCRYPTION_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketLifecycleConfigurationOutput {
     pub rules: Option<Vec<LifecycleRule>>,
     pub transition_default_minimum_object_size: Option<String>,
 }
-structure!(GetBucketLifecycleConfigurationOutput, schemas::GET_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT, 0 rules, 1 transition_default_minimum_object_size);
+structure!(
+    GetBucketLifecycleConfigurationOutput, schemas::GET_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT,
+    0 rules, 1 transition_default_minimum_object_size,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketLifecycleConfigurationRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketLifecycleConfigurationRequest, schemas::GET_BUCKET_LIFECYCLE_CONFIGURATION_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketLifecycleConfigurationRequest, schemas::GET_BUCKET_LIFECYCLE_CONFIGURATION_REQUEST,
+    0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketLocationOutput {
@@ -731,7 +874,10 @@ pub struct GetBucketLocationRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketLocationRequest, schemas::GET_BUCKET_LOCATION_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketLocationRequest, schemas::GET_BUCKET_LOCATION_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketLoggingOutput {
@@ -744,27 +890,38 @@ pub struct GetBucketLoggingRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketLoggingRequest, schemas::GET_BUCKET_LOGGING_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketLoggingRequest, schemas::GET_BUCKET_LOGGING_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketNotificationConfigurationRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketNotificationConfigurationRequest, schemas::GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketNotificationConfigurationRequest,
+    schemas::GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketOwnershipControlsOutput {
     pub ownership_controls: Option<OwnershipControls>,
 }
-structure!(GetBucketOwnershipControlsOutput, schemas::GET_BUCKET_OWNERSHIP_CONTROLS_OUTPUT, 0 ownership_controls);
+structure!(
+    GetBucketOwnershipControlsOutput, schemas::GET_BUCKET_OWNERSHIP_CONTROLS_OUTPUT,
+    0 ownership_controls,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketOwnershipControlsRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketOwnershipControlsRequest, schemas::GET_BUCKET_OWNERSHIP_CONTROLS_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketOwnershipControlsRequest, schemas::GET_BUCKET_OWNERSHIP_CONTROLS_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketPolicyOutput {
@@ -777,7 +934,9 @@ pub struct GetBucketPolicyRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketPolicyRequest, schemas::GET_BUCKET_POLICY_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketPolicyRequest, schemas::GET_BUCKET_POLICY_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketPolicyStatusOutput {
@@ -790,7 +949,10 @@ pub struct GetBucketPolicyStatusRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketPolicyStatusRequest, schemas::GET_BUCKET_POLICY_STATUS_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketPolicyStatusRequest, schemas::GET_BUCKET_POLICY_STATUS_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketRequestPaymentOutput {
@@ -803,7 +965,10 @@ pub struct GetBucketRequestPaymentRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketRequestPaymentRequest, schemas::GET_BUCKET_REQUEST_PAYMENT_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketRequestPaymentRequest, schemas::GET_BUCKET_REQUEST_PAYMENT_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketTaggingOutput {
@@ -816,21 +981,28 @@ pub struct GetBucketTaggingRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketTaggingRequest, schemas::GET_BUCKET_TAGGING_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketTaggingRequest, schemas::GET_BUCKET_TAGGING_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketVersioningOutput {
     pub status: Option<String>,
     pub mfa_delete: Option<String>,
 }
-structure!(GetBucketVersioningOutput, schemas::GET_BUCKET_VERSIONING_OUTPUT, 0 status, 1 mfa_delete);
+structure!(
+    GetBucketVersioningOutput, schemas::GET_BUCKET_VERSIONING_OUTPUT, 0 status, 1 mfa_delete,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketVersioningRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketVersioningRequest, schemas::GET_BUCKET_VERSIONING_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketVersioningRequest, schemas::GET_BUCKET_VERSIONING_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketWebsiteOutput {
@@ -839,14 +1011,19 @@ pub struct GetBucketWebsiteOutput {
     pub error_document: Option<ErrorDocument>,
     pub routing_rules: Option<Vec<RoutingRule>>,
 }
-structure!(GetBucketWebsiteOutput, schemas::GET_BUCKET_WEBSITE_OUTPUT, 0 redirect_all_requests_to, 1 index_document, 2 error_document, 3 routing_rules);
+structure!(
+    GetBucketWebsiteOutput, schemas::GET_BUCKET_WEBSITE_OUTPUT, 0 redirect_all_requests_to,
+    1 index_document, 2 error_document, 3 routing_rules,
+);
 
 #[derive(Clone, Default)]
 pub struct GetBucketWebsiteRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetBucketWebsiteRequest, schemas::GET_BUCKET_WEBSITE_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetBucketWebsiteRequest, schemas::GET_BUCKET_WEBSITE_REQUEST, 0 bucket, 1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectAclOutput {
@@ -854,7 +1031,9 @@ pub struct GetObjectAclOutput {
     pub grants: Option<Vec<Grant>>,
     pub request_charged: Option<String>,
 }
-structure!(GetObjectAclOutput, schemas::GET_OBJECT_ACL_OUTPUT, 0 owner, 1 grants, 2 request_charged);
+structure!(
+    GetObjectAclOutput, schemas::GET_OBJECT_ACL_OUTPUT, 0 owner, 1 grants, 2 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectAclRequest {
@@ -864,7 +1043,10 @@ pub struct GetObjectAclRequest {
     pub request_payer: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetObjectAclRequest, schemas::GET_OBJECT_ACL_REQUEST, 0 bucket, 1 key, 2 version_id, 3 request_payer, 4 expected_bucket_owner);
+structure!(
+    GetObjectAclRequest, schemas::GET_OBJECT_ACL_REQUEST, 0 bucket, 1 key, 2 version_id,
+    3 request_payer, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectAttributesOutput {
@@ -878,7 +1060,11 @@ pub struct GetObjectAttributesOutput {
     pub storage_class: Option<String>,
     pub object_size: Option<i64>,
 }
-structure!(GetObjectAttributesOutput, schemas::GET_OBJECT_ATTRIBUTES_OUTPUT, 0 delete_marker, 1 last_modified, 2 version_id, 3 request_charged, 4 e_tag, 5 checksum, 6 object_parts, 7 storage_class, 8 object_size);
+structure!(
+    GetObjectAttributesOutput, schemas::GET_OBJECT_ATTRIBUTES_OUTPUT, 0 delete_marker,
+    1 last_modified, 2 version_id, 3 request_charged, 4 e_tag, 5 checksum, 6 object_parts,
+    7 storage_class, 8 object_size,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectAttributesParts {
@@ -889,7 +1075,10 @@ pub struct GetObjectAttributesParts {
     pub is_truncated: Option<bool>,
     pub parts: Option<Vec<ObjectPart>>,
 }
-structure!(GetObjectAttributesParts, schemas::GET_OBJECT_ATTRIBUTES_PARTS, 0 total_parts_count, 1 part_number_marker, 2 next_part_number_marker, 3 max_parts, 4 is_truncated, 5 parts);
+structure!(
+    GetObjectAttributesParts, schemas::GET_OBJECT_ATTRIBUTES_PARTS, 0 total_parts_count,
+    1 part_number_marker, 2 next_part_number_marker, 3 max_parts, 4 is_truncated, 5 parts,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectAttributesRequest {
@@ -905,7 +1094,11 @@ pub struct GetObjectAttributesRequest {
     pub expected_bucket_owner: Option<String>,
     pub object_attributes: Vec<String>,
 }
-structure!(GetObjectAttributesRequest, schemas::GET_OBJECT_ATTRIBUTES_REQUEST, 0 bucket, 1 key, 2 version_id, 3 max_parts, 4 part_number_marker, 5 sse_customer_algorithm, 6 sse_customer_key, 7 sse_customer_key_md5, 8 request_payer, 9 expected_bucket_owner, 10 object_attributes);
+structure!(
+    GetObjectAttributesRequest, schemas::GET_OBJECT_ATTRIBUTES_REQUEST, 0 bucket, 1 key,
+    2 version_id, 3 max_parts, 4 part_number_marker, 5 sse_customer_algorithm, 6 sse_customer_key,
+    7 sse_customer_key_md5, 8 request_payer, 9 expected_bucket_owner, 10 object_attributes,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectLegalHoldOutput {
@@ -921,20 +1114,29 @@ pub struct GetObjectLegalHoldRequest {
     pub request_payer: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetObjectLegalHoldRequest, schemas::GET_OBJECT_LEGAL_HOLD_REQUEST, 0 bucket, 1 key, 2 version_id, 3 request_payer, 4 expected_bucket_owner);
+structure!(
+    GetObjectLegalHoldRequest, schemas::GET_OBJECT_LEGAL_HOLD_REQUEST, 0 bucket, 1 key,
+    2 version_id, 3 request_payer, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectLockConfigurationOutput {
     pub object_lock_configuration: Option<ObjectLockConfiguration>,
 }
-structure!(GetObjectLockConfigurationOutput, schemas::GET_OBJECT_LOCK_CONFIGURATION_OUTPUT, 0 object_lock_configuration);
+structure!(
+    GetObjectLockConfigurationOutput, schemas::GET_OBJECT_LOCK_CONFIGURATION_OUTPUT,
+    0 object_lock_configuration,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectLockConfigurationRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetObjectLockConfigurationRequest, schemas::GET_OBJECT_LOCK_CONFIGURATION_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetObjectLockConfigurationRequest, schemas::GET_OBJECT_LOCK_CONFIGURATION_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectOutput {
@@ -982,7 +1184,19 @@ pub struct GetObjectOutput {
     pub object_lock_retain_until_date: Option<Timestamp>,
     pub object_lock_legal_hold_status: Option<String>,
 }
-structure!(GetObjectOutput, schemas::GET_OBJECT_OUTPUT, 0 body, 1 delete_marker, 2 accept_ranges, 3 expiration, 4 restore, 5 last_modified, 6 content_length, 7 e_tag, 8 checksum_crc32, 9 checksum_crc32c, 10 checksum_crc64_nvme, 11 checksum_sha1, 12 checksum_sha256, 13 checksum_sha512, 14 checksum_md5, 15 checksum_xxhash64, 16 checksum_xxhash3, 17 checksum_xxhash128, 18 checksum_type, 19 missing_meta, 20 version_id, 21 cache_control, 22 content_disposition, 23 content_encoding, 24 content_language, 25 content_range, 26 content_type, 27 expires, 28 website_redirect_location, 29 server_side_encryption, 30 metadata, 31 sse_customer_algorithm, 32 sse_customer_key_md5, 33 ssekms_key_id, 34 bucket_key_enabled, 35 storage_class, 36 request_charged, 37 replication_status, 38 parts_count, 39 tag_count, 40 object_lock_mode, 41 object_lock_retain_until_date, 42 object_lock_legal_hold_status);
+structure!(
+    GetObjectOutput, schemas::GET_OBJECT_OUTPUT, 0 body, 1 delete_marker, 2 accept_ranges,
+    3 expiration, 4 restore, 5 last_modified, 6 content_length, 7 e_tag, 8 checksum_crc32,
+    9 checksum_crc32c, 10 checksum_crc64_nvme, 11 checksum_sha1, 12 checksum_sha256,
+    13 checksum_sha512, 14 checksum_md5, 15 checksum_xxhash64, 16 checksum_xxhash3,
+    17 checksum_xxhash128, 18 checksum_type, 19 missing_meta, 20 version_id, 21 cache_control,
+    22 content_disposition, 23 content_encoding, 24 content_language, 25 content_range,
+    26 content_type, 27 expires, 28 website_redirect_location, 29 server_side_encryption,
+    30 metadata, 31 sse_customer_algorithm, 32 sse_customer_key_md5, 33 ssekms_key_id,
+    34 bucket_key_enabled, 35 storage_class, 36 request_charged, 37 replication_status,
+    38 parts_count, 39 tag_count, 40 object_lock_mode, 41 object_lock_retain_until_date,
+    42 object_lock_legal_hold_status,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectRequest {
@@ -1008,7 +1222,14 @@ pub struct GetObjectRequest {
     pub expected_bucket_owner: Option<String>,
     pub checksum_mode: Option<String>,
 }
-structure!(GetObjectRequest, schemas::GET_OBJECT_REQUEST, 0 bucket, 1 if_match, 2 if_modified_since, 3 if_none_match, 4 if_unmodified_since, 5 key, 6 range, 7 response_cache_control, 8 response_content_disposition, 9 response_content_encoding, 10 response_content_language, 11 response_content_type, 12 response_expires, 13 version_id, 14 sse_customer_algorithm, 15 sse_customer_key, 16 sse_customer_key_md5, 17 request_payer, 18 part_number, 19 expected_bucket_owner, 20 checksum_mode);
+structure!(
+    GetObjectRequest, schemas::GET_OBJECT_REQUEST, 0 bucket, 1 if_match, 2 if_modified_since,
+    3 if_none_match, 4 if_unmodified_since, 5 key, 6 range, 7 response_cache_control,
+    8 response_content_disposition, 9 response_content_encoding, 10 response_content_language,
+    11 response_content_type, 12 response_expires, 13 version_id, 14 sse_customer_algorithm,
+    15 sse_customer_key, 16 sse_customer_key_md5, 17 request_payer, 18 part_number,
+    19 expected_bucket_owner, 20 checksum_mode,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectRetentionOutput {
@@ -1024,7 +1245,10 @@ pub struct GetObjectRetentionRequest {
     pub request_payer: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetObjectRetentionRequest, schemas::GET_OBJECT_RETENTION_REQUEST, 0 bucket, 1 key, 2 version_id, 3 request_payer, 4 expected_bucket_owner);
+structure!(
+    GetObjectRetentionRequest, schemas::GET_OBJECT_RETENTION_REQUEST, 0 bucket, 1 key, 2 version_id,
+    3 request_payer, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GetObjectTaggingOutput {
@@ -1041,20 +1265,29 @@ pub struct GetObjectTaggingRequest {
     pub expected_bucket_owner: Option<String>,
     pub request_payer: Option<String>,
 }
-structure!(GetObjectTaggingRequest, schemas::GET_OBJECT_TAGGING_REQUEST, 0 bucket, 1 key, 2 version_id, 3 expected_bucket_owner, 4 request_payer);
+structure!(
+    GetObjectTaggingRequest, schemas::GET_OBJECT_TAGGING_REQUEST, 0 bucket, 1 key, 2 version_id,
+    3 expected_bucket_owner, 4 request_payer,
+);
 
 #[derive(Clone, Default)]
 pub struct GetPublicAccessBlockOutput {
     pub public_access_block_configuration: Option<PublicAccessBlockConfiguration>,
 }
-structure!(GetPublicAccessBlockOutput, schemas::GET_PUBLIC_ACCESS_BLOCK_OUTPUT, 0 public_access_block_configuration);
+structure!(
+    GetPublicAccessBlockOutput, schemas::GET_PUBLIC_ACCESS_BLOCK_OUTPUT,
+    0 public_access_block_configuration,
+);
 
 #[derive(Clone, Default)]
 pub struct GetPublicAccessBlockRequest {
     pub bucket: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(GetPublicAccessBlockRequest, schemas::GET_PUBLIC_ACCESS_BLOCK_REQUEST, 0 bucket, 1 expected_bucket_owner);
+structure!(
+    GetPublicAccessBlockRequest, schemas::GET_PUBLIC_ACCESS_BLOCK_REQUEST, 0 bucket,
+    1 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct GlacierJobParameters {
@@ -1087,7 +1320,10 @@ pub struct HeadBucketOutput {
     pub bucket_region: Option<String>,
     pub access_point_alias: Option<bool>,
 }
-structure!(HeadBucketOutput, schemas::HEAD_BUCKET_OUTPUT, 0 bucket_arn, 1 bucket_location_type, 2 bucket_location_name, 3 bucket_region, 4 access_point_alias);
+structure!(
+    HeadBucketOutput, schemas::HEAD_BUCKET_OUTPUT, 0 bucket_arn, 1 bucket_location_type,
+    2 bucket_location_name, 3 bucket_region, 4 access_point_alias,
+);
 
 #[derive(Clone, Default)]
 pub struct HeadBucketRequest {
@@ -1142,7 +1378,19 @@ pub struct HeadObjectOutput {
     pub object_lock_retain_until_date: Option<Timestamp>,
     pub object_lock_legal_hold_status: Option<String>,
 }
-structure!(HeadObjectOutput, schemas::HEAD_OBJECT_OUTPUT, 0 delete_marker, 1 accept_ranges, 2 expiration, 3 restore, 4 archive_status, 5 last_modified, 6 content_length, 7 checksum_crc32, 8 checksum_crc32c, 9 checksum_crc64_nvme, 10 checksum_sha1, 11 checksum_sha256, 12 checksum_sha512, 13 checksum_md5, 14 checksum_xxhash64, 15 checksum_xxhash3, 16 checksum_xxhash128, 17 checksum_type, 18 e_tag, 19 missing_meta, 20 version_id, 21 cache_control, 22 content_disposition, 23 content_encoding, 24 content_language, 25 content_type, 26 content_range, 27 expires, 28 website_redirect_location, 29 server_side_encryption, 30 metadata, 31 sse_customer_algorithm, 32 sse_customer_key_md5, 33 ssekms_key_id, 34 bucket_key_enabled, 35 storage_class, 36 request_charged, 37 replication_status, 38 parts_count, 39 tag_count, 40 object_lock_mode, 41 object_lock_retain_until_date, 42 object_lock_legal_hold_status);
+structure!(
+    HeadObjectOutput, schemas::HEAD_OBJECT_OUTPUT, 0 delete_marker, 1 accept_ranges, 2 expiration,
+    3 restore, 4 archive_status, 5 last_modified, 6 content_length, 7 checksum_crc32,
+    8 checksum_crc32c, 9 checksum_crc64_nvme, 10 checksum_sha1, 11 checksum_sha256,
+    12 checksum_sha512, 13 checksum_md5, 14 checksum_xxhash64, 15 checksum_xxhash3,
+    16 checksum_xxhash128, 17 checksum_type, 18 e_tag, 19 missing_meta, 20 version_id,
+    21 cache_control, 22 content_disposition, 23 content_encoding, 24 content_language,
+    25 content_type, 26 content_range, 27 expires, 28 website_redirect_location,
+    29 server_side_encryption, 30 metadata, 31 sse_customer_algorithm, 32 sse_customer_key_md5,
+    33 ssekms_key_id, 34 bucket_key_enabled, 35 storage_class, 36 request_charged,
+    37 replication_status, 38 parts_count, 39 tag_count, 40 object_lock_mode,
+    41 object_lock_retain_until_date, 42 object_lock_legal_hold_status,
+);
 
 #[derive(Clone, Default)]
 pub struct HeadObjectRequest {
@@ -1168,7 +1416,14 @@ pub struct HeadObjectRequest {
     pub expected_bucket_owner: Option<String>,
     pub checksum_mode: Option<String>,
 }
-structure!(HeadObjectRequest, schemas::HEAD_OBJECT_REQUEST, 0 bucket, 1 if_match, 2 if_modified_since, 3 if_none_match, 4 if_unmodified_since, 5 key, 6 range, 7 response_cache_control, 8 response_content_disposition, 9 response_content_encoding, 10 response_content_language, 11 response_content_type, 12 response_expires, 13 version_id, 14 sse_customer_algorithm, 15 sse_customer_key, 16 sse_customer_key_md5, 17 request_payer, 18 part_number, 19 expected_bucket_owner, 20 checksum_mode);
+structure!(
+    HeadObjectRequest, schemas::HEAD_OBJECT_REQUEST, 0 bucket, 1 if_match, 2 if_modified_since,
+    3 if_none_match, 4 if_unmodified_since, 5 key, 6 range, 7 response_cache_control,
+    8 response_content_disposition, 9 response_content_encoding, 10 response_content_language,
+    11 response_content_type, 12 response_expires, 13 version_id, 14 sse_customer_algorithm,
+    15 sse_customer_key, 16 sse_customer_key_md5, 17 request_payer, 18 part_number,
+    19 expected_bucket_owner, 20 checksum_mode,
+);
 
 #[derive(Clone, Default)]
 pub struct IndexDocument {
@@ -1190,7 +1445,9 @@ pub struct InputSerialization {
     pub json: Option<JSONInput>,
     pub parquet: Option<ParquetInput>,
 }
-structure!(InputSerialization, schemas::INPUT_SERIALIZATION, 0 csv, 1 compression_type, 2 json, 3 parquet);
+structure!(
+    InputSerialization, schemas::INPUT_SERIALIZATION, 0 csv, 1 compression_type, 2 json, 3 parquet,
+);
 
 #[derive(Clone, Default)]
 pub struct InvalidObjectState {
@@ -1226,7 +1483,10 @@ pub struct LambdaFunctionConfiguration {
     pub events: Vec<String>,
     pub filter: Option<NotificationConfigurationFilter>,
 }
-structure!(LambdaFunctionConfiguration, schemas::LAMBDA_FUNCTION_CONFIGURATION, 0 id, 1 lambda_function_arn, 2 events, 3 filter);
+structure!(
+    LambdaFunctionConfiguration, schemas::LAMBDA_FUNCTION_CONFIGURATION, 0 id,
+    1 lambda_function_arn, 2 events, 3 filter,
+);
 
 #[derive(Clone, Default)]
 pub struct LifecycleExpiration {
@@ -1234,7 +1494,10 @@ pub struct LifecycleExpiration {
     pub days: Option<i32>,
     pub expired_object_delete_marker: Option<bool>,
 }
-structure!(LifecycleExpiration, schemas::LIFECYCLE_EXPIRATION, 0 date, 1 days, 2 expired_object_delete_marker);
+structure!(
+    LifecycleExpiration, schemas::LIFECYCLE_EXPIRATION, 0 date, 1 days,
+    2 expired_object_delete_marker,
+);
 
 #[derive(Clone, Default)]
 pub struct LifecycleRule {
@@ -1248,7 +1511,11 @@ pub struct LifecycleRule {
     pub noncurrent_version_expiration: Option<NoncurrentVersionExpiration>,
     pub abort_incomplete_multipart_upload: Option<AbortIncompleteMultipartUpload>,
 }
-structure!(LifecycleRule, schemas::LIFECYCLE_RULE, 0 expiration, 1 id, 2 prefix, 3 filter, 4 status, 5 transitions, 6 noncurrent_version_transitions, 7 noncurrent_version_expiration, 8 abort_incomplete_multipart_upload);
+structure!(
+    LifecycleRule, schemas::LIFECYCLE_RULE, 0 expiration, 1 id, 2 prefix, 3 filter, 4 status,
+    5 transitions, 6 noncurrent_version_transitions, 7 noncurrent_version_expiration,
+    8 abort_incomplete_multipart_upload,
+);
 
 #[derive(Clone, Default)]
 pub struct LifecycleRuleAndOperator {
@@ -1257,7 +1524,10 @@ pub struct LifecycleRuleAndOperator {
     pub object_size_greater_than: Option<i64>,
     pub object_size_less_than: Option<i64>,
 }
-structure!(LifecycleRuleAndOperator, schemas::LIFECYCLE_RULE_AND_OPERATOR, 0 prefix, 1 tags, 2 object_size_greater_than, 3 object_size_less_than);
+structure!(
+    LifecycleRuleAndOperator, schemas::LIFECYCLE_RULE_AND_OPERATOR, 0 prefix, 1 tags,
+    2 object_size_greater_than, 3 object_size_less_than,
+);
 
 #[derive(Clone, Default)]
 pub struct LifecycleRuleFilter {
@@ -1267,7 +1537,10 @@ pub struct LifecycleRuleFilter {
     pub object_size_less_than: Option<i64>,
     pub and: Option<LifecycleRuleAndOperator>,
 }
-structure!(LifecycleRuleFilter, schemas::LIFECYCLE_RULE_FILTER, 0 prefix, 1 tag, 2 object_size_greater_than, 3 object_size_less_than, 4 and);
+structure!(
+    LifecycleRuleFilter, schemas::LIFECYCLE_RULE_FILTER, 0 prefix, 1 tag,
+    2 object_size_greater_than, 3 object_size_less_than, 4 and,
+);
 
 #[derive(Clone, Default)]
 pub struct ListBucketsOutput {
@@ -1276,7 +1549,10 @@ pub struct ListBucketsOutput {
     pub continuation_token: Option<String>,
     pub prefix: Option<String>,
 }
-structure!(ListBucketsOutput, schemas::LIST_BUCKETS_OUTPUT, 0 buckets, 1 owner, 2 continuation_token, 3 prefix);
+structure!(
+    ListBucketsOutput, schemas::LIST_BUCKETS_OUTPUT, 0 buckets, 1 owner, 2 continuation_token,
+    3 prefix,
+);
 
 #[derive(Clone, Default)]
 pub struct ListBucketsRequest {
@@ -1285,7 +1561,10 @@ pub struct ListBucketsRequest {
     pub prefix: Option<String>,
     pub bucket_region: Option<String>,
 }
-structure!(ListBucketsRequest, schemas::LIST_BUCKETS_REQUEST, 0 max_buckets, 1 continuation_token, 2 prefix, 3 bucket_region);
+structure!(
+    ListBucketsRequest, schemas::LIST_BUCKETS_REQUEST, 0 max_buckets, 1 continuation_token,
+    2 prefix, 3 bucket_region,
+);
 
 #[derive(Clone, Default)]
 pub struct ListMultipartUploadsOutput {
@@ -1303,7 +1582,12 @@ pub struct ListMultipartUploadsOutput {
     pub encoding_type: Option<String>,
     pub request_charged: Option<String>,
 }
-structure!(ListMultipartUploadsOutput, schemas::LIST_MULTIPART_UPLOADS_OUTPUT, 0 bucket, 1 key_marker, 2 upload_id_marker, 3 next_key_marker, 4 prefix, 5 delimiter, 6 next_upload_id_marker, 7 max_uploads, 8 is_truncated, 9 uploads, 10 common_prefixes, 11 encoding_type, 12 request_charged);
+structure!(
+    ListMultipartUploadsOutput, schemas::LIST_MULTIPART_UPLOADS_OUTPUT, 0 bucket, 1 key_marker,
+    2 upload_id_marker, 3 next_key_marker, 4 prefix, 5 delimiter, 6 next_upload_id_marker,
+    7 max_uploads, 8 is_truncated, 9 uploads, 10 common_prefixes, 11 encoding_type,
+    12 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct ListMultipartUploadsRequest {
@@ -1317,7 +1601,11 @@ pub struct ListMultipartUploadsRequest {
     pub expected_bucket_owner: Option<String>,
     pub request_payer: Option<String>,
 }
-structure!(ListMultipartUploadsRequest, schemas::LIST_MULTIPART_UPLOADS_REQUEST, 0 bucket, 1 delimiter, 2 encoding_type, 3 key_marker, 4 max_uploads, 5 prefix, 6 upload_id_marker, 7 expected_bucket_owner, 8 request_payer);
+structure!(
+    ListMultipartUploadsRequest, schemas::LIST_MULTIPART_UPLOADS_REQUEST, 0 bucket, 1 delimiter,
+    2 encoding_type, 3 key_marker, 4 max_uploads, 5 prefix, 6 upload_id_marker,
+    7 expected_bucket_owner, 8 request_payer,
+);
 
 #[derive(Clone, Default)]
 pub struct ListObjectVersionsOutput {
@@ -1336,7 +1624,12 @@ pub struct ListObjectVersionsOutput {
     pub encoding_type: Option<String>,
     pub request_charged: Option<String>,
 }
-structure!(ListObjectVersionsOutput, schemas::LIST_OBJECT_VERSIONS_OUTPUT, 0 is_truncated, 1 key_marker, 2 version_id_marker, 3 next_key_marker, 4 next_version_id_marker, 5 versions, 6 delete_markers, 7 name, 8 prefix, 9 delimiter, 10 max_keys, 11 common_prefixes, 12 encoding_type, 13 request_charged);
+structure!(
+    ListObjectVersionsOutput, schemas::LIST_OBJECT_VERSIONS_OUTPUT, 0 is_truncated, 1 key_marker,
+    2 version_id_marker, 3 next_key_marker, 4 next_version_id_marker, 5 versions, 6 delete_markers,
+    7 name, 8 prefix, 9 delimiter, 10 max_keys, 11 common_prefixes, 12 encoding_type,
+    13 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct ListObjectVersionsRequest {
@@ -1351,7 +1644,11 @@ pub struct ListObjectVersionsRequest {
     pub request_payer: Option<String>,
     pub optional_object_attributes: Option<Vec<String>>,
 }
-structure!(ListObjectVersionsRequest, schemas::LIST_OBJECT_VERSIONS_REQUEST, 0 bucket, 1 delimiter, 2 encoding_type, 3 key_marker, 4 max_keys, 5 prefix, 6 version_id_marker, 7 expected_bucket_owner, 8 request_payer, 9 optional_object_attributes);
+structure!(
+    ListObjectVersionsRequest, schemas::LIST_OBJECT_VERSIONS_REQUEST, 0 bucket, 1 delimiter,
+    2 encoding_type, 3 key_marker, 4 max_keys, 5 prefix, 6 version_id_marker,
+    7 expected_bucket_owner, 8 request_payer, 9 optional_object_attributes,
+);
 
 #[derive(Clone, Default)]
 pub struct ListObjectsOutput {
@@ -1367,7 +1664,11 @@ pub struct ListObjectsOutput {
     pub encoding_type: Option<String>,
     pub request_charged: Option<String>,
 }
-structure!(ListObjectsOutput, schemas::LIST_OBJECTS_OUTPUT, 0 is_truncated, 1 marker, 2 next_marker, 3 contents, 4 name, 5 prefix, 6 delimiter, 7 max_keys, 8 common_prefixes, 9 encoding_type, 10 request_charged);
+structure!(
+    ListObjectsOutput, schemas::LIST_OBJECTS_OUTPUT, 0 is_truncated, 1 marker, 2 next_marker,
+    3 contents, 4 name, 5 prefix, 6 delimiter, 7 max_keys, 8 common_prefixes, 9 encoding_type,
+    10 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct ListObjectsRequest {
@@ -1381,7 +1682,11 @@ pub struct ListObjectsRequest {
     pub expected_bucket_owner: Option<String>,
     pub optional_object_attributes: Option<Vec<String>>,
 }
-structure!(ListObjectsRequest, schemas::LIST_OBJECTS_REQUEST, 0 bucket, 1 delimiter, 2 encoding_type, 3 marker, 4 max_keys, 5 prefix, 6 request_payer, 7 expected_bucket_owner, 8 optional_object_attributes);
+structure!(
+    ListObjectsRequest, schemas::LIST_OBJECTS_REQUEST, 0 bucket, 1 delimiter, 2 encoding_type,
+    3 marker, 4 max_keys, 5 prefix, 6 request_payer, 7 expected_bucket_owner,
+    8 optional_object_attributes,
+);
 
 #[derive(Clone, Default)]
 pub struct ListObjectsV2Output {
@@ -1399,7 +1704,11 @@ pub struct ListObjectsV2Output {
     pub start_after: Option<String>,
     pub request_charged: Option<String>,
 }
-structure!(ListObjectsV2Output, schemas::LIST_OBJECTS_V2_OUTPUT, 0 is_truncated, 1 contents, 2 name, 3 prefix, 4 delimiter, 5 max_keys, 6 common_prefixes, 7 encoding_type, 8 key_count, 9 continuation_token, 10 next_continuation_token, 11 start_after, 12 request_charged);
+structure!(
+    ListObjectsV2Output, schemas::LIST_OBJECTS_V2_OUTPUT, 0 is_truncated, 1 contents, 2 name,
+    3 prefix, 4 delimiter, 5 max_keys, 6 common_prefixes, 7 encoding_type, 8 key_count,
+    9 continuation_token, 10 next_continuation_token, 11 start_after, 12 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct ListObjectsV2Request {
@@ -1415,7 +1724,11 @@ pub struct ListObjectsV2Request {
     pub expected_bucket_owner: Option<String>,
     pub optional_object_attributes: Option<Vec<String>>,
 }
-structure!(ListObjectsV2Request, schemas::LIST_OBJECTS_V2_REQUEST, 0 bucket, 1 delimiter, 2 encoding_type, 3 max_keys, 4 prefix, 5 continuation_token, 6 fetch_owner, 7 start_after, 8 request_payer, 9 expected_bucket_owner, 10 optional_object_attributes);
+structure!(
+    ListObjectsV2Request, schemas::LIST_OBJECTS_V2_REQUEST, 0 bucket, 1 delimiter, 2 encoding_type,
+    3 max_keys, 4 prefix, 5 continuation_token, 6 fetch_owner, 7 start_after, 8 request_payer,
+    9 expected_bucket_owner, 10 optional_object_attributes,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPartsOutput {
@@ -1436,7 +1749,12 @@ pub struct ListPartsOutput {
     pub checksum_algorithm: Option<String>,
     pub checksum_type: Option<String>,
 }
-structure!(ListPartsOutput, schemas::LIST_PARTS_OUTPUT, 0 abort_date, 1 abort_rule_id, 2 bucket, 3 key, 4 upload_id, 5 part_number_marker, 6 next_part_number_marker, 7 max_parts, 8 is_truncated, 9 parts, 10 initiator, 11 owner, 12 storage_class, 13 request_charged, 14 checksum_algorithm, 15 checksum_type);
+structure!(
+    ListPartsOutput, schemas::LIST_PARTS_OUTPUT, 0 abort_date, 1 abort_rule_id, 2 bucket, 3 key,
+    4 upload_id, 5 part_number_marker, 6 next_part_number_marker, 7 max_parts, 8 is_truncated,
+    9 parts, 10 initiator, 11 owner, 12 storage_class, 13 request_charged, 14 checksum_algorithm,
+    15 checksum_type,
+);
 
 #[derive(Clone, Default)]
 pub struct ListPartsRequest {
@@ -1451,7 +1769,11 @@ pub struct ListPartsRequest {
     pub sse_customer_key: Option<String>,
     pub sse_customer_key_md5: Option<String>,
 }
-structure!(ListPartsRequest, schemas::LIST_PARTS_REQUEST, 0 bucket, 1 key, 2 max_parts, 3 part_number_marker, 4 upload_id, 5 request_payer, 6 expected_bucket_owner, 7 sse_customer_algorithm, 8 sse_customer_key, 9 sse_customer_key_md5);
+structure!(
+    ListPartsRequest, schemas::LIST_PARTS_REQUEST, 0 bucket, 1 key, 2 max_parts,
+    3 part_number_marker, 4 upload_id, 5 request_payer, 6 expected_bucket_owner,
+    7 sse_customer_algorithm, 8 sse_customer_key, 9 sse_customer_key_md5,
+);
 
 #[derive(Clone, Default)]
 pub struct LocationInfo {
@@ -1467,7 +1789,10 @@ pub struct LoggingEnabled {
     pub target_prefix: String,
     pub target_object_key_format: Option<TargetObjectKeyFormat>,
 }
-structure!(LoggingEnabled, schemas::LOGGING_ENABLED, 0 target_bucket, 1 target_grants, 2 target_prefix, 3 target_object_key_format);
+structure!(
+    LoggingEnabled, schemas::LOGGING_ENABLED, 0 target_bucket, 1 target_grants, 2 target_prefix,
+    3 target_object_key_format,
+);
 
 #[derive(Clone, Default)]
 pub struct MetadataEntry {
@@ -1487,7 +1812,10 @@ pub struct MultipartUpload {
     pub checksum_algorithm: Option<String>,
     pub checksum_type: Option<String>,
 }
-structure!(MultipartUpload, schemas::MULTIPART_UPLOAD, 0 upload_id, 1 key, 2 initiated, 3 storage_class, 4 owner, 5 initiator, 6 checksum_algorithm, 7 checksum_type);
+structure!(
+    MultipartUpload, schemas::MULTIPART_UPLOAD, 0 upload_id, 1 key, 2 initiated, 3 storage_class,
+    4 owner, 5 initiator, 6 checksum_algorithm, 7 checksum_type,
+);
 
 #[derive(Clone, Default)]
 pub struct NoSuchBucket {}
@@ -1506,7 +1834,10 @@ pub struct NoncurrentVersionExpiration {
     pub noncurrent_days: Option<i32>,
     pub newer_noncurrent_versions: Option<i32>,
 }
-structure!(NoncurrentVersionExpiration, schemas::NONCURRENT_VERSION_EXPIRATION, 0 noncurrent_days, 1 newer_noncurrent_versions);
+structure!(
+    NoncurrentVersionExpiration, schemas::NONCURRENT_VERSION_EXPIRATION, 0 noncurrent_days,
+    1 newer_noncurrent_versions,
+);
 
 #[derive(Clone, Default)]
 pub struct NoncurrentVersionTransition {
@@ -1514,7 +1845,10 @@ pub struct NoncurrentVersionTransition {
     pub storage_class: Option<String>,
     pub newer_noncurrent_versions: Option<i32>,
 }
-structure!(NoncurrentVersionTransition, schemas::NONCURRENT_VERSION_TRANSITION, 0 noncurrent_days, 1 storage_class, 2 newer_noncurrent_versions);
+structure!(
+    NoncurrentVersionTransition, schemas::NONCURRENT_VERSION_TRANSITION, 0 noncurrent_days,
+    1 storage_class, 2 newer_noncurrent_versions,
+);
 
 #[derive(Clone, Default)]
 pub struct NotificationConfiguration {
@@ -1523,7 +1857,10 @@ pub struct NotificationConfiguration {
     pub lambda_function_configurations: Option<Vec<LambdaFunctionConfiguration>>,
     pub event_bridge_configuration: Option<EventBridgeConfiguration>,
 }
-structure!(NotificationConfiguration, schemas::NOTIFICATION_CONFIGURATION, 0 topic_configurations, 1 queue_configurations, 2 lambda_function_configurations, 3 event_bridge_configuration);
+structure!(
+    NotificationConfiguration, schemas::NOTIFICATION_CONFIGURATION, 0 topic_configurations,
+    1 queue_configurations, 2 lambda_function_configurations, 3 event_bridge_configuration,
+);
 
 #[derive(Clone, Default)]
 pub struct NotificationConfigurationFilter {
@@ -1543,7 +1880,10 @@ pub struct Object {
     pub owner: Option<Owner>,
     pub restore_status: Option<RestoreStatus>,
 }
-structure!(Object, schemas::OBJECT, 0 key, 1 last_modified, 2 e_tag, 3 checksum_algorithm, 4 checksum_type, 5 size, 6 storage_class, 7 owner, 8 restore_status);
+structure!(
+    Object, schemas::OBJECT, 0 key, 1 last_modified, 2 e_tag, 3 checksum_algorithm, 4 checksum_type,
+    5 size, 6 storage_class, 7 owner, 8 restore_status,
+);
 
 #[derive(Clone, Default)]
 pub struct ObjectAlreadyInActiveTierError {}
@@ -1560,14 +1900,19 @@ pub struct ObjectIdentifier {
     pub last_modified_time: Option<Timestamp>,
     pub size: Option<i64>,
 }
-structure!(ObjectIdentifier, schemas::OBJECT_IDENTIFIER, 0 key, 1 version_id, 2 e_tag, 3 last_modified_time, 4 size);
+structure!(
+    ObjectIdentifier, schemas::OBJECT_IDENTIFIER, 0 key, 1 version_id, 2 e_tag,
+    3 last_modified_time, 4 size,
+);
 
 #[derive(Clone, Default)]
 pub struct ObjectLockConfiguration {
     pub object_lock_enabled: Option<String>,
     pub rule: Option<ObjectLockRule>,
 }
-structure!(ObjectLockConfiguration, schemas::OBJECT_LOCK_CONFIGURATION, 0 object_lock_enabled, 1 rule);
+structure!(
+    ObjectLockConfiguration, schemas::OBJECT_LOCK_CONFIGURATION, 0 object_lock_enabled, 1 rule,
+);
 
 #[derive(Clone, Default)]
 pub struct ObjectLockLegalHold {
@@ -1610,7 +1955,11 @@ pub struct ObjectPart {
     pub checksum_xxhash3: Option<String>,
     pub checksum_xxhash128: Option<String>,
 }
-structure!(ObjectPart, schemas::OBJECT_PART, 0 part_number, 1 size, 2 checksum_crc32, 3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512, 8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128);
+structure!(
+    ObjectPart, schemas::OBJECT_PART, 0 part_number, 1 size, 2 checksum_crc32, 3 checksum_crc32c,
+    4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512, 8 checksum_md5,
+    9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128,
+);
 
 #[derive(Clone, Default)]
 pub struct ObjectVersion {
@@ -1626,7 +1975,10 @@ pub struct ObjectVersion {
     pub owner: Option<Owner>,
     pub restore_status: Option<RestoreStatus>,
 }
-structure!(ObjectVersion, schemas::OBJECT_VERSION, 0 e_tag, 1 checksum_algorithm, 2 checksum_type, 3 size, 4 storage_class, 5 key, 6 version_id, 7 is_latest, 8 last_modified, 9 owner, 10 restore_status);
+structure!(
+    ObjectVersion, schemas::OBJECT_VERSION, 0 e_tag, 1 checksum_algorithm, 2 checksum_type, 3 size,
+    4 storage_class, 5 key, 6 version_id, 7 is_latest, 8 last_modified, 9 owner, 10 restore_status,
+);
 
 #[derive(Clone, Default)]
 pub struct OutputLocation {
@@ -1681,7 +2033,11 @@ pub struct Part {
     pub checksum_xxhash3: Option<String>,
     pub checksum_xxhash128: Option<String>,
 }
-structure!(Part, schemas::PART, 0 part_number, 1 last_modified, 2 e_tag, 3 size, 4 checksum_crc32, 5 checksum_crc32c, 6 checksum_crc64_nvme, 7 checksum_sha1, 8 checksum_sha256, 9 checksum_sha512, 10 checksum_md5, 11 checksum_xxhash64, 12 checksum_xxhash3, 13 checksum_xxhash128);
+structure!(
+    Part, schemas::PART, 0 part_number, 1 last_modified, 2 e_tag, 3 size, 4 checksum_crc32,
+    5 checksum_crc32c, 6 checksum_crc64_nvme, 7 checksum_sha1, 8 checksum_sha256, 9 checksum_sha512,
+    10 checksum_md5, 11 checksum_xxhash64, 12 checksum_xxhash3, 13 checksum_xxhash128,
+);
 
 #[derive(Clone, Default)]
 pub struct PartitionedPrefix {
@@ -1702,7 +2058,10 @@ pub struct PublicAccessBlockConfiguration {
     pub block_public_policy: Option<bool>,
     pub restrict_public_buckets: Option<bool>,
 }
-structure!(PublicAccessBlockConfiguration, schemas::PUBLIC_ACCESS_BLOCK_CONFIGURATION, 0 block_public_acls, 1 ignore_public_acls, 2 block_public_policy, 3 restrict_public_buckets);
+structure!(
+    PublicAccessBlockConfiguration, schemas::PUBLIC_ACCESS_BLOCK_CONFIGURATION, 0 block_public_acls,
+    1 ignore_public_acls, 2 block_public_policy, 3 restrict_public_buckets,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketAclOutput {}
@@ -1722,7 +2081,11 @@ pub struct PutBucketAclRequest {
     pub grant_write_acp: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketAclRequest, schemas::PUT_BUCKET_ACL_REQUEST, 0 acl, 1 access_control_policy, 2 bucket, 3 content_md5, 4 checksum_algorithm, 5 grant_full_control, 6 grant_read, 7 grant_read_acp, 8 grant_write, 9 grant_write_acp, 10 expected_bucket_owner);
+structure!(
+    PutBucketAclRequest, schemas::PUT_BUCKET_ACL_REQUEST, 0 acl, 1 access_control_policy, 2 bucket,
+    3 content_md5, 4 checksum_algorithm, 5 grant_full_control, 6 grant_read, 7 grant_read_acp,
+    8 grant_write, 9 grant_write_acp, 10 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketCorsOutput {}
@@ -1736,7 +2099,10 @@ pub struct PutBucketCorsRequest {
     pub checksum_algorithm: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketCorsRequest, schemas::PUT_BUCKET_CORS_REQUEST, 0 bucket, 1 cors_configuration, 2 content_md5, 3 checksum_algorithm, 4 expected_bucket_owner);
+structure!(
+    PutBucketCorsRequest, schemas::PUT_BUCKET_CORS_REQUEST, 0 bucket, 1 cors_configuration,
+    2 content_md5, 3 checksum_algorithm, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketEncryptionOutput {}
@@ -1753,13 +2119,19 @@ pub struct PutBucketEncryptionRequest {
     pub server_side_encryption_configuration: ServerSideEncryptionConfiguration,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketEncryptionRequest, schemas::PUT_BUCKET_ENCRYPTION_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 server_side_encryption_configuration, 4 expected_bucket_owner);
+structure!(
+    PutBucketEncryptionRequest, schemas::PUT_BUCKET_ENCRYPTION_REQUEST, 0 bucket, 1 content_md5,
+    2 checksum_algorithm, 3 server_side_encryption_configuration, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketLifecycleConfigurationOutput {
     pub transition_default_minimum_object_size: Option<String>,
 }
-structure!(PutBucketLifecycleConfigurationOutput, schemas::PUT_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT, 0 transition_default_minimum_object_size);
+structure!(
+    PutBucketLifecycleConfigurationOutput, schemas::PUT_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT,
+    0 transition_default_minimum_object_size,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketLifecycleConfigurationRequest {
@@ -1769,7 +2141,11 @@ pub struct PutBucketLifecycleConfigurationRequest {
     pub expected_bucket_owner: Option<String>,
     pub transition_default_minimum_object_size: Option<String>,
 }
-structure!(PutBucketLifecycleConfigurationRequest, schemas::PUT_BUCKET_LIFECYCLE_CONFIGURATION_REQUEST, 0 bucket, 1 checksum_algorithm, 2 lifecycle_configuration, 3 expected_bucket_owner, 4 transition_default_minimum_object_size);
+structure!(
+    PutBucketLifecycleConfigurationRequest, schemas::PUT_BUCKET_LIFECYCLE_CONFIGURATION_REQUEST,
+    0 bucket, 1 checksum_algorithm, 2 lifecycle_configuration, 3 expected_bucket_owner,
+    4 transition_default_minimum_object_size,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketLoggingOutput {}
@@ -1783,13 +2159,16 @@ pub struct PutBucketLoggingRequest {
     pub checksum_algorithm: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketLoggingRequest, schemas::PUT_BUCKET_LOGGING_REQUEST, 0 bucket, 1 bucket_logging_status, 2 content_md5, 3 checksum_algorithm, 4 expected_bucket_owner);
+structure!(
+    PutBucketLoggingRequest, schemas::PUT_BUCKET_LOGGING_REQUEST, 0 bucket, 1 bucket_logging_status,
+    2 content_md5, 3 checksum_algorithm, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketNotificationConfigurationOutput {}
 structure!(
     PutBucketNotificationConfigurationOutput,
-    schemas::PUT_BUCKET_NOTIFICATION_CONFIGURATION_OUTPUT
+    schemas::PUT_BUCKET_NOTIFICATION_CONFIGURATION_OUTPUT,
 );
 
 #[derive(Clone, Default)]
@@ -1799,7 +2178,11 @@ pub struct PutBucketNotificationConfigurationRequest {
     pub expected_bucket_owner: Option<String>,
     pub skip_destination_validation: Option<bool>,
 }
-structure!(PutBucketNotificationConfigurationRequest, schemas::PUT_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST, 0 bucket, 1 notification_configuration, 2 expected_bucket_owner, 3 skip_destination_validation);
+structure!(
+    PutBucketNotificationConfigurationRequest,
+    schemas::PUT_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST, 0 bucket, 1 notification_configuration,
+    2 expected_bucket_owner, 3 skip_destination_validation,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketOwnershipControlsOutput {}
@@ -1816,7 +2199,10 @@ pub struct PutBucketOwnershipControlsRequest {
     pub ownership_controls: OwnershipControls,
     pub checksum_algorithm: Option<String>,
 }
-structure!(PutBucketOwnershipControlsRequest, schemas::PUT_BUCKET_OWNERSHIP_CONTROLS_REQUEST, 0 bucket, 1 content_md5, 2 expected_bucket_owner, 3 ownership_controls, 4 checksum_algorithm);
+structure!(
+    PutBucketOwnershipControlsRequest, schemas::PUT_BUCKET_OWNERSHIP_CONTROLS_REQUEST, 0 bucket,
+    1 content_md5, 2 expected_bucket_owner, 3 ownership_controls, 4 checksum_algorithm,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketPolicyOutput {}
@@ -1831,7 +2217,10 @@ pub struct PutBucketPolicyRequest {
     pub policy: String,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketPolicyRequest, schemas::PUT_BUCKET_POLICY_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 confirm_remove_self_bucket_access, 4 policy, 5 expected_bucket_owner);
+structure!(
+    PutBucketPolicyRequest, schemas::PUT_BUCKET_POLICY_REQUEST, 0 bucket, 1 content_md5,
+    2 checksum_algorithm, 3 confirm_remove_self_bucket_access, 4 policy, 5 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketRequestPaymentOutput {}
@@ -1848,7 +2237,10 @@ pub struct PutBucketRequestPaymentRequest {
     pub request_payment_configuration: RequestPaymentConfiguration,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketRequestPaymentRequest, schemas::PUT_BUCKET_REQUEST_PAYMENT_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 request_payment_configuration, 4 expected_bucket_owner);
+structure!(
+    PutBucketRequestPaymentRequest, schemas::PUT_BUCKET_REQUEST_PAYMENT_REQUEST, 0 bucket,
+    1 content_md5, 2 checksum_algorithm, 3 request_payment_configuration, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketTaggingOutput {}
@@ -1862,7 +2254,10 @@ pub struct PutBucketTaggingRequest {
     pub tagging: Tagging,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketTaggingRequest, schemas::PUT_BUCKET_TAGGING_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 tagging, 4 expected_bucket_owner);
+structure!(
+    PutBucketTaggingRequest, schemas::PUT_BUCKET_TAGGING_REQUEST, 0 bucket, 1 content_md5,
+    2 checksum_algorithm, 3 tagging, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketVersioningOutput {}
@@ -1880,7 +2275,10 @@ pub struct PutBucketVersioningRequest {
     pub versioning_configuration: VersioningConfiguration,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketVersioningRequest, schemas::PUT_BUCKET_VERSIONING_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 mfa, 4 versioning_configuration, 5 expected_bucket_owner);
+structure!(
+    PutBucketVersioningRequest, schemas::PUT_BUCKET_VERSIONING_REQUEST, 0 bucket, 1 content_md5,
+    2 checksum_algorithm, 3 mfa, 4 versioning_configuration, 5 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutBucketWebsiteOutput {}
@@ -1894,7 +2292,10 @@ pub struct PutBucketWebsiteRequest {
     pub website_configuration: WebsiteConfiguration,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutBucketWebsiteRequest, schemas::PUT_BUCKET_WEBSITE_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 website_configuration, 4 expected_bucket_owner);
+structure!(
+    PutBucketWebsiteRequest, schemas::PUT_BUCKET_WEBSITE_REQUEST, 0 bucket, 1 content_md5,
+    2 checksum_algorithm, 3 website_configuration, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectAclOutput {
@@ -1919,7 +2320,12 @@ pub struct PutObjectAclRequest {
     pub version_id: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutObjectAclRequest, schemas::PUT_OBJECT_ACL_REQUEST, 0 acl, 1 access_control_policy, 2 bucket, 3 content_md5, 4 checksum_algorithm, 5 grant_full_control, 6 grant_read, 7 grant_read_acp, 8 grant_write, 9 grant_write_acp, 10 key, 11 request_payer, 12 version_id, 13 expected_bucket_owner);
+structure!(
+    PutObjectAclRequest, schemas::PUT_OBJECT_ACL_REQUEST, 0 acl, 1 access_control_policy, 2 bucket,
+    3 content_md5, 4 checksum_algorithm, 5 grant_full_control, 6 grant_read, 7 grant_read_acp,
+    8 grant_write, 9 grant_write_acp, 10 key, 11 request_payer, 12 version_id,
+    13 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectLegalHoldOutput {
@@ -1938,13 +2344,20 @@ pub struct PutObjectLegalHoldRequest {
     pub checksum_algorithm: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutObjectLegalHoldRequest, schemas::PUT_OBJECT_LEGAL_HOLD_REQUEST, 0 bucket, 1 key, 2 legal_hold, 3 request_payer, 4 version_id, 5 content_md5, 6 checksum_algorithm, 7 expected_bucket_owner);
+structure!(
+    PutObjectLegalHoldRequest, schemas::PUT_OBJECT_LEGAL_HOLD_REQUEST, 0 bucket, 1 key,
+    2 legal_hold, 3 request_payer, 4 version_id, 5 content_md5, 6 checksum_algorithm,
+    7 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectLockConfigurationOutput {
     pub request_charged: Option<String>,
 }
-structure!(PutObjectLockConfigurationOutput, schemas::PUT_OBJECT_LOCK_CONFIGURATION_OUTPUT, 0 request_charged);
+structure!(
+    PutObjectLockConfigurationOutput, schemas::PUT_OBJECT_LOCK_CONFIGURATION_OUTPUT,
+    0 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectLockConfigurationRequest {
@@ -1956,7 +2369,11 @@ pub struct PutObjectLockConfigurationRequest {
     pub checksum_algorithm: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutObjectLockConfigurationRequest, schemas::PUT_OBJECT_LOCK_CONFIGURATION_REQUEST, 0 bucket, 1 object_lock_configuration, 2 request_payer, 3 token, 4 content_md5, 5 checksum_algorithm, 6 expected_bucket_owner);
+structure!(
+    PutObjectLockConfigurationRequest, schemas::PUT_OBJECT_LOCK_CONFIGURATION_REQUEST, 0 bucket,
+    1 object_lock_configuration, 2 request_payer, 3 token, 4 content_md5, 5 checksum_algorithm,
+    6 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectOutput {
@@ -1983,7 +2400,14 @@ pub struct PutObjectOutput {
     pub size: Option<i64>,
     pub request_charged: Option<String>,
 }
-structure!(PutObjectOutput, schemas::PUT_OBJECT_OUTPUT, 0 expiration, 1 e_tag, 2 checksum_crc32, 3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512, 8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128, 12 checksum_type, 13 server_side_encryption, 14 version_id, 15 sse_customer_algorithm, 16 sse_customer_key_md5, 17 ssekms_key_id, 18 ssekms_encryption_context, 19 bucket_key_enabled, 20 size, 21 request_charged);
+structure!(
+    PutObjectOutput, schemas::PUT_OBJECT_OUTPUT, 0 expiration, 1 e_tag, 2 checksum_crc32,
+    3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512,
+    8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128,
+    12 checksum_type, 13 server_side_encryption, 14 version_id, 15 sse_customer_algorithm,
+    16 sse_customer_key_md5, 17 ssekms_key_id, 18 ssekms_encryption_context, 19 bucket_key_enabled,
+    20 size, 21 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectRequest {
@@ -2034,7 +2458,19 @@ pub struct PutObjectRequest {
     pub object_lock_legal_hold_status: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutObjectRequest, schemas::PUT_OBJECT_REQUEST, 0 acl, 1 body, 2 bucket, 3 cache_control, 4 content_disposition, 5 content_encoding, 6 content_language, 7 content_length, 8 content_md5, 9 content_type, 10 checksum_algorithm, 11 checksum_crc32, 12 checksum_crc32c, 13 checksum_crc64_nvme, 14 checksum_sha1, 15 checksum_sha256, 16 checksum_sha512, 17 checksum_md5, 18 checksum_xxhash64, 19 checksum_xxhash3, 20 checksum_xxhash128, 21 expires, 22 if_match, 23 if_none_match, 24 grant_full_control, 25 grant_read, 26 grant_read_acp, 27 grant_write_acp, 28 key, 29 write_offset_bytes, 30 metadata, 31 server_side_encryption, 32 storage_class, 33 website_redirect_location, 34 sse_customer_algorithm, 35 sse_customer_key, 36 sse_customer_key_md5, 37 ssekms_key_id, 38 ssekms_encryption_context, 39 bucket_key_enabled, 40 request_payer, 41 tagging, 42 object_lock_mode, 43 object_lock_retain_until_date, 44 object_lock_legal_hold_status, 45 expected_bucket_owner);
+structure!(
+    PutObjectRequest, schemas::PUT_OBJECT_REQUEST, 0 acl, 1 body, 2 bucket, 3 cache_control,
+    4 content_disposition, 5 content_encoding, 6 content_language, 7 content_length, 8 content_md5,
+    9 content_type, 10 checksum_algorithm, 11 checksum_crc32, 12 checksum_crc32c,
+    13 checksum_crc64_nvme, 14 checksum_sha1, 15 checksum_sha256, 16 checksum_sha512,
+    17 checksum_md5, 18 checksum_xxhash64, 19 checksum_xxhash3, 20 checksum_xxhash128, 21 expires,
+    22 if_match, 23 if_none_match, 24 grant_full_control, 25 grant_read, 26 grant_read_acp,
+    27 grant_write_acp, 28 key, 29 write_offset_bytes, 30 metadata, 31 server_side_encryption,
+    32 storage_class, 33 website_redirect_location, 34 sse_customer_algorithm, 35 sse_customer_key,
+    36 sse_customer_key_md5, 37 ssekms_key_id, 38 ssekms_encryption_context, 39 bucket_key_enabled,
+    40 request_payer, 41 tagging, 42 object_lock_mode, 43 object_lock_retain_until_date,
+    44 object_lock_legal_hold_status, 45 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectRetentionOutput {
@@ -2054,7 +2490,11 @@ pub struct PutObjectRetentionRequest {
     pub checksum_algorithm: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutObjectRetentionRequest, schemas::PUT_OBJECT_RETENTION_REQUEST, 0 bucket, 1 key, 2 retention, 3 request_payer, 4 version_id, 5 bypass_governance_retention, 6 content_md5, 7 checksum_algorithm, 8 expected_bucket_owner);
+structure!(
+    PutObjectRetentionRequest, schemas::PUT_OBJECT_RETENTION_REQUEST, 0 bucket, 1 key, 2 retention,
+    3 request_payer, 4 version_id, 5 bypass_governance_retention, 6 content_md5,
+    7 checksum_algorithm, 8 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct PutObjectTaggingOutput {
@@ -2073,7 +2513,10 @@ pub struct PutObjectTaggingRequest {
     pub expected_bucket_owner: Option<String>,
     pub request_payer: Option<String>,
 }
-structure!(PutObjectTaggingRequest, schemas::PUT_OBJECT_TAGGING_REQUEST, 0 bucket, 1 key, 2 version_id, 3 content_md5, 4 checksum_algorithm, 5 tagging, 6 expected_bucket_owner, 7 request_payer);
+structure!(
+    PutObjectTaggingRequest, schemas::PUT_OBJECT_TAGGING_REQUEST, 0 bucket, 1 key, 2 version_id,
+    3 content_md5, 4 checksum_algorithm, 5 tagging, 6 expected_bucket_owner, 7 request_payer,
+);
 
 #[derive(Clone, Default)]
 pub struct PutPublicAccessBlockOutput {}
@@ -2090,7 +2533,10 @@ pub struct PutPublicAccessBlockRequest {
     pub public_access_block_configuration: PublicAccessBlockConfiguration,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(PutPublicAccessBlockRequest, schemas::PUT_PUBLIC_ACCESS_BLOCK_REQUEST, 0 bucket, 1 content_md5, 2 checksum_algorithm, 3 public_access_block_configuration, 4 expected_bucket_owner);
+structure!(
+    PutPublicAccessBlockRequest, schemas::PUT_PUBLIC_ACCESS_BLOCK_REQUEST, 0 bucket, 1 content_md5,
+    2 checksum_algorithm, 3 public_access_block_configuration, 4 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct QueueConfiguration {
@@ -2109,7 +2555,10 @@ pub struct Redirect {
     pub replace_key_prefix_with: Option<String>,
     pub replace_key_with: Option<String>,
 }
-structure!(Redirect, schemas::REDIRECT, 0 host_name, 1 http_redirect_code, 2 protocol, 3 replace_key_prefix_with, 4 replace_key_with);
+structure!(
+    Redirect, schemas::REDIRECT, 0 host_name, 1 http_redirect_code, 2 protocol,
+    3 replace_key_prefix_with, 4 replace_key_with,
+);
 
 #[derive(Clone, Default)]
 pub struct RedirectAllRequestsTo {
@@ -2129,7 +2578,9 @@ pub struct RestoreObjectOutput {
     pub request_charged: Option<String>,
     pub restore_output_path: Option<String>,
 }
-structure!(RestoreObjectOutput, schemas::RESTORE_OBJECT_OUTPUT, 0 request_charged, 1 restore_output_path);
+structure!(
+    RestoreObjectOutput, schemas::RESTORE_OBJECT_OUTPUT, 0 request_charged, 1 restore_output_path,
+);
 
 #[derive(Clone, Default)]
 pub struct RestoreObjectRequest {
@@ -2141,7 +2592,10 @@ pub struct RestoreObjectRequest {
     pub checksum_algorithm: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(RestoreObjectRequest, schemas::RESTORE_OBJECT_REQUEST, 0 bucket, 1 key, 2 version_id, 3 restore_request, 4 request_payer, 5 checksum_algorithm, 6 expected_bucket_owner);
+structure!(
+    RestoreObjectRequest, schemas::RESTORE_OBJECT_REQUEST, 0 bucket, 1 key, 2 version_id,
+    3 restore_request, 4 request_payer, 5 checksum_algorithm, 6 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct RestoreRequest {
@@ -2153,7 +2607,10 @@ pub struct RestoreRequest {
     pub select_parameters: Option<SelectParameters>,
     pub output_location: Option<OutputLocation>,
 }
-structure!(RestoreRequest, schemas::RESTORE_REQUEST, 0 days, 1 glacier_job_parameters, 2 type_, 3 tier, 4 description, 5 select_parameters, 6 output_location);
+structure!(
+    RestoreRequest, schemas::RESTORE_REQUEST, 0 days, 1 glacier_job_parameters, 2 type_, 3 tier,
+    4 description, 5 select_parameters, 6 output_location,
+);
 
 #[derive(Clone, Default)]
 pub struct RestoreStatus {
@@ -2186,7 +2643,10 @@ pub struct S3Location {
     pub user_metadata: Option<Vec<MetadataEntry>>,
     pub storage_class: Option<String>,
 }
-structure!(S3Location, schemas::S3_LOCATION, 0 bucket_name, 1 prefix, 2 encryption, 3 canned_acl, 4 access_control_list, 5 tagging, 6 user_metadata, 7 storage_class);
+structure!(
+    S3Location, schemas::S3_LOCATION, 0 bucket_name, 1 prefix, 2 encryption, 3 canned_acl,
+    4 access_control_list, 5 tagging, 6 user_metadata, 7 storage_class,
+);
 
 #[derive(Clone, Default)]
 pub struct SelectParameters {
@@ -2195,20 +2655,28 @@ pub struct SelectParameters {
     pub expression: String,
     pub output_serialization: OutputSerialization,
 }
-structure!(SelectParameters, schemas::SELECT_PARAMETERS, 0 input_serialization, 1 expression_type, 2 expression, 3 output_serialization);
+structure!(
+    SelectParameters, schemas::SELECT_PARAMETERS, 0 input_serialization, 1 expression_type,
+    2 expression, 3 output_serialization,
+);
 
 #[derive(Clone, Default)]
 pub struct ServerSideEncryptionByDefault {
     pub sse_algorithm: String,
     pub kms_master_key_id: Option<String>,
 }
-structure!(ServerSideEncryptionByDefault, schemas::SERVER_SIDE_ENCRYPTION_BY_DEFAULT, 0 sse_algorithm, 1 kms_master_key_id);
+structure!(
+    ServerSideEncryptionByDefault, schemas::SERVER_SIDE_ENCRYPTION_BY_DEFAULT, 0 sse_algorithm,
+    1 kms_master_key_id,
+);
 
 #[derive(Clone, Default)]
 pub struct ServerSideEncryptionConfiguration {
     pub rules: Vec<ServerSideEncryptionRule>,
 }
-structure!(ServerSideEncryptionConfiguration, schemas::SERVER_SIDE_ENCRYPTION_CONFIGURATION, 0 rules);
+structure!(
+    ServerSideEncryptionConfiguration, schemas::SERVER_SIDE_ENCRYPTION_CONFIGURATION, 0 rules,
+);
 
 #[derive(Clone, Default)]
 pub struct ServerSideEncryptionRule {
@@ -2216,7 +2684,10 @@ pub struct ServerSideEncryptionRule {
     pub bucket_key_enabled: Option<bool>,
     pub blocked_encryption_types: Option<BlockedEncryptionTypes>,
 }
-structure!(ServerSideEncryptionRule, schemas::SERVER_SIDE_ENCRYPTION_RULE, 0 apply_server_side_encryption_by_default, 1 bucket_key_enabled, 2 blocked_encryption_types);
+structure!(
+    ServerSideEncryptionRule, schemas::SERVER_SIDE_ENCRYPTION_RULE,
+    0 apply_server_side_encryption_by_default, 1 bucket_key_enabled, 2 blocked_encryption_types,
+);
 
 #[derive(Clone, Default)]
 pub struct SimplePrefix {}
@@ -2247,7 +2718,9 @@ pub struct TargetObjectKeyFormat {
     pub simple_prefix: Option<SimplePrefix>,
     pub partitioned_prefix: Option<PartitionedPrefix>,
 }
-structure!(TargetObjectKeyFormat, schemas::TARGET_OBJECT_KEY_FORMAT, 0 simple_prefix, 1 partitioned_prefix);
+structure!(
+    TargetObjectKeyFormat, schemas::TARGET_OBJECT_KEY_FORMAT, 0 simple_prefix, 1 partitioned_prefix,
+);
 
 #[derive(Clone, Default)]
 pub struct TooManyParts {}
@@ -2281,7 +2754,11 @@ pub struct UploadPartCopyOutput {
     pub bucket_key_enabled: Option<bool>,
     pub request_charged: Option<String>,
 }
-structure!(UploadPartCopyOutput, schemas::UPLOAD_PART_COPY_OUTPUT, 0 copy_source_version_id, 1 copy_part_result, 2 server_side_encryption, 3 sse_customer_algorithm, 4 sse_customer_key_md5, 5 ssekms_key_id, 6 bucket_key_enabled, 7 request_charged);
+structure!(
+    UploadPartCopyOutput, schemas::UPLOAD_PART_COPY_OUTPUT, 0 copy_source_version_id,
+    1 copy_part_result, 2 server_side_encryption, 3 sse_customer_algorithm, 4 sse_customer_key_md5,
+    5 ssekms_key_id, 6 bucket_key_enabled, 7 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct UploadPartCopyRequest {
@@ -2305,7 +2782,15 @@ pub struct UploadPartCopyRequest {
     pub expected_bucket_owner: Option<String>,
     pub expected_source_bucket_owner: Option<String>,
 }
-structure!(UploadPartCopyRequest, schemas::UPLOAD_PART_COPY_REQUEST, 0 bucket, 1 copy_source, 2 copy_source_if_match, 3 copy_source_if_modified_since, 4 copy_source_if_none_match, 5 copy_source_if_unmodified_since, 6 copy_source_range, 7 key, 8 part_number, 9 upload_id, 10 sse_customer_algorithm, 11 sse_customer_key, 12 sse_customer_key_md5, 13 copy_source_sse_customer_algorithm, 14 copy_source_sse_customer_key, 15 copy_source_sse_customer_key_md5, 16 request_payer, 17 expected_bucket_owner, 18 expected_source_bucket_owner);
+structure!(
+    UploadPartCopyRequest, schemas::UPLOAD_PART_COPY_REQUEST, 0 bucket, 1 copy_source,
+    2 copy_source_if_match, 3 copy_source_if_modified_since, 4 copy_source_if_none_match,
+    5 copy_source_if_unmodified_since, 6 copy_source_range, 7 key, 8 part_number, 9 upload_id,
+    10 sse_customer_algorithm, 11 sse_customer_key, 12 sse_customer_key_md5,
+    13 copy_source_sse_customer_algorithm, 14 copy_source_sse_customer_key,
+    15 copy_source_sse_customer_key_md5, 16 request_payer, 17 expected_bucket_owner,
+    18 expected_source_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct UploadPartOutput {
@@ -2327,7 +2812,13 @@ pub struct UploadPartOutput {
     pub bucket_key_enabled: Option<bool>,
     pub request_charged: Option<String>,
 }
-structure!(UploadPartOutput, schemas::UPLOAD_PART_OUTPUT, 0 server_side_encryption, 1 e_tag, 2 checksum_crc32, 3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256, 7 checksum_sha512, 8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3, 11 checksum_xxhash128, 12 sse_customer_algorithm, 13 sse_customer_key_md5, 14 ssekms_key_id, 15 bucket_key_enabled, 16 request_charged);
+structure!(
+    UploadPartOutput, schemas::UPLOAD_PART_OUTPUT, 0 server_side_encryption, 1 e_tag,
+    2 checksum_crc32, 3 checksum_crc32c, 4 checksum_crc64_nvme, 5 checksum_sha1, 6 checksum_sha256,
+    7 checksum_sha512, 8 checksum_md5, 9 checksum_xxhash64, 10 checksum_xxhash3,
+    11 checksum_xxhash128, 12 sse_customer_algorithm, 13 sse_customer_key_md5, 14 ssekms_key_id,
+    15 bucket_key_enabled, 16 request_charged,
+);
 
 #[derive(Clone, Default)]
 pub struct UploadPartRequest {
@@ -2355,7 +2846,14 @@ pub struct UploadPartRequest {
     pub request_payer: Option<String>,
     pub expected_bucket_owner: Option<String>,
 }
-structure!(UploadPartRequest, schemas::UPLOAD_PART_REQUEST, 0 body, 1 bucket, 2 content_length, 3 content_md5, 4 checksum_algorithm, 5 checksum_crc32, 6 checksum_crc32c, 7 checksum_crc64_nvme, 8 checksum_sha1, 9 checksum_sha256, 10 checksum_sha512, 11 checksum_md5, 12 checksum_xxhash64, 13 checksum_xxhash3, 14 checksum_xxhash128, 15 key, 16 part_number, 17 upload_id, 18 sse_customer_algorithm, 19 sse_customer_key, 20 sse_customer_key_md5, 21 request_payer, 22 expected_bucket_owner);
+structure!(
+    UploadPartRequest, schemas::UPLOAD_PART_REQUEST, 0 body, 1 bucket, 2 content_length,
+    3 content_md5, 4 checksum_algorithm, 5 checksum_crc32, 6 checksum_crc32c, 7 checksum_crc64_nvme,
+    8 checksum_sha1, 9 checksum_sha256, 10 checksum_sha512, 11 checksum_md5, 12 checksum_xxhash64,
+    13 checksum_xxhash3, 14 checksum_xxhash128, 15 key, 16 part_number, 17 upload_id,
+    18 sse_customer_algorithm, 19 sse_customer_key, 20 sse_customer_key_md5, 21 request_payer,
+    22 expected_bucket_owner,
+);
 
 #[derive(Clone, Default)]
 pub struct VersioningConfiguration {
@@ -2371,4 +2869,7 @@ pub struct WebsiteConfiguration {
     pub redirect_all_requests_to: Option<RedirectAllRequestsTo>,
     pub routing_rules: Option<Vec<RoutingRule>>,
 }
-structure!(WebsiteConfiguration, schemas::WEBSITE_CONFIGURATION, 0 error_document, 1 index_document, 2 redirect_all_requests_to, 3 routing_rules);
+structure!(
+    WebsiteConfiguration, schemas::WEBSITE_CONFIGURATION, 0 error_document, 1 index_document,
+    2 redirect_all_requests_to, 3 routing_rules,
+);

@@ -5,27 +5,50 @@ use crate::{operations, types};
 
 gureum_schema::operations! {
     crate::SERVICE;
-    AddPermission = operations::ADD_PERMISSION: types::AddPermissionRequest => types::AddPermissionOutput;
-    CancelMessageMoveTask = operations::CANCEL_MESSAGE_MOVE_TASK: types::CancelMessageMoveTaskRequest => types::CancelMessageMoveTaskResult;
-    ChangeMessageVisibility = operations::CHANGE_MESSAGE_VISIBILITY: types::ChangeMessageVisibilityRequest => types::ChangeMessageVisibilityOutput;
-    ChangeMessageVisibilityBatch = operations::CHANGE_MESSAGE_VISIBILITY_BATCH: types::ChangeMessageVisibilityBatchRequest => types::ChangeMessageVisibilityBatchResult;
-    CreateQueue = operations::CREATE_QUEUE: types::CreateQueueRequest => types::CreateQueueResult;
-    DeleteMessage = operations::DELETE_MESSAGE: types::DeleteMessageRequest => types::DeleteMessageOutput;
-    DeleteMessageBatch = operations::DELETE_MESSAGE_BATCH: types::DeleteMessageBatchRequest => types::DeleteMessageBatchResult;
-    DeleteQueue = operations::DELETE_QUEUE: types::DeleteQueueRequest => types::DeleteQueueOutput;
-    GetQueueAttributes = operations::GET_QUEUE_ATTRIBUTES: types::GetQueueAttributesRequest => types::GetQueueAttributesResult;
-    GetQueueUrl = operations::GET_QUEUE_URL: types::GetQueueUrlRequest => types::GetQueueUrlResult;
-    ListDeadLetterSourceQueues = operations::LIST_DEAD_LETTER_SOURCE_QUEUES: types::ListDeadLetterSourceQueuesRequest => types::ListDeadLetterSourceQueuesResult;
-    ListMessageMoveTasks = operations::LIST_MESSAGE_MOVE_TASKS: types::ListMessageMoveTasksRequest => types::ListMessageMoveTasksResult;
-    ListQueueTags = operations::LIST_QUEUE_TAGS: types::ListQueueTagsRequest => types::ListQueueTagsResult;
-    ListQueues = operations::LIST_QUEUES: types::ListQueuesRequest => types::ListQueuesResult;
-    PurgeQueue = operations::PURGE_QUEUE: types::PurgeQueueRequest => types::PurgeQueueOutput;
-    ReceiveMessage = operations::RECEIVE_MESSAGE: types::ReceiveMessageRequest => types::ReceiveMessageResult;
-    RemovePermission = operations::REMOVE_PERMISSION: types::RemovePermissionRequest => types::RemovePermissionOutput;
-    SendMessage = operations::SEND_MESSAGE: types::SendMessageRequest => types::SendMessageResult;
-    SendMessageBatch = operations::SEND_MESSAGE_BATCH: types::SendMessageBatchRequest => types::SendMessageBatchResult;
-    SetQueueAttributes = operations::SET_QUEUE_ATTRIBUTES: types::SetQueueAttributesRequest => types::SetQueueAttributesOutput;
-    StartMessageMoveTask = operations::START_MESSAGE_MOVE_TASK: types::StartMessageMoveTaskRequest => types::StartMessageMoveTaskResult;
-    TagQueue = operations::TAG_QUEUE: types::TagQueueRequest => types::TagQueueOutput;
-    UntagQueue = operations::UNTAG_QUEUE: types::UntagQueueRequest => types::UntagQueueOutput;
+    AddPermission = operations::ADD_PERMISSION:
+        types::AddPermissionRequest => types::AddPermissionOutput;
+    CancelMessageMoveTask = operations::CANCEL_MESSAGE_MOVE_TASK:
+        types::CancelMessageMoveTaskRequest => types::CancelMessageMoveTaskResult;
+    ChangeMessageVisibility = operations::CHANGE_MESSAGE_VISIBILITY:
+        types::ChangeMessageVisibilityRequest => types::ChangeMessageVisibilityOutput;
+    ChangeMessageVisibilityBatch = operations::CHANGE_MESSAGE_VISIBILITY_BATCH:
+        types::ChangeMessageVisibilityBatchRequest => types::ChangeMessageVisibilityBatchResult;
+    CreateQueue = operations::CREATE_QUEUE:
+        types::CreateQueueRequest => types::CreateQueueResult;
+    DeleteMessage = operations::DELETE_MESSAGE:
+        types::DeleteMessageRequest => types::DeleteMessageOutput;
+    DeleteMessageBatch = operations::DELETE_MESSAGE_BATCH:
+        types::DeleteMessageBatchRequest => types::DeleteMessageBatchResult;
+    DeleteQueue = operations::DELETE_QUEUE:
+        types::DeleteQueueRequest => types::DeleteQueueOutput;
+    GetQueueAttributes = operations::GET_QUEUE_ATTRIBUTES:
+        types::GetQueueAttributesRequest => types::GetQueueAttributesResult;
+    GetQueueUrl = operations::GET_QUEUE_URL:
+        types::GetQueueUrlRequest => types::GetQueueUrlResult;
+    ListDeadLetterSourceQueues = operations::LIST_DEAD_LETTER_SOURCE_QUEUES:
+        types::ListDeadLetterSourceQueuesRequest => types::ListDeadLetterSourceQueuesResult;
+    ListMessageMoveTasks = operations::LIST_MESSAGE_MOVE_TASKS:
+        types::ListMessageMoveTasksRequest => types::ListMessageMoveTasksResult;
+    ListQueueTags = operations::LIST_QUEUE_TAGS:
+        types::ListQueueTagsRequest => types::ListQueueTagsResult;
+    ListQueues = operations::LIST_QUEUES:
+        types::ListQueuesRequest => types::ListQueuesResult;
+    PurgeQueue = operations::PURGE_QUEUE:
+        types::PurgeQueueRequest => types::PurgeQueueOutput;
+    ReceiveMessage = operations::RECEIVE_MESSAGE:
+        types::ReceiveMessageRequest => types::ReceiveMessageResult;
+    RemovePermission = operations::REMOVE_PERMISSION:
+        types::RemovePermissionRequest => types::RemovePermissionOutput;
+    SendMessage = operations::SEND_MESSAGE:
+        types::SendMessageRequest => types::SendMessageResult;
+    SendMessageBatch = operations::SEND_MESSAGE_BATCH:
+        types::SendMessageBatchRequest => types::SendMessageBatchResult;
+    SetQueueAttributes = operations::SET_QUEUE_ATTRIBUTES:
+        types::SetQueueAttributesRequest => types::SetQueueAttributesOutput;
+    StartMessageMoveTask = operations::START_MESSAGE_MOVE_TASK:
+        types::StartMessageMoveTaskRequest => types::StartMessageMoveTaskResult;
+    TagQueue = operations::TAG_QUEUE:
+        types::TagQueueRequest => types::TagQueueOutput;
+    UntagQueue = operations::UNTAG_QUEUE:
+        types::UntagQueueRequest => types::UntagQueueOutput;
 }

@@ -18,7 +18,10 @@ pub struct AddPermissionRequest {
     pub aws_account_ids: Vec<String>,
     pub actions: Vec<String>,
 }
-structure!(AddPermissionRequest, schemas::ADD_PERMISSION_REQUEST, 0 queue_url, 1 label, 2 aws_account_ids, 3 actions);
+structure!(
+    AddPermissionRequest, schemas::ADD_PERMISSION_REQUEST, 0 queue_url, 1 label, 2 aws_account_ids,
+    3 actions,
+);
 
 #[derive(Clone, Default)]
 pub struct BatchEntryIdsNotDistinct {
@@ -39,7 +42,10 @@ pub struct BatchResultErrorEntry {
     pub code: String,
     pub message: Option<String>,
 }
-structure!(BatchResultErrorEntry, schemas::BATCH_RESULT_ERROR_ENTRY, 0 id, 1 sender_fault, 2 code, 3 message);
+structure!(
+    BatchResultErrorEntry, schemas::BATCH_RESULT_ERROR_ENTRY, 0 id, 1 sender_fault, 2 code,
+    3 message,
+);
 
 #[derive(Clone, Default)]
 pub struct CancelMessageMoveTaskRequest {
@@ -51,14 +57,20 @@ structure!(CancelMessageMoveTaskRequest, schemas::CANCEL_MESSAGE_MOVE_TASK_REQUE
 pub struct CancelMessageMoveTaskResult {
     pub approximate_number_of_messages_moved: Option<i64>,
 }
-structure!(CancelMessageMoveTaskResult, schemas::CANCEL_MESSAGE_MOVE_TASK_RESULT, 0 approximate_number_of_messages_moved);
+structure!(
+    CancelMessageMoveTaskResult, schemas::CANCEL_MESSAGE_MOVE_TASK_RESULT,
+    0 approximate_number_of_messages_moved,
+);
 
 #[derive(Clone, Default)]
 pub struct ChangeMessageVisibilityBatchRequest {
     pub queue_url: String,
     pub entries: Vec<ChangeMessageVisibilityBatchRequestEntry>,
 }
-structure!(ChangeMessageVisibilityBatchRequest, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST, 0 queue_url, 1 entries);
+structure!(
+    ChangeMessageVisibilityBatchRequest, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST,
+    0 queue_url, 1 entries,
+);
 
 #[derive(Clone, Default)]
 pub struct ChangeMessageVisibilityBatchRequestEntry {
@@ -66,20 +78,30 @@ pub struct ChangeMessageVisibilityBatchRequestEntry {
     pub receipt_handle: String,
     pub visibility_timeout: Option<i32>,
 }
-structure!(ChangeMessageVisibilityBatchRequestEntry, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST_ENTRY, 0 id, 1 receipt_handle, 2 visibility_timeout);
+structure!(
+    ChangeMessageVisibilityBatchRequestEntry,
+    schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_REQUEST_ENTRY, 0 id, 1 receipt_handle,
+    2 visibility_timeout,
+);
 
 #[derive(Clone, Default)]
 pub struct ChangeMessageVisibilityBatchResult {
     pub successful: Vec<ChangeMessageVisibilityBatchResultEntry>,
     pub failed: Vec<BatchResultErrorEntry>,
 }
-structure!(ChangeMessageVisibilityBatchResult, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT, 0 successful, 1 failed);
+structure!(
+    ChangeMessageVisibilityBatchResult, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT,
+    0 successful, 1 failed,
+);
 
 #[derive(Clone, Default)]
 pub struct ChangeMessageVisibilityBatchResultEntry {
     pub id: String,
 }
-structure!(ChangeMessageVisibilityBatchResultEntry, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT_ENTRY, 0 id);
+structure!(
+    ChangeMessageVisibilityBatchResultEntry, schemas::CHANGE_MESSAGE_VISIBILITY_BATCH_RESULT_ENTRY,
+    0 id,
+);
 
 #[derive(Clone, Default)]
 pub struct ChangeMessageVisibilityOutput {}
@@ -94,7 +116,10 @@ pub struct ChangeMessageVisibilityRequest {
     pub receipt_handle: String,
     pub visibility_timeout: i32,
 }
-structure!(ChangeMessageVisibilityRequest, schemas::CHANGE_MESSAGE_VISIBILITY_REQUEST, 0 queue_url, 1 receipt_handle, 2 visibility_timeout);
+structure!(
+    ChangeMessageVisibilityRequest, schemas::CHANGE_MESSAGE_VISIBILITY_REQUEST, 0 queue_url,
+    1 receipt_handle, 2 visibility_timeout,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateQueueRequest {
@@ -115,14 +140,19 @@ pub struct DeleteMessageBatchRequest {
     pub queue_url: String,
     pub entries: Vec<DeleteMessageBatchRequestEntry>,
 }
-structure!(DeleteMessageBatchRequest, schemas::DELETE_MESSAGE_BATCH_REQUEST, 0 queue_url, 1 entries);
+structure!(
+    DeleteMessageBatchRequest, schemas::DELETE_MESSAGE_BATCH_REQUEST, 0 queue_url, 1 entries,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteMessageBatchRequestEntry {
     pub id: String,
     pub receipt_handle: String,
 }
-structure!(DeleteMessageBatchRequestEntry, schemas::DELETE_MESSAGE_BATCH_REQUEST_ENTRY, 0 id, 1 receipt_handle);
+structure!(
+    DeleteMessageBatchRequestEntry, schemas::DELETE_MESSAGE_BATCH_REQUEST_ENTRY, 0 id,
+    1 receipt_handle,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteMessageBatchResult {
@@ -169,7 +199,10 @@ pub struct GetQueueAttributesRequest {
     pub queue_url: String,
     pub attribute_names: Option<Vec<String>>,
 }
-structure!(GetQueueAttributesRequest, schemas::GET_QUEUE_ATTRIBUTES_REQUEST, 0 queue_url, 1 attribute_names);
+structure!(
+    GetQueueAttributesRequest, schemas::GET_QUEUE_ATTRIBUTES_REQUEST, 0 queue_url,
+    1 attribute_names,
+);
 
 #[derive(Clone, Default)]
 pub struct GetQueueAttributesResult {
@@ -182,7 +215,9 @@ pub struct GetQueueUrlRequest {
     pub queue_name: String,
     pub queue_owner_aws_account_id: Option<String>,
 }
-structure!(GetQueueUrlRequest, schemas::GET_QUEUE_URL_REQUEST, 0 queue_name, 1 queue_owner_aws_account_id);
+structure!(
+    GetQueueUrlRequest, schemas::GET_QUEUE_URL_REQUEST, 0 queue_name, 1 queue_owner_aws_account_id,
+);
 
 #[derive(Clone, Default)]
 pub struct GetQueueUrlResult {
@@ -278,21 +313,30 @@ pub struct ListDeadLetterSourceQueuesRequest {
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
 }
-structure!(ListDeadLetterSourceQueuesRequest, schemas::LIST_DEAD_LETTER_SOURCE_QUEUES_REQUEST, 0 queue_url, 1 next_token, 2 max_results);
+structure!(
+    ListDeadLetterSourceQueuesRequest, schemas::LIST_DEAD_LETTER_SOURCE_QUEUES_REQUEST, 0 queue_url,
+    1 next_token, 2 max_results,
+);
 
 #[derive(Clone, Default)]
 pub struct ListDeadLetterSourceQueuesResult {
     pub queue_urls: Vec<String>,
     pub next_token: Option<String>,
 }
-structure!(ListDeadLetterSourceQueuesResult, schemas::LIST_DEAD_LETTER_SOURCE_QUEUES_RESULT, 0 queue_urls, 1 next_token);
+structure!(
+    ListDeadLetterSourceQueuesResult, schemas::LIST_DEAD_LETTER_SOURCE_QUEUES_RESULT, 0 queue_urls,
+    1 next_token,
+);
 
 #[derive(Clone, Default)]
 pub struct ListMessageMoveTasksRequest {
     pub source_arn: String,
     pub max_results: Option<i32>,
 }
-structure!(ListMessageMoveTasksRequest, schemas::LIST_MESSAGE_MOVE_TASKS_REQUEST, 0 source_arn, 1 max_results);
+structure!(
+    ListMessageMoveTasksRequest, schemas::LIST_MESSAGE_MOVE_TASKS_REQUEST, 0 source_arn,
+    1 max_results,
+);
 
 #[derive(Clone, Default)]
 pub struct ListMessageMoveTasksResult {
@@ -312,7 +356,12 @@ pub struct ListMessageMoveTasksResultEntry {
     pub failure_reason: Option<String>,
     pub started_timestamp: Option<i64>,
 }
-structure!(ListMessageMoveTasksResultEntry, schemas::LIST_MESSAGE_MOVE_TASKS_RESULT_ENTRY, 0 task_handle, 1 status, 2 source_arn, 3 destination_arn, 4 max_number_of_messages_per_second, 5 approximate_number_of_messages_moved, 6 approximate_number_of_messages_to_move, 7 failure_reason, 8 started_timestamp);
+structure!(
+    ListMessageMoveTasksResultEntry, schemas::LIST_MESSAGE_MOVE_TASKS_RESULT_ENTRY, 0 task_handle,
+    1 status, 2 source_arn, 3 destination_arn, 4 max_number_of_messages_per_second,
+    5 approximate_number_of_messages_moved, 6 approximate_number_of_messages_to_move,
+    7 failure_reason, 8 started_timestamp,
+);
 
 #[derive(Clone, Default)]
 pub struct ListQueueTagsRequest {
@@ -332,7 +381,10 @@ pub struct ListQueuesRequest {
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
 }
-structure!(ListQueuesRequest, schemas::LIST_QUEUES_REQUEST, 0 queue_name_prefix, 1 next_token, 2 max_results);
+structure!(
+    ListQueuesRequest, schemas::LIST_QUEUES_REQUEST, 0 queue_name_prefix, 1 next_token,
+    2 max_results,
+);
 
 #[derive(Clone, Default)]
 pub struct ListQueuesResult {
@@ -351,7 +403,10 @@ pub struct Message {
     pub md5_of_message_attributes: Option<String>,
     pub message_attributes: Option<BTreeMap<String, MessageAttributeValue>>,
 }
-structure!(Message, schemas::MESSAGE, 0 message_id, 1 receipt_handle, 2 md5_of_body, 3 body, 4 attributes, 5 md5_of_message_attributes, 6 message_attributes);
+structure!(
+    Message, schemas::MESSAGE, 0 message_id, 1 receipt_handle, 2 md5_of_body, 3 body, 4 attributes,
+    5 md5_of_message_attributes, 6 message_attributes,
+);
 
 #[derive(Clone, Default)]
 pub struct MessageAttributeValue {
@@ -361,7 +416,10 @@ pub struct MessageAttributeValue {
     pub binary_list_values: Option<Vec<Bytes>>,
     pub data_type: String,
 }
-structure!(MessageAttributeValue, schemas::MESSAGE_ATTRIBUTE_VALUE, 0 string_value, 1 binary_value, 2 string_list_values, 3 binary_list_values, 4 data_type);
+structure!(
+    MessageAttributeValue, schemas::MESSAGE_ATTRIBUTE_VALUE, 0 string_value, 1 binary_value,
+    2 string_list_values, 3 binary_list_values, 4 data_type,
+);
 
 #[derive(Clone, Default)]
 pub struct MessageNotInflight {}
@@ -375,7 +433,10 @@ pub struct MessageSystemAttributeValue {
     pub binary_list_values: Option<Vec<Bytes>>,
     pub data_type: String,
 }
-structure!(MessageSystemAttributeValue, schemas::MESSAGE_SYSTEM_ATTRIBUTE_VALUE, 0 string_value, 1 binary_value, 2 string_list_values, 3 binary_list_values, 4 data_type);
+structure!(
+    MessageSystemAttributeValue, schemas::MESSAGE_SYSTEM_ATTRIBUTE_VALUE, 0 string_value,
+    1 binary_value, 2 string_list_values, 3 binary_list_values, 4 data_type,
+);
 
 #[derive(Clone, Default)]
 pub struct OverLimit {
@@ -434,7 +495,11 @@ pub struct ReceiveMessageRequest {
     pub wait_time_seconds: Option<i32>,
     pub receive_request_attempt_id: Option<String>,
 }
-structure!(ReceiveMessageRequest, schemas::RECEIVE_MESSAGE_REQUEST, 0 queue_url, 1 attribute_names, 2 message_system_attribute_names, 3 message_attribute_names, 4 max_number_of_messages, 5 visibility_timeout, 6 wait_time_seconds, 7 receive_request_attempt_id);
+structure!(
+    ReceiveMessageRequest, schemas::RECEIVE_MESSAGE_REQUEST, 0 queue_url, 1 attribute_names,
+    2 message_system_attribute_names, 3 message_attribute_names, 4 max_number_of_messages,
+    5 visibility_timeout, 6 wait_time_seconds, 7 receive_request_attempt_id,
+);
 
 #[derive(Clone, Default)]
 pub struct ReceiveMessageResult {
@@ -482,7 +547,11 @@ pub struct SendMessageBatchRequestEntry {
     pub message_deduplication_id: Option<String>,
     pub message_group_id: Option<String>,
 }
-structure!(SendMessageBatchRequestEntry, schemas::SEND_MESSAGE_BATCH_REQUEST_ENTRY, 0 id, 1 message_body, 2 delay_seconds, 3 message_attributes, 4 message_system_attributes, 5 message_deduplication_id, 6 message_group_id);
+structure!(
+    SendMessageBatchRequestEntry, schemas::SEND_MESSAGE_BATCH_REQUEST_ENTRY, 0 id, 1 message_body,
+    2 delay_seconds, 3 message_attributes, 4 message_system_attributes, 5 message_deduplication_id,
+    6 message_group_id,
+);
 
 #[derive(Clone, Default)]
 pub struct SendMessageBatchResult {
@@ -500,7 +569,11 @@ pub struct SendMessageBatchResultEntry {
     pub md5_of_message_system_attributes: Option<String>,
     pub sequence_number: Option<String>,
 }
-structure!(SendMessageBatchResultEntry, schemas::SEND_MESSAGE_BATCH_RESULT_ENTRY, 0 id, 1 message_id, 2 md5_of_message_body, 3 md5_of_message_attributes, 4 md5_of_message_system_attributes, 5 sequence_number);
+structure!(
+    SendMessageBatchResultEntry, schemas::SEND_MESSAGE_BATCH_RESULT_ENTRY, 0 id, 1 message_id,
+    2 md5_of_message_body, 3 md5_of_message_attributes, 4 md5_of_message_system_attributes,
+    5 sequence_number,
+);
 
 #[derive(Clone, Default)]
 pub struct SendMessageRequest {
@@ -512,7 +585,11 @@ pub struct SendMessageRequest {
     pub message_deduplication_id: Option<String>,
     pub message_group_id: Option<String>,
 }
-structure!(SendMessageRequest, schemas::SEND_MESSAGE_REQUEST, 0 queue_url, 1 message_body, 2 delay_seconds, 3 message_attributes, 4 message_system_attributes, 5 message_deduplication_id, 6 message_group_id);
+structure!(
+    SendMessageRequest, schemas::SEND_MESSAGE_REQUEST, 0 queue_url, 1 message_body, 2 delay_seconds,
+    3 message_attributes, 4 message_system_attributes, 5 message_deduplication_id,
+    6 message_group_id,
+);
 
 #[derive(Clone, Default)]
 pub struct SendMessageResult {
@@ -522,7 +599,11 @@ pub struct SendMessageResult {
     pub message_id: Option<String>,
     pub sequence_number: Option<String>,
 }
-structure!(SendMessageResult, schemas::SEND_MESSAGE_RESULT, 0 md5_of_message_body, 1 md5_of_message_attributes, 2 md5_of_message_system_attributes, 3 message_id, 4 sequence_number);
+structure!(
+    SendMessageResult, schemas::SEND_MESSAGE_RESULT, 0 md5_of_message_body,
+    1 md5_of_message_attributes, 2 md5_of_message_system_attributes, 3 message_id,
+    4 sequence_number,
+);
 
 #[derive(Clone, Default)]
 pub struct SetQueueAttributesOutput {}
@@ -536,7 +617,9 @@ pub struct SetQueueAttributesRequest {
     pub queue_url: String,
     pub attributes: BTreeMap<String, String>,
 }
-structure!(SetQueueAttributesRequest, schemas::SET_QUEUE_ATTRIBUTES_REQUEST, 0 queue_url, 1 attributes);
+structure!(
+    SetQueueAttributesRequest, schemas::SET_QUEUE_ATTRIBUTES_REQUEST, 0 queue_url, 1 attributes,
+);
 
 #[derive(Clone, Default)]
 pub struct StartMessageMoveTaskRequest {
@@ -544,7 +627,10 @@ pub struct StartMessageMoveTaskRequest {
     pub destination_arn: Option<String>,
     pub max_number_of_messages_per_second: Option<i32>,
 }
-structure!(StartMessageMoveTaskRequest, schemas::START_MESSAGE_MOVE_TASK_REQUEST, 0 source_arn, 1 destination_arn, 2 max_number_of_messages_per_second);
+structure!(
+    StartMessageMoveTaskRequest, schemas::START_MESSAGE_MOVE_TASK_REQUEST, 0 source_arn,
+    1 destination_arn, 2 max_number_of_messages_per_second,
+);
 
 #[derive(Clone, Default)]
 pub struct StartMessageMoveTaskResult {

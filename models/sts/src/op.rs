@@ -5,11 +5,18 @@ use crate::{operations, types};
 
 gureum_schema::operations! {
     crate::SERVICE;
-    AssumeRole = operations::ASSUME_ROLE: types::AssumeRoleRequest => types::AssumeRoleResponse;
-    AssumeRoleWithWebIdentity = operations::ASSUME_ROLE_WITH_WEB_IDENTITY: types::AssumeRoleWithWebIdentityRequest => types::AssumeRoleWithWebIdentityResponse;
-    DecodeAuthorizationMessage = operations::DECODE_AUTHORIZATION_MESSAGE: types::DecodeAuthorizationMessageRequest => types::DecodeAuthorizationMessageResponse;
-    GetAccessKeyInfo = operations::GET_ACCESS_KEY_INFO: types::GetAccessKeyInfoRequest => types::GetAccessKeyInfoResponse;
-    GetCallerIdentity = operations::GET_CALLER_IDENTITY: types::GetCallerIdentityRequest => types::GetCallerIdentityResponse;
-    GetFederationToken = operations::GET_FEDERATION_TOKEN: types::GetFederationTokenRequest => types::GetFederationTokenResponse;
-    GetSessionToken = operations::GET_SESSION_TOKEN: types::GetSessionTokenRequest => types::GetSessionTokenResponse;
+    AssumeRole = operations::ASSUME_ROLE:
+        types::AssumeRoleRequest => types::AssumeRoleResponse;
+    AssumeRoleWithWebIdentity = operations::ASSUME_ROLE_WITH_WEB_IDENTITY:
+        types::AssumeRoleWithWebIdentityRequest => types::AssumeRoleWithWebIdentityResponse;
+    DecodeAuthorizationMessage = operations::DECODE_AUTHORIZATION_MESSAGE:
+        types::DecodeAuthorizationMessageRequest => types::DecodeAuthorizationMessageResponse;
+    GetAccessKeyInfo = operations::GET_ACCESS_KEY_INFO:
+        types::GetAccessKeyInfoRequest => types::GetAccessKeyInfoResponse;
+    GetCallerIdentity = operations::GET_CALLER_IDENTITY:
+        types::GetCallerIdentityRequest => types::GetCallerIdentityResponse;
+    GetFederationToken = operations::GET_FEDERATION_TOKEN:
+        types::GetFederationTokenRequest => types::GetFederationTokenResponse;
+    GetSessionToken = operations::GET_SESSION_TOKEN:
+        types::GetSessionTokenRequest => types::GetSessionTokenResponse;
 }

@@ -20,7 +20,11 @@ pub struct AssumeRoleRequest {
     pub source_identity: Option<String>,
     pub provided_contexts: Option<Vec<ProvidedContext>>,
 }
-structure!(AssumeRoleRequest, schemas::ASSUME_ROLE_REQUEST, 0 role_arn, 1 role_session_name, 2 policy_arns, 3 policy, 4 duration_seconds, 5 tags, 6 transitive_tag_keys, 7 external_id, 8 serial_number, 9 token_code, 10 source_identity, 11 provided_contexts);
+structure!(
+    AssumeRoleRequest, schemas::ASSUME_ROLE_REQUEST, 0 role_arn, 1 role_session_name, 2 policy_arns,
+    3 policy, 4 duration_seconds, 5 tags, 6 transitive_tag_keys, 7 external_id, 8 serial_number,
+    9 token_code, 10 source_identity, 11 provided_contexts,
+);
 
 #[derive(Clone, Default)]
 pub struct AssumeRoleResponse {
@@ -29,7 +33,10 @@ pub struct AssumeRoleResponse {
     pub packed_policy_size: Option<i32>,
     pub source_identity: Option<String>,
 }
-structure!(AssumeRoleResponse, schemas::ASSUME_ROLE_RESPONSE, 0 credentials, 1 assumed_role_user, 2 packed_policy_size, 3 source_identity);
+structure!(
+    AssumeRoleResponse, schemas::ASSUME_ROLE_RESPONSE, 0 credentials, 1 assumed_role_user,
+    2 packed_policy_size, 3 source_identity,
+);
 
 #[derive(Clone, Default)]
 pub struct AssumeRoleWithWebIdentityRequest {
@@ -41,7 +48,11 @@ pub struct AssumeRoleWithWebIdentityRequest {
     pub policy: Option<String>,
     pub duration_seconds: Option<i32>,
 }
-structure!(AssumeRoleWithWebIdentityRequest, schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST, 0 role_arn, 1 role_session_name, 2 web_identity_token, 3 provider_id, 4 policy_arns, 5 policy, 6 duration_seconds);
+structure!(
+    AssumeRoleWithWebIdentityRequest, schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST, 0 role_arn,
+    1 role_session_name, 2 web_identity_token, 3 provider_id, 4 policy_arns, 5 policy,
+    6 duration_seconds,
+);
 
 #[derive(Clone, Default)]
 pub struct AssumeRoleWithWebIdentityResponse {
@@ -53,7 +64,11 @@ pub struct AssumeRoleWithWebIdentityResponse {
     pub audience: Option<String>,
     pub source_identity: Option<String>,
 }
-structure!(AssumeRoleWithWebIdentityResponse, schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE, 0 credentials, 1 subject_from_web_identity_token, 2 assumed_role_user, 3 packed_policy_size, 4 provider, 5 audience, 6 source_identity);
+structure!(
+    AssumeRoleWithWebIdentityResponse, schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE,
+    0 credentials, 1 subject_from_web_identity_token, 2 assumed_role_user, 3 packed_policy_size,
+    4 provider, 5 audience, 6 source_identity,
+);
 
 #[derive(Clone, Default)]
 pub struct AssumedRoleUser {
@@ -69,19 +84,28 @@ pub struct Credentials {
     pub session_token: String,
     pub expiration: Timestamp,
 }
-structure!(Credentials, schemas::CREDENTIALS, 0 access_key_id, 1 secret_access_key, 2 session_token, 3 expiration);
+structure!(
+    Credentials, schemas::CREDENTIALS, 0 access_key_id, 1 secret_access_key, 2 session_token,
+    3 expiration,
+);
 
 #[derive(Clone, Default)]
 pub struct DecodeAuthorizationMessageRequest {
     pub encoded_message: String,
 }
-structure!(DecodeAuthorizationMessageRequest, schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST, 0 encoded_message);
+structure!(
+    DecodeAuthorizationMessageRequest, schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST,
+    0 encoded_message,
+);
 
 #[derive(Clone, Default)]
 pub struct DecodeAuthorizationMessageResponse {
     pub decoded_message: Option<String>,
 }
-structure!(DecodeAuthorizationMessageResponse, schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE, 0 decoded_message);
+structure!(
+    DecodeAuthorizationMessageResponse, schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE,
+    0 decoded_message,
+);
 
 #[derive(Clone, Default)]
 pub struct ExpiredTokenException {
@@ -121,7 +145,9 @@ pub struct GetCallerIdentityResponse {
     pub account: Option<String>,
     pub arn: Option<String>,
 }
-structure!(GetCallerIdentityResponse, schemas::GET_CALLER_IDENTITY_RESPONSE, 0 user_id, 1 account, 2 arn);
+structure!(
+    GetCallerIdentityResponse, schemas::GET_CALLER_IDENTITY_RESPONSE, 0 user_id, 1 account, 2 arn,
+);
 
 #[derive(Clone, Default)]
 pub struct GetFederationTokenRequest {
@@ -131,7 +157,10 @@ pub struct GetFederationTokenRequest {
     pub duration_seconds: Option<i32>,
     pub tags: Option<Vec<Tag>>,
 }
-structure!(GetFederationTokenRequest, schemas::GET_FEDERATION_TOKEN_REQUEST, 0 name, 1 policy, 2 policy_arns, 3 duration_seconds, 4 tags);
+structure!(
+    GetFederationTokenRequest, schemas::GET_FEDERATION_TOKEN_REQUEST, 0 name, 1 policy,
+    2 policy_arns, 3 duration_seconds, 4 tags,
+);
 
 #[derive(Clone, Default)]
 pub struct GetFederationTokenResponse {
@@ -139,7 +168,10 @@ pub struct GetFederationTokenResponse {
     pub federated_user: Option<FederatedUser>,
     pub packed_policy_size: Option<i32>,
 }
-structure!(GetFederationTokenResponse, schemas::GET_FEDERATION_TOKEN_RESPONSE, 0 credentials, 1 federated_user, 2 packed_policy_size);
+structure!(
+    GetFederationTokenResponse, schemas::GET_FEDERATION_TOKEN_RESPONSE, 0 credentials,
+    1 federated_user, 2 packed_policy_size,
+);
 
 #[derive(Clone, Default)]
 pub struct GetSessionTokenRequest {
@@ -147,7 +179,10 @@ pub struct GetSessionTokenRequest {
     pub serial_number: Option<String>,
     pub token_code: Option<String>,
 }
-structure!(GetSessionTokenRequest, schemas::GET_SESSION_TOKEN_REQUEST, 0 duration_seconds, 1 serial_number, 2 token_code);
+structure!(
+    GetSessionTokenRequest, schemas::GET_SESSION_TOKEN_REQUEST, 0 duration_seconds, 1 serial_number,
+    2 token_code,
+);
 
 #[derive(Clone, Default)]
 pub struct GetSessionTokenResponse {
@@ -171,7 +206,10 @@ structure!(IDPRejectedClaimException, schemas::IDP_REJECTED_CLAIM_EXCEPTION, 0 m
 pub struct InvalidAuthorizationMessageException {
     pub message: Option<String>,
 }
-structure!(InvalidAuthorizationMessageException, schemas::INVALID_AUTHORIZATION_MESSAGE_EXCEPTION, 0 message);
+structure!(
+    InvalidAuthorizationMessageException, schemas::INVALID_AUTHORIZATION_MESSAGE_EXCEPTION,
+    0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct InvalidIdentityTokenException {
@@ -183,7 +221,9 @@ structure!(InvalidIdentityTokenException, schemas::INVALID_IDENTITY_TOKEN_EXCEPT
 pub struct MalformedPolicyDocumentException {
     pub message: Option<String>,
 }
-structure!(MalformedPolicyDocumentException, schemas::MALFORMED_POLICY_DOCUMENT_EXCEPTION, 0 message);
+structure!(
+    MalformedPolicyDocumentException, schemas::MALFORMED_POLICY_DOCUMENT_EXCEPTION, 0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct PackedPolicyTooLargeException {

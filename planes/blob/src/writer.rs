@@ -94,7 +94,7 @@ impl Writer {
         Ok(Stored { id: self.id, len })
     }
 
-    /// Lets the disk have the batch; a flush covers all batches but the one handed over last.
+    /// Lets the disk have the batch. A flush that starts here covers every batch before it.
     async fn hand_over(&mut self, last: bool) -> Result<()> {
         let spare = std::mem::take(&mut self.draft.idle().await?.spare);
         if self.unflushed >= FLUSH_EVERY {

@@ -61,11 +61,15 @@ impl Door {
     }
 
     /// Proves the signature in a browser's form.
-    pub(crate) fn prove_form(&self, claim: &PostClaim<'_>, now: Timestamp) -> Result<Arc<Caller>> {
+    pub(crate) fn prove_form(
+        &self,
+        claim: &PostClaim<'_>,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>> {
         if let AuthMode::Relaxed { account } = &self.options.auth {
             return Ok(Arc::new(relaxed(claim.access_key(), *account)));
         }
-        let token = claim.session_token();
         let credential = self.credential(claim.access_key(), token, now, Family::S3)?;
         claim
             .verify(&credential.secret, &self.keys)

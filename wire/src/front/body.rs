@@ -49,6 +49,8 @@ impl http_body::Body for Outgoing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.length().map_or_else(SizeHint::new, SizeHint::with_exact)
+        self.0
+            .length()
+            .map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

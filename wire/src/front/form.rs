@@ -43,7 +43,10 @@ pub(super) async fn read(door: &Door, visit: &Visit, body: Body) -> Result<Read>
     let mut parser = Parser::new(body, &boundary);
     let fields = parser.fields().await?;
     let (caller, auth_type) = match claim(&fields)? {
-        Some(claim) => (door.prove_form(&claim, visit.now)?, "POST"),
+        Some(claim) => {
+            let token = fields.get("x-amz-security-token");
+            (door.prove_form(&claim, token, visit.now)?, "POST")
+        }
         None => (anonymous, "Anonymous"),
     };
     Ok(Read {
@@ -66,7 +69,6 @@ fn claim(fields: &FormFields) -> Result<Option<PostClaim<'_>>> {
         field("x-amz-credential"),
         field("x-amz-date"),
         signature,
-        fields.get("x-amz-security-token"),
     )
     .map(Some)
     .map_err(|error| error.reply(Family::S3))
@@ -76,15 +78,24 @@ fn boundary(visit: &Visit) -> Option<String> {
     if visit.parts.method != Method::POST {
         return None;
     }
-    let value = visit.parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let value = visit
+        .parts
+        .headers
+        .get(header::CONTENT_TYPE)?
+        .to_str()
+        .ok()?;
     let (kind, parameters) = value.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let mut parameters = parameters.split(';').filter_map(|p| p.trim().split_once('='));
+    let mut parameters = parameters
+        .split(';')
+        .filter_map(|p| p.trim().split_once('='));
     let (_, boundary) = parameters.find(|(name, _)| name.eq_ignore_ascii_case("boundary"))?;
     let boundary = boundary.trim_matches('"');
-    (1..=200).contains(&boundary.len()).then(|| boundary.to_owned())
+    (1..=200)
+        .contains(&boundary.len())
+        .then(|| boundary.to_owned())
 }
 
 /// Reads a form from a stream, holding no more of it than one field or one chunk.
@@ -255,7 +266,11 @@ mod tests {
             let (fields, file) = parse(FORM, size).await;
             assert_eq!(fields.get("Key"), Some("a/${filename}"), "chunks of {size}");
             assert_eq!(fields.get("file-name"), Some("x.txt"));
-            assert_eq!(file.expect("file"), "one\r\n--X not the end", "chunks of {size}");
+            assert_eq!(
+                file.expect("file"),
+                "one\r\n--X not the end",
+                "chunks of {size}"
+            );
         }
     }
 

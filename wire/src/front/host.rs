@@ -69,7 +69,9 @@ fn is_region(text: &str) -> bool {
 }
 
 fn is_address(host: &str) -> bool {
-    host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+    host.trim_matches(['[', ']'])
+        .parse::<std::net::IpAddr>()
+        .is_ok()
 }
 
 /// The host of a request without its port, lower case.

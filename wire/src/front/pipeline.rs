@@ -1,5 +1,6 @@
 //! One request from head to reply.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -91,7 +92,13 @@ impl Door {
                 return Ok(refuse::reply(Protocol::RestXml, spec, &error, visit));
             }
         };
-        let cx = self.cx(visit, read.caller, self.cloud.region().clone(), read.auth_type, None);
+        let cx = self.cx(
+            visit,
+            read.caller,
+            self.cloud.region().clone(),
+            read.auth_type,
+            None,
+        );
         let mut request = Request::from_parts(visit.parts.clone(), read.body);
         if let Some(fields) = read.fields {
             request.extensions_mut().insert(fields);
@@ -152,7 +159,11 @@ impl Door {
         let family = Family::of(service.spec);
         let region = match &claim {
             Some(claim) => claim.scope().region().parse().map_err(|_| {
-                Error::new("InvalidRegion", 400, "The credential scope names no region.")
+                Error::new(
+                    "InvalidRegion",
+                    400,
+                    "The credential scope names no region.",
+                )
             })?,
             None => self.cloud.region().clone(),
         };
@@ -176,7 +187,12 @@ impl Door {
         }
         if let Some(access_key) = &caller.access_key {
             let identities = self.cloud.identities();
-            identities.used(access_key, service.spec.signing_name, region.as_str(), visit.now);
+            identities.used(
+                access_key,
+                service.spec.signing_name,
+                region.as_str(),
+                visit.now,
+            );
         }
         let body = refuse::guard(payload, body, &visit.parts.headers, family)?;
         let body = if streams {
@@ -195,7 +211,13 @@ impl Door {
         };
         refuse::decode(&service, protocol, &labels, request, &mut *input)?;
 
-        let cx = self.cx(visit, caller, region, auth_type, content_sha256(&visit.parts));
+        let cx = self.cx(
+            visit,
+            caller,
+            region,
+            auth_type,
+            content_sha256(&visit.parts),
+        );
         let mut out = self.cloud.call(cx.clone(), &service, op, input).await?;
         let mut reply = protocol::encode(protocol, service.spec, spec, &mut *out, &visit.id);
         decorate(&service, &cx, visit, &mut reply);
@@ -216,7 +238,13 @@ impl Door {
         };
         let scheme = if visit.secure { "https" } else { "http" };
         let authority = text(header::HOST)
-            .or_else(|| visit.parts.uri.authority().map(http::uri::Authority::as_str))
+            .or_else(|| {
+                visit
+                    .parts
+                    .uri
+                    .authority()
+                    .map(http::uri::Authority::as_str)
+            })
             .unwrap_or(&self.options.authority);
         let info = RequestInfo {
             id: visit.id.clone(),
@@ -260,7 +288,8 @@ impl Query {
     async fn read(parts: &Parts, body: Body) -> Result<(Self, Body), Refusal> {
         let mut pairs = Vec::new();
         let mut keep = |text: &[u8]| {
-            let wanted = |(name, _): &(_, _)| matches!(&**name, "Action" | "Version");
+            let wanted =
+                |(name, _): &(Cow<'_, str>, Cow<'_, str>)| matches!(&**name, "Action" | "Version");
             let found = form_urlencoded::parse(text).filter(wanted).take(8);
             pairs.extend(found.map(|(name, value)| (name.into_owned(), value.into_owned())));
         };
@@ -271,7 +300,8 @@ impl Query {
         if !is_form {
             return Ok((Self(pairs), body));
         }
-        let whole: Bytes = refuse::in_time(body.collect(WHOLE_BODY).await).map_err(Refusal::bare)?;
+        let whole: Bytes =
+            refuse::in_time(body.collect(WHOLE_BODY).await).map_err(Refusal::bare)?;
         keep(&whole);
         Ok((Self(pairs), Body::from(whole)))
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Response};
 
 use super::pipeline::Visit;
 use super::route::{Lost, is_rest};
-use crate::protocol::{self, DecodeError};
+use crate::protocol::{self, ViolationKind};
 use crate::sigv4::{BodyError, Family, Payload};
 
 /// An error with the dialect to say it in.
@@ -51,7 +51,11 @@ impl Refusal {
         let json = parts.headers.contains_key("x-amz-target");
         Self {
             spec: None,
-            protocol: if json { Protocol::AwsJson11 } else { Protocol::AwsQuery },
+            protocol: if json {
+                Protocol::AwsJson11
+            } else {
+                Protocol::AwsQuery
+            },
             error,
         }
     }
@@ -71,6 +75,7 @@ impl Lost {
                 400,
                 format!("The action {name} is not valid for this web service."),
             ),
+            Self::Unreadable(error) => error,
             Self::NoOperation => Error::new(
                 "MissingAction",
                 400,
@@ -98,8 +103,16 @@ pub(crate) fn unsigned(spec: &ServiceSpec) -> Error {
         spec.protocols.first(),
         Some(Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RestJson1 | Protocol::RpcV2Cbor)
     );
-    let code = if json { "MissingAuthenticationTokenException" } else { "MissingAuthenticationToken" };
-    Error::new(code, if json { 400 } else { 403 }, "Request is missing Authentication Token")
+    let code = if json {
+        "MissingAuthenticationTokenException"
+    } else {
+        "MissingAuthenticationToken"
+    };
+    Error::new(
+        code,
+        if json { 400 } else { 403 },
+        "Request is missing Authentication Token",
+    )
 }
 
 /// Errors of reading a body, as the client should see them.
@@ -145,44 +158,32 @@ pub(crate) fn decode(
     request: protocol::Request<'_>,
     input: &mut dyn Struct,
 ) -> Result<()> {
-    let word = |invalid: Invalid| {
-        let own = service.invalid(&invalid);
-        own.unwrap_or_else(|| default_words(protocol, &invalid))
+    let missing = protocol::decode(protocol, labels, request, input).map_err(|error| {
+        let message = error.to_string();
+        service
+            .invalid(&Invalid::Malformed { message })
+            .unwrap_or_else(|| error.to_error(protocol))
+    })?;
+    let Err(violations) = protocol::validate(input, &missing) else {
+        return Ok(());
     };
-    let missing = protocol::decode(protocol, labels, request, input)
-        .map_err(|error: DecodeError| word(Invalid::Malformed { message: error.to_string() }))?;
-    let violations = protocol::validate(input, &missing);
-    match violations.first() {
-        None => Ok(()),
-        Some(first) => Err(word(if first.is_missing() {
-            Invalid::Missing {
-                path: first.path.clone(),
-                message: violations.message(),
-            }
-        } else {
-            Invalid::Constraint {
-                path: first.path.clone(),
-                message: violations.message(),
-            }
-        })),
-    }
-}
-
-/// How services word it that have no words of their own.
-fn default_words(protocol: Protocol, invalid: &Invalid) -> Error {
-    use Protocol::{AwsQuery, Ec2Query, RestXml};
-    let (Invalid::Missing { message, .. }
-    | Invalid::Constraint { message, .. }
-    | Invalid::Malformed { message }) = invalid;
-    let code = match (protocol, invalid) {
-        (RestXml, Invalid::Malformed { .. }) => "MalformedXML",
-        (RestXml, _) => "InvalidArgument",
-        (AwsQuery | Ec2Query, Invalid::Malformed { .. }) => "MalformedQueryString",
-        (AwsQuery | Ec2Query, _) => "ValidationError",
-        (_, Invalid::Malformed { .. }) => "SerializationException",
-        _ => "ValidationException",
+    let message = violations.to_string();
+    let Some(first) = violations.iter().next() else {
+        return Ok(());
     };
-    Error::new(code, 400, message)
+    let path = first.path.clone();
+    let invalid = match first.kind {
+        ViolationKind::Missing => Invalid::Missing { path, message },
+        _ => Invalid::Constraint { path, message },
+    };
+    Err(service.invalid(&invalid).unwrap_or_else(|| {
+        let code = match protocol {
+            Protocol::RestXml => "InvalidArgument",
+            Protocol::AwsQuery | Protocol::Ec2Query => "ValidationError",
+            _ => "ValidationException",
+        };
+        violations.to_error(code)
+    }))
 }
 
 /// An error in the protocol of the service.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gureum_dispatch::{Cloud, Service};
-use gureum_schema::{OperationSpec, Protocol};
+use gureum_schema::{Error, OperationSpec, Protocol};
 use http::request::Parts;
 
 use super::host::Host;
@@ -38,6 +38,8 @@ pub(crate) enum Lost {
     UnknownOperation(String),
     /// Nothing in the request names one.
     NoOperation,
+    /// The path or query cannot be read.
+    Unreadable(Error),
     /// A REST request that no URI template fits.
     NoRoute,
 }
@@ -63,7 +65,7 @@ impl Routes {
             let id = spec.service_id.replace(' ', "");
             routes.by_service_id.insert(id, Arc::clone(service));
             if is_rest(spec.protocols) {
-                routes.uris.insert(spec.name, Router::new(spec.operations));
+                routes.uris.insert(spec.name, Router::new(spec));
             }
         }
         routes
@@ -132,9 +134,11 @@ impl Routes {
             Protocol::RestJson1 | Protocol::RestXml => {
                 let router = self.uris.get(service.spec.name).ok_or(Lost::NoRoute)?;
                 let query = parts.uri.query().unwrap_or_default();
-                router
-                    .find(&parts.method, path, query, &parts.headers)
-                    .ok_or(Lost::NoRoute)?
+                let route = router
+                    .route(&parts.method, path, query, &parts.headers)
+                    .map_err(|error| Lost::Unreadable(error.to_error(protocol)))?
+                    .ok_or(Lost::NoRoute)?;
+                (route.op, route.labels)
             }
             _ => {
                 let name = match protocol {
@@ -167,12 +171,20 @@ pub(crate) fn is_rest(protocols: &[Protocol]) -> bool {
 
 /// `X-Amz-Target: PREFIX.Operation`
 pub(crate) fn target(parts: &Parts) -> Option<(&str, &str)> {
-    parts.headers.get("x-amz-target")?.to_str().ok()?.rsplit_once('.')
+    parts
+        .headers
+        .get("x-amz-target")?
+        .to_str()
+        .ok()?
+        .rsplit_once('.')
 }
 
 /// `/service/ID/operation/NAME`
 fn rpc(parts: &Parts) -> Option<(&str, &str)> {
     let rest = parts.uri.path().strip_prefix("/service/")?;
     let (id, name) = rest.split_once("/operation/")?;
-    parts.headers.contains_key("smithy-protocol").then_some((id, name))
+    parts
+        .headers
+        .contains_key("smithy-protocol")
+        .then_some((id, name))
 }

@@ -37,7 +37,9 @@ impl AuthorityPem {
 
 /// TLS settings that answer with certificates of this authority. A client that names no host (one
 /// that connects to an address) gets a certificate for loopback.
-pub fn server_config(pem: &AuthorityPem) -> Result<Arc<rustls::ServerConfig>, Box<dyn std::error::Error>> {
+pub fn server_config(
+    pem: &AuthorityPem,
+) -> Result<Arc<rustls::ServerConfig>, Box<dyn std::error::Error>> {
     let key = KeyPair::from_pem(&pem.key)?;
     let minter = Minter {
         issuer: Issuer::new(authority_params(), key),
@@ -63,7 +65,9 @@ impl Minter {
         names.extend(["127.0.0.1".into(), "::1".into()]);
         names.dedup();
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, short(name));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, short(name));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -79,7 +83,10 @@ impl Minter {
 
 impl ResolvesServerCert for Minter {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().unwrap_or("localhost").to_ascii_lowercase();
+        let name = hello
+            .server_name()
+            .unwrap_or("localhost")
+            .to_ascii_lowercase();
         // A poisoned lock holds a whole map all the same: entries are only ever added.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = made.get(&name) {
@@ -110,8 +117,12 @@ impl fmt::Debug for Minter {
 /// The same each time: only the key tells one authority from another.
 fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Gureum local CA");
-    params.distinguished_name.push(DnType::OrganizationName, "Gureum");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Gureum local CA");
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "Gureum");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = date_time_ymd(2024, 1, 1);

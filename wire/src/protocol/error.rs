@@ -4,12 +4,12 @@
 use std::fmt;
 
 use gureum_schema::{
-    Body, Error, ErrorInfo, Fault, Kind, Protocol, Schema, ServiceSpec, Struct, View,
+    Body, Error, ErrorInfo, Fault, Kind, Member, Protocol, Schema, ServiceSpec, Struct, View,
 };
 use http::{HeaderName, HeaderValue, Response};
 
 use super::xml_print::Xml;
-use super::{answer, cbor, finish, is_s3, json_print, media_type};
+use super::{Part, answer, cbor, finish, is_s3, json_print, media_type, rest_print};
 
 /// Why a request could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,7 @@ pub fn encode_error(
     resource: Option<&str>,
 ) -> Response<Body> {
     let printer = Printer {
+        protocol,
         service,
         error,
         known: find(service, error),
@@ -103,7 +104,7 @@ pub fn encode_error(
         Protocol::RestXml => printer.query().into_bytes(),
     };
     let mut response = answer(error.status, media_type(protocol), body);
-    printer.headers(protocol, &mut response);
+    printer.headers(&mut response);
     finish(protocol, service, request_id, &mut response);
     response
 }
@@ -129,6 +130,7 @@ fn find(service: &ServiceSpec, error: &Error) -> Option<(&'static Schema, &'stat
 }
 
 struct Printer<'a> {
+    protocol: Protocol,
     service: &'a ServiceSpec,
     error: &'a Error,
     known: Option<(&'static Schema, &'static ErrorInfo)>,
@@ -179,6 +181,14 @@ impl Printer<'_> {
         self.error.detail.as_deref()
     }
 
+    /// REST protocols carry some members of an error in headers.
+    fn is_body(&self, member: &Member) -> bool {
+        match self.protocol {
+            Protocol::RestJson1 | Protocol::RestXml => Part::Body.prints(member),
+            _ => true,
+        }
+    }
+
     fn extra(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let extra = self
             .error
@@ -191,12 +201,16 @@ impl Printer<'_> {
     fn json(&self) -> Vec<u8> {
         let mut object = json_print::Object::new();
         object.string("__type", self.shape());
-        object.string(self.message_name(), self.message());
+        if !self.message().is_empty() {
+            object.string(self.message_name(), self.message());
+        }
         for (name, value) in self.extra() {
             object.string(name, value);
         }
         if let Some(detail) = self.detail() {
-            object.members(detail, |member| !is_message(member.json));
+            object.members(detail, |member| {
+                self.is_body(member) && !is_message(member.json)
+            });
         }
         object.finish()
     }
@@ -204,7 +218,9 @@ impl Printer<'_> {
     fn cbor(&self) -> Vec<u8> {
         let mut map = cbor::Map::new();
         map.string("__type", self.shape());
-        map.string(self.message_name(), self.message());
+        if !self.message().is_empty() {
+            map.string(self.message_name(), self.message());
+        }
         for (name, value) in self.extra() {
             map.string(name, value);
         }
@@ -255,17 +271,27 @@ impl Printer<'_> {
 
     fn code_and_members(&self, xml: &mut Xml) {
         xml.leaf("Code", self.code());
-        xml.leaf("Message", self.message());
+        if !self.message().is_empty() {
+            xml.leaf("Message", self.message());
+        }
         for (name, value) in self.extra() {
             xml.leaf(name, value);
         }
         if let Some(detail) = self.detail() {
-            xml.members(detail, |member| !is_message(member.xml));
+            xml.members(detail, |member| {
+                self.is_body(member) && !is_message(member.xml)
+            });
         }
     }
 
-    fn headers(&self, protocol: Protocol, response: &mut Response<Body>) {
+    fn headers(&self, response: &mut Response<Body>) {
+        let protocol = self.protocol;
         let headers = response.headers_mut();
+        if let Some(detail) = self.detail()
+            && matches!(protocol, Protocol::RestJson1 | Protocol::RestXml)
+        {
+            let _ = rest_print::print_headers(detail, headers);
+        }
         let mut put = |name: &str, value: &str| {
             // A header that cannot be sent is only a hint lost; the body says the same.
             if let (Ok(name), Ok(value)) = (

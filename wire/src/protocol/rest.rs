@@ -1,6 +1,8 @@
 //! Requests of restJson and restXml: labels, query string, headers, and the payload that is the
 //! whole body.
 
+use std::collections::BTreeSet;
+
 use gureum_schema::{
     Body, Kind, Location, MapSlot, Member, Protocol, Schema, Slot, Struct, TimestampFormat,
 };
@@ -40,7 +42,7 @@ pub(crate) fn read(
         let found = match member.location {
             Location::Uri(label) => read_label(labels, label, into, index, &path),
             Location::Query(name) => read_query(&query, name, into, index, &path),
-            Location::QueryMap => read_query_map(&query, members, into, index, &path),
+            Location::QueryMap => read_query_map(&query, into, index, &path),
             Location::Header(name) => read_header(request.headers, name, into, index, &path),
             Location::HeaderPrefix(prefix) => {
                 read_prefix(request.headers, prefix, into, index, &path)
@@ -98,31 +100,22 @@ fn read_query(
     Ok(true)
 }
 
-/// A map of the query parameters that no other member names; of several values with one name a
-/// plain map keeps the first.
+/// A map of all query parameters, also of those that have members of their own, as Smithy's
+/// `httpQueryParams` wants it; of several values with one name a plain map keeps the first.
 fn read_query_map(
     query: &[(String, String)],
-    members: &[Member],
     into: &mut dyn Struct,
     index: usize,
     path: &Path<'_>,
 ) -> Result<bool, DecodeError> {
-    let is_named = |name: &str| {
-        members
-            .iter()
-            .any(|m| matches!(m.location, Location::Query(taken) if taken == name))
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    for (name, _) in query {
-        if is_named(name) || !seen.insert(name) {
-            continue;
-        }
+    let names: BTreeSet<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
+    for name in &names {
         let Slot::Map(map) = into.field_mut(index).slot() else {
             return Ok(false);
         };
         read_query_entry(query, name, map, path)?;
     }
-    Ok(!seen.is_empty())
+    Ok(!names.is_empty())
 }
 
 fn read_query_entry(

@@ -31,8 +31,8 @@ pub(crate) fn print(
                 json_print::print(out, Part::Body),
             ),
         },
-        // A JSON client expects an object even where it has no members; an XML one nothing.
-        None if protocol == Protocol::RestJson1 => {
+        // A JSON client expects an object where the output is quite empty; an XML one nothing.
+        None if protocol == Protocol::RestJson1 && out.schema().members().is_empty() => {
             answer(status, media_type(protocol), b"{}".to_vec())
         }
         None => bare(status),
@@ -141,7 +141,7 @@ fn print_stream(status: u16, out: &mut dyn Struct, index: usize) -> Response<Bod
     response
 }
 
-fn print_headers(out: &dyn Struct, headers: &mut HeaderMap) -> Result<(), Error> {
+pub(crate) fn print_headers(out: &dyn Struct, headers: &mut HeaderMap) -> Result<(), Error> {
     for (index, member) in out.schema().members().iter().enumerate() {
         let view = out.field(index).view();
         match member.location {

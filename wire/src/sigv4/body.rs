@@ -1,13 +1,13 @@
 //! What remains to be checked while the body is read.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
 
 use gureum_schema::Body;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use thiserror::Error;
 
 use super::chunked::{self, Chunked};
+use super::content::ContentHash;
 use super::error::SigError;
 use super::{exact, sha256};
 
@@ -23,48 +23,57 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// What an unsigned request says of its body: nobody vouches for it, but a wrong hash is still
+    /// wrong, and framing is still framing. Clients without credentials send `aws-chunked` bodies
+    /// without an `x-amz-content-sha256`.
+    pub fn anonymous(headers: &HeaderMap) -> Result<Self, SigError> {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        match text("x-amz-content-sha256")
+            .map(ContentHash::parse)
+            .transpose()?
+        {
+            Some(ContentHash::Exact(digest)) => Ok(Self::Exact(digest)),
+            Some(ContentHash::Chunked { signed: true, .. }) => Err(SigError::Missing),
+            Some(ContentHash::Chunked { signed: false, .. }) => {
+                Ok(Self::Chunked(Chunked::unsigned()))
+            }
+            Some(ContentHash::Unsigned) | None => {
+                let codings = text("content-encoding").unwrap_or_default();
+                match codings
+                    .split(',')
+                    .any(|coding| coding.trim() == "aws-chunked")
+                {
+                    true => Ok(Self::Chunked(Chunked::unsigned())),
+                    false => Ok(Self::Unsigned),
+                }
+            }
+        }
+    }
+
     /// Wraps the body so that what is read of it has been verified, and is free of framing.
     ///
-    /// Read it to its end: there the last check is made, and there the trailers are known.
+    /// Read it to its end: there the last check is made, and there
+    /// [`Body::trailers`] are known.
     /// A failure is an [`io::Error`] out of which [`BodyError::of`] takes the reason.
-    pub fn guard(self, body: Body, headers: &HeaderMap) -> Result<(Body, Trailers), SigError> {
+    pub fn guard(self, body: Body, headers: &HeaderMap) -> Result<Body, SigError> {
         match self {
             // Most handlers never touch a body that is empty: no time like the present.
             Self::Exact(declared) if body.length() == Some(0) => match sha256(b"") {
-                computed if computed == declared => Ok((body, Trailers::default())),
+                computed if computed == declared => Ok(body),
                 computed => Err(SigError::ContentHashMismatch { declared, computed }),
             },
-            Self::Exact(declared) => Ok((exact::verify(body, declared), Trailers::default())),
-            Self::Unsigned => Ok((body, Trailers::default())),
+            Self::Exact(declared) => Ok(exact::verify(body, declared)),
+            Self::Unsigned => Ok(body),
             Self::Chunked(chunked) => {
                 let length = chunked::decoded_length(headers)?;
                 let announced = chunked::announced_trailers(headers);
                 Ok(chunked::decode(body, chunked, length, announced))
             }
         }
-    }
-}
-
-/// The trailing headers of a chunked body, once it has been read to its end.
-#[derive(Clone, Debug, Default)]
-pub struct Trailers(pub(super) Arc<OnceLock<Vec<(String, String)>>>);
-
-impl Trailers {
-    /// `None` before the body's end, and for a trailer that was not sent.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let trailers = self.0.get()?;
-        let found = trailers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        Some(&found.1)
-    }
-
-    /// All of them, with lower-case names; empty before the body's end.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let trailers = self.0.get().map(Vec::as_slice).unwrap_or_default();
-        trailers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 

@@ -18,11 +18,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use gureum_schema::{Body, Bytes};
+use gureum_schema::{Body, Bytes, Trailers};
 use http::HeaderMap;
 use ring::digest::{self, SHA256};
 
-use super::body::{BodyError, Trailers};
+use super::body::BodyError;
 use super::canonical::hex_of;
 use super::date::AmzDate;
 use super::error::SigError;
@@ -39,7 +39,7 @@ const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 /// How a chunked body is to be verified.
 #[derive(Debug)]
 pub struct Chunked {
-    chain: Option<Chain>,
+    chain: Option<Box<Chain>>,
     trailer: bool,
 }
 
@@ -49,6 +49,27 @@ impl Chunked {
         Self {
             chain: None,
             trailer: true,
+        }
+    }
+
+    /// Only the framing is taken off: for a door that checks no signatures.
+    pub(super) fn unverified(trailer: bool) -> Self {
+        Self {
+            chain: None,
+            trailer,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_chain(self) -> Option<Chain> {
+        self.chain.map(|chain| *chain)
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_chain(chain: Chain, trailer: bool) -> Self {
+        Self {
+            chain: Some(Box::new(chain)),
+            trailer,
         }
     }
 
@@ -66,7 +87,7 @@ impl Chunked {
             previous: seed,
         };
         Self {
-            chain: Some(chain),
+            chain: Some(Box::new(chain)),
             trailer,
         }
     }
@@ -156,13 +177,8 @@ pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<String> {
 
 /// The content of a chunked body, as it comes in. `length` is enforced, and every announced trailer
 /// must come.
-pub(super) fn decode(
-    body: Body,
-    chunked: Chunked,
-    length: u64,
-    announced: Vec<String>,
-) -> (Body, Trailers) {
-    let trailers = Trailers::default();
+pub(super) fn decode(body: Body, chunked: Chunked, length: u64, announced: Vec<String>) -> Body {
+    let trailers = Trailers::new(announced.iter().cloned());
     let decoder = Decoder {
         chain: chunked.chain,
         trailer: chunked.trailer,
@@ -171,7 +187,8 @@ pub(super) fn decode(
         announced_bytes: 0,
         state: State::Size,
         line: Vec::new(),
-        pieces: VecDeque::new(),
+        unverified: None,
+        held: Held::default(),
         ready: VecDeque::new(),
         fields: Vec::new(),
         trailers: trailers.clone(),
@@ -182,7 +199,7 @@ pub(super) fn decode(
         decoder,
         ended: false,
     };
-    (Body::stream(stream, Some(length)), trailers)
+    Body::stream(stream, Some(length)).with_trailers(trailers)
 }
 
 /// The decoder, fed from a body.
@@ -228,11 +245,8 @@ impl Stream for Chunks {
 enum State {
     /// In the line before a chunk.
     Size,
-    /// In a chunk. `signed` holds what is needed to verify it at its end.
-    Data {
-        left: u64,
-        signed: Option<(digest::Context, Digest)>,
-    },
+    /// In a chunk of which so many bytes are to come.
+    Data(u64),
     /// In the line break after a chunk.
     Break,
     /// In the lines after the last chunk.
@@ -242,7 +256,7 @@ enum State {
 
 /// The framing as a state machine: bytes in, pieces of content out, nothing copied but lines.
 struct Decoder {
-    chain: Option<Chain>,
+    chain: Option<Box<Chain>>,
     trailer: bool,
     announced: Vec<String>,
     declared: u64,
@@ -250,8 +264,9 @@ struct Decoder {
     announced_bytes: u64,
     state: State,
     line: Vec<u8>,
-    /// The pieces of a signed chunk that is not verified yet.
-    pieces: VecDeque<Bytes>,
+    /// A signed chunk that is not verified yet: its hash so far, its signature, its bytes.
+    unverified: Option<(digest::Context, Digest)>,
+    held: Held,
     /// Content that may be read.
     ready: VecDeque<Bytes>,
     fields: Vec<(String, String)>,
@@ -261,11 +276,9 @@ struct Decoder {
 impl Decoder {
     /// Takes some of `input`, which is not empty.
     fn step(&mut self, input: &mut Bytes) -> Result<(), BodyError> {
-        if let State::Data { left, .. } = &self.state {
-            let size = usize::try_from(*left)
-                .unwrap_or(usize::MAX)
-                .min(input.len());
-            return self.data(input.split_to(size));
+        if let State::Data(left) = self.state {
+            let size = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+            return self.data(left, input.split_to(size));
         }
         if matches!(self.state, State::End) {
             return Err(BodyError::Malformed("bytes follow its end"));
@@ -315,65 +328,58 @@ impl Decoder {
         if self.announced_bytes > self.declared {
             return Err(self.wrong_length());
         }
-        let signed = match &self.chain {
-            None => None,
-            Some(_) if size > MAX_SIGNED_CHUNK => return Err(BodyError::ChunkTooLarge(size)),
-            Some(_) => {
-                let signature = extension
-                    .trim()
-                    .strip_prefix("chunk-signature=")
-                    .and_then(parse_digest)
-                    .ok_or(BodyError::Malformed("a chunk has no signature"))?;
-                Some((digest::Context::new(&SHA256), signature))
+        if self.chain.is_some() {
+            let signature = extension
+                .trim()
+                .strip_prefix("chunk-signature=")
+                .and_then(parse_digest)
+                .ok_or(BodyError::Malformed("a chunk has no signature"))?;
+            if size > MAX_SIGNED_CHUNK {
+                return Err(BodyError::ChunkTooLarge(size));
             }
-        };
+            self.unverified = Some((digest::Context::new(&SHA256), signature));
+        }
         if size > 0 {
-            self.state = State::Data { left: size, signed };
+            self.state = State::Data(size);
             return Ok(());
         }
         if self.announced_bytes != self.declared {
             return Err(self.wrong_length());
         }
-        if let Some((hash, signature)) = signed {
-            self.verify_chunk(hash, signature)?;
-        }
         self.state = State::Trailer;
-        Ok(())
+        self.verify_chunk()
     }
 
-    fn data(&mut self, piece: Bytes) -> Result<(), BodyError> {
-        let State::Data { left, signed } = &mut self.state else {
-            return Ok(());
+    /// A piece of a chunk of which `left` bytes were to come.
+    fn data(&mut self, left: u64, piece: Bytes) -> Result<(), BodyError> {
+        let left = left - piece.len() as u64;
+        self.state = if left > 0 {
+            State::Data(left)
+        } else {
+            State::Break
         };
-        *left -= piece.len() as u64;
-        let whole = *left == 0;
-        let Some((hash, _)) = signed else {
-            self.ready.push_back(piece);
-            if whole {
-                self.state = State::Break;
+        match &mut self.unverified {
+            None => self.ready.push_back(piece),
+            Some((hash, _)) => {
+                hash.update(&piece);
+                self.held.push(piece);
             }
-            return Ok(());
-        };
-        hash.update(&piece);
-        self.pieces.push_back(piece);
-        if whole
-            && let State::Data {
-                signed: Some((hash, signature)),
-                ..
-            } = std::mem::replace(&mut self.state, State::Break)
-        {
-            self.verify_chunk(hash, signature)?;
-            self.ready.append(&mut self.pieces);
+        }
+        if left > 0 {
+            Ok(())
+        } else {
+            self.verify_chunk()
+        }
+    }
+
+    /// At the end of a chunk: what was held may be read now.
+    fn verify_chunk(&mut self) -> Result<(), BodyError> {
+        if let (Some(chain), Some((hash, signature))) = (&mut self.chain, self.unverified.take()) {
+            let text = chain.chunk_text(digest_of(hash.finish().as_ref()));
+            chain.verify(&text, signature)?;
+            self.held.release(&mut self.ready);
         }
         Ok(())
-    }
-
-    fn verify_chunk(&mut self, hash: digest::Context, signature: Digest) -> Result<(), BodyError> {
-        let Some(chain) = &mut self.chain else {
-            return Ok(());
-        };
-        let text = chain.chunk_text(digest_of(hash.finish().as_ref()));
-        chain.verify(&text, signature)
     }
 
     fn trailer_line(&mut self, line: &str) -> Result<(), BodyError> {
@@ -420,7 +426,7 @@ impl Decoder {
             return Err(BodyError::Trailer("a field was not announced"));
         }
         // It is set here only, and the state admits one end.
-        let _ = self.trailers.0.set(fields);
+        self.trailers.receive(fields);
         self.state = State::End;
         Ok(())
     }
@@ -437,6 +443,39 @@ impl Decoder {
         BodyError::Length {
             declared: self.declared,
             found: self.announced_bytes,
+        }
+    }
+}
+
+/// The pieces of a chunk. Small ones are copied together: a sender who trickles single bytes must
+/// not cost many times what the chunk weighs.
+#[derive(Default)]
+struct Held {
+    pieces: VecDeque<Bytes>,
+    small: Vec<u8>,
+}
+
+impl Held {
+    const SMALL: usize = 2048;
+
+    fn push(&mut self, piece: Bytes) {
+        if piece.len() < Self::SMALL {
+            self.small.extend_from_slice(&piece);
+        } else {
+            self.settle();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    fn release(&mut self, to: &mut VecDeque<Bytes>) {
+        self.settle();
+        to.append(&mut self.pieces);
+    }
+
+    fn settle(&mut self) {
+        if !self.small.is_empty() {
+            self.pieces
+                .push_back(std::mem::take(&mut self.small).into());
         }
     }
 }

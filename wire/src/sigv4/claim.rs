@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 
+use super::body::Payload;
 use super::canonical::Request;
+use super::chunked::Chunked;
 use super::content::ContentHash;
 use super::date::AmzDate;
 use super::error::{Mechanism, SigError};
@@ -191,6 +193,16 @@ impl<'r> Claim<'r> {
 
     pub fn hash_body(&mut self, body: &[u8]) {
         self.content = Some(ContentHash::Exact(sha256(body)));
+    }
+
+    /// How the body is framed, for a door that does not check signatures.
+    pub fn unverified_payload(&self) -> Payload {
+        match self.content {
+            Some(ContentHash::Chunked { trailer, .. }) => {
+                Payload::Chunked(Chunked::unverified(trailer))
+            }
+            _ => Payload::Unsigned,
+        }
     }
 
     pub(super) fn is_s3(&self) -> bool {

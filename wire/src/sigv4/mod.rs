@@ -16,7 +16,7 @@
 //! claim.expect_scope(region, service)?;
 //! if claim.needs_body() { claim.hash_body(&bytes) }          // services other than S3
 //! let verified = claim.verify(&secret, &keys, clock.now(), Policy::of(claim.scope().service()))?;
-//! let (body, trailers) = verified.payload.guard(body, &parts.headers)?;
+//! let body = verified.payload.guard(body, &parts.headers)?;
 //! ```
 //!
 //! Source: "AWS Signature Version 4 for API requests" in the IAM User Guide, and "Authenticating
@@ -39,7 +39,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyError, Payload, Trailers};
+pub use body::{BodyError, Payload};
 pub use canonical::Request;
 pub use chunked::{Chunked, MAX_SIGNED_CHUNK};
 pub use claim::{Claim, Place, Scope};

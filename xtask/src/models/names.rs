@@ -1,5 +1,5 @@
-//! From the model's names to Rust's. The results equal those of the other AWS SDKs wherever those
-//! agree with each other, since people know them.
+//! From the model's names to Rust's. The results equal those of the other AWS SDKs, since people
+//! know them; save that `CRC32C` stays one word.
 
 /// Words that the rules would tear apart.
 const WHOLE: [(&str, &str); 2] = [("IPv4", "Ipv4"), ("IPv6", "Ipv6")];

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::document::Kind;
+use CallerKind::{Anonymous, FederatedUser, IdentityProvider, RoleSession, Root, Service, User};
 
 const ACCOUNT: &str = "111122223333";
 const OTHER: &str = "444455556666";
@@ -10,6 +11,8 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/r";
 const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/r/s";
 const FEDERATED: &str = "arn:aws:sts::111122223333:federated-user/bob";
 const ROOT: &str = "arn:aws:iam::111122223333:root";
+const USER_ID: &str = "AIDAEXAMPLEANNANN";
+const ROLE_ID: &str = "AROAEXAMPLEROLERO";
 const OBJECT: &str = "arn:aws:s3:::b/k";
 
 fn caller(kind: CallerKind) -> CallerView<'static> {
@@ -22,13 +25,13 @@ fn caller(kind: CallerKind) -> CallerView<'static> {
         CallerKind::Root => CallerView { arn: ROOT, ..none },
         CallerKind::User => CallerView {
             arn: USER,
-            id: "AIDAEXAMPLEANNANN",
+            id: USER_ID,
             ..none
         },
         CallerKind::RoleSession => CallerView {
             arn: SESSION,
             issuer_arn: ROLE,
-            issuer_id: "AROAEXAMPLEROLERO",
+            issuer_id: ROLE_ID,
             ..none
         },
         CallerKind::FederatedUser => CallerView {
@@ -74,14 +77,13 @@ fn bucket(effect: &str, principal: &str) -> Policy {
     ))
 }
 
-fn grant(arn: &str) -> Option<Policy> {
-    Some(bucket(
-        "Allow",
-        &format!(r#""Principal":{{"AWS":"{arn}"}}"#),
-    ))
+/// A bucket policy that allows one AWS principal.
+fn grant(name: &str) -> Policy {
+    bucket("Allow", &format!(r#""Principal":{{"AWS":"{name}"}}"#))
 }
 
 /// The policies around one request; `decide` asks for `s3:GetObject`.
+#[derive(Clone)]
 struct Setting {
     kind: CallerKind,
     owner: &'static str,
@@ -105,6 +107,50 @@ fn case(kind: CallerKind) -> Setting {
 }
 
 impl Setting {
+    fn identity(self, policy: Policy) -> Self {
+        Self {
+            identity: Some(policy),
+            ..self
+        }
+    }
+
+    fn boundary(self, policy: Policy) -> Self {
+        Self {
+            boundary: Some(policy),
+            ..self
+        }
+    }
+
+    fn session(self, policy: Policy) -> Self {
+        Self {
+            session: Some(policy),
+            ..self
+        }
+    }
+
+    fn resource(self, policy: Policy) -> Self {
+        Self {
+            resource: Some(policy),
+            ..self
+        }
+    }
+
+    /// The resource belongs to another account.
+    fn foreign(self) -> Self {
+        Self {
+            owner: OTHER,
+            ..self
+        }
+    }
+
+    /// The resource is a key or a role.
+    fn key(self) -> Self {
+        Self {
+            mode: ResourceMode::MustAllow,
+            ..self
+        }
+    }
+
     fn decide(&self) -> Reason {
         fn named(policy: &Option<Policy>) -> Option<NamedPolicy<'_>> {
             policy
@@ -113,16 +159,13 @@ impl Setting {
         }
         let session = named(&self.session);
         let decision = evaluate(&Question {
-            action: "s3:GetObject",
-            resource: OBJECT,
             resource_account: self.owner,
-            caller: &caller(self.kind),
-            context: &Context::new(),
             identity: named(&self.identity).as_slice(),
             boundary: named(&self.boundary),
             session: self.session.is_some().then_some(session.as_slice()),
             resource_policy: named(&self.resource),
             resource_mode: self.mode,
+            ..question(&caller(self.kind), &Context::new())
         });
         assert_eq!(
             decision.allowed,
@@ -132,422 +175,260 @@ impl Setting {
     }
 }
 
-fn allowed(by: Source) -> Reason {
-    Reason::Allow { by }
+/// `s3:GetObject` on an object of the caller's own account, without any policy.
+fn question<'q>(caller: &'q CallerView<'q>, context: &'q Context) -> Question<'q, 'static> {
+    Question {
+        action: "s3:GetObject",
+        resource: OBJECT,
+        resource_account: ACCOUNT,
+        caller,
+        context,
+        identity: &[],
+        boundary: None,
+        session: None,
+        resource_policy: None,
+        resource_mode: ResourceMode::AloneSuffices,
+    }
 }
+
+const ALLOWED_BY_IDENTITY: Reason = Reason::Allow {
+    by: Source::Identity,
+};
+const ALLOWED_BY_RESOURCE: Reason = Reason::Allow {
+    by: Source::Resource,
+};
+const NO_IDENTITY: Reason = Reason::ImplicitDeny {
+    missing: Source::Identity,
+};
+const NO_BOUNDARY: Reason = Reason::ImplicitDeny {
+    missing: Source::Boundary,
+};
+const NO_SESSION: Reason = Reason::ImplicitDeny {
+    missing: Source::Session,
+};
+const NO_RESOURCE: Reason = Reason::ImplicitDeny {
+    missing: Source::Resource,
+};
 
 fn denied(by: Source) -> Reason {
     Reason::ExplicitDeny { by }
 }
 
-fn missing(missing: Source) -> Reason {
-    Reason::ImplicitDeny { missing }
-}
-
-use CallerKind::{Anonymous, FederatedUser, IdentityProvider, RoleSession, Root, Service, User};
-use Source::{Boundary, Identity, Resource, Session};
-
 #[test]
 fn nothing_is_allowed_unless_some_policy_allows_it() {
-    assert_eq!(case(User).decide(), missing(Identity));
-    assert_eq!(
-        Setting {
-            identity: Some(nothing()),
-            ..case(User)
-        }
-        .decide(),
-        missing(Identity)
-    );
-    assert_eq!(
-        Setting {
-            identity: Some(allow()),
-            ..case(User)
-        }
-        .decide(),
-        allowed(Identity)
-    );
+    assert_eq!(case(User).decide(), NO_IDENTITY);
+    assert_eq!(case(User).identity(nothing()).decide(), NO_IDENTITY);
+    assert_eq!(case(User).identity(allow()).decide(), ALLOWED_BY_IDENTITY);
 }
 
 #[test]
 fn an_explicit_deny_wins_wherever_it_stands() {
-    let full = || Setting {
-        identity: Some(allow()),
-        boundary: Some(allow()),
-        session: Some(allow()),
-        resource: grant(SESSION),
-        ..case(RoleSession)
-    };
-    assert_eq!(full().decide(), allowed(Resource));
-    let forbid = Some(bucket("Deny", r#""Principal":"*""#));
+    let all = case(RoleSession)
+        .identity(allow())
+        .boundary(allow())
+        .session(allow());
+    let all = all.resource(grant(SESSION));
+    assert_eq!(all.decide(), ALLOWED_BY_RESOURCE);
     assert_eq!(
-        Setting {
-            identity: Some(deny()),
-            ..full()
-        }
-        .decide(),
-        denied(Identity)
+        all.clone().identity(deny()).decide(),
+        denied(Source::Identity)
     );
     assert_eq!(
-        Setting {
-            boundary: Some(deny()),
-            ..full()
-        }
-        .decide(),
-        denied(Boundary)
+        all.clone().boundary(deny()).decide(),
+        denied(Source::Boundary)
     );
     assert_eq!(
-        Setting {
-            session: Some(deny()),
-            ..full()
-        }
-        .decide(),
-        denied(Session)
+        all.clone().session(deny()).decide(),
+        denied(Source::Session)
     );
-    assert_eq!(
-        Setting {
-            resource: forbid,
-            ..full()
-        }
-        .decide(),
-        denied(Resource)
-    );
+    let forbid = bucket("Deny", r#""Principal":"*""#);
+    assert_eq!(all.resource(forbid).decide(), denied(Source::Resource));
 }
 
 #[test]
 fn a_deny_reaches_the_account_the_role_and_the_session() {
-    for principal in [ACCOUNT, ROOT, ROLE, SESSION, "AROAEXAMPLEROLERO"] {
-        let resource = Some(bucket(
-            "Deny",
-            &format!(r#""Principal":{{"AWS":"{principal}"}}"#),
-        ));
-        let case = Setting {
-            identity: Some(allow()),
-            resource,
-            ..case(RoleSession)
-        };
-        assert_eq!(case.decide(), denied(Resource), "{principal}");
+    for principal in [ACCOUNT, ROOT, ROLE, SESSION, ROLE_ID] {
+        let forbid = bucket("Deny", &format!(r#""Principal":{{"AWS":"{principal}"}}"#));
+        let case = case(RoleSession).identity(allow()).resource(forbid);
+        assert_eq!(case.decide(), denied(Source::Resource), "{principal}");
     }
 }
 
 #[test]
 fn boundary_and_session_policy_limit_and_grant_nothing() {
-    let within = |boundary, session| Setting {
-        identity: Some(allow()),
-        boundary,
-        session,
-        ..case(RoleSession)
-    };
+    let case = |boundary, session| case(RoleSession).boundary(boundary).session(session);
+    let full = case(allow(), allow());
+    assert_eq!(full.decide(), NO_IDENTITY);
+    assert_eq!(full.identity(allow()).decide(), ALLOWED_BY_IDENTITY);
     assert_eq!(
-        within(Some(allow()), Some(allow())).decide(),
-        allowed(Identity)
+        case(nothing(), allow()).identity(allow()).decide(),
+        NO_BOUNDARY
     );
     assert_eq!(
-        within(Some(nothing()), Some(allow())).decide(),
-        missing(Boundary)
+        case(allow(), nothing()).identity(allow()).decide(),
+        NO_SESSION
     );
-    assert_eq!(
-        within(Some(allow()), Some(nothing())).decide(),
-        missing(Session)
-    );
-    let alone = Setting {
-        boundary: Some(allow()),
-        session: Some(allow()),
-        ..case(RoleSession)
-    };
-    assert_eq!(alone.decide(), missing(Identity));
 }
 
 #[test]
 fn the_closer_a_resource_policy_names_the_caller_the_less_can_withhold_it() {
-    // What remains with: nothing else; a boundary that withholds; a session policy that withholds.
-    for (kind, principal, alone, bounded, in_session) in [
-        (
-            User,
-            USER,
-            allowed(Resource),
-            allowed(Resource),
-            allowed(Resource),
-        ),
-        (
-            User,
-            "AIDAEXAMPLEANNANN",
-            allowed(Resource),
-            allowed(Resource),
-            allowed(Resource),
-        ),
-        (
-            User,
-            "*",
-            allowed(Resource),
-            allowed(Resource),
-            allowed(Resource),
-        ),
-        (
-            User,
-            ROOT,
-            missing(Identity),
-            missing(Identity),
-            missing(Identity),
-        ),
-        (
-            RoleSession,
-            ROLE,
-            allowed(Resource),
-            missing(Boundary),
-            missing(Session),
-        ),
-        (
-            RoleSession,
-            "AROAEXAMPLEROLERO",
-            allowed(Resource),
-            missing(Boundary),
-            missing(Session),
-        ),
-        (
-            RoleSession,
-            SESSION,
-            allowed(Resource),
-            allowed(Resource),
-            allowed(Resource),
-        ),
-        (
-            RoleSession,
-            "*",
-            allowed(Resource),
-            allowed(Resource),
-            allowed(Resource),
-        ),
-        (
-            RoleSession,
-            ACCOUNT,
-            missing(Identity),
-            missing(Identity),
-            missing(Identity),
-        ),
-        (
-            FederatedUser,
-            USER,
-            allowed(Resource),
-            missing(Boundary),
-            missing(Session),
-        ),
-        (
-            FederatedUser,
-            FEDERATED,
-            allowed(Resource),
-            allowed(Resource),
-            allowed(Resource),
-        ),
-        (
-            User,
-            ROLE,
-            missing(Identity),
-            missing(Identity),
-            missing(Identity),
-        ),
+    const FREE: [Reason; 3] = [ALLOWED_BY_RESOURCE; 3];
+    const LIMITED: [Reason; 3] = [ALLOWED_BY_RESOURCE, NO_BOUNDARY, NO_SESSION];
+    const DELEGATED: [Reason; 3] = [NO_IDENTITY; 3];
+    for (kind, principal, [alone, bounded, in_session]) in [
+        (User, USER, FREE),
+        (User, USER_ID, FREE),
+        (User, "*", FREE),
+        (User, ROOT, DELEGATED),
+        (User, ACCOUNT, DELEGATED),
+        (User, ROLE, DELEGATED),
+        (RoleSession, ROLE, LIMITED),
+        (RoleSession, ROLE_ID, LIMITED),
+        (RoleSession, SESSION, FREE),
+        (RoleSession, "*", FREE),
+        (RoleSession, ACCOUNT, DELEGATED),
+        (FederatedUser, USER, LIMITED),
+        (FederatedUser, FEDERATED, FREE),
     ] {
-        let named = || Setting {
-            resource: grant(principal),
-            ..case(kind)
-        };
-        assert_eq!(named().decide(), alone, "{kind:?} {principal}");
-        let boundary = Some(nothing());
+        let case = case(kind).resource(grant(principal));
+        assert_eq!(case.decide(), alone, "{kind:?} {principal}");
+        let bound = case.clone().boundary(nothing());
         assert_eq!(
-            Setting {
-                boundary,
-                ..named()
-            }
-            .decide(),
+            bound.decide(),
             bounded,
-            "{kind:?} {principal} bounded"
+            "{kind:?} {principal} with a boundary"
         );
-        let session = Some(nothing());
+        let session = case.session(nothing());
         assert_eq!(
-            Setting { session, ..named() }.decide(),
+            session.decide(),
             in_session,
-            "{kind:?} {principal} session"
+            "{kind:?} {principal} with a session policy"
         );
     }
 }
 
 #[test]
 fn the_root_user_needs_no_policy_but_obeys_denies() {
-    assert_eq!(case(Root).decide(), allowed(Identity));
-    for resource in [
-        bucket("Deny", r#""Principal":"*""#),
-        bucket("Deny", r#""Principal":{"AWS":"111122223333"}"#),
-    ] {
+    assert_eq!(case(Root).decide(), ALLOWED_BY_IDENTITY);
+    for principal in [r#""*""#, r#"{"AWS":"111122223333"}"#] {
+        let forbid = bucket("Deny", &format!(r#""Principal":{principal}"#));
         assert_eq!(
-            Setting {
-                resource: Some(resource),
-                ..case(Root)
-            }
-            .decide(),
-            denied(Resource)
+            case(Root).resource(forbid).decide(),
+            denied(Source::Resource)
         );
     }
-    let foreign = |resource| Setting {
-        owner: OTHER,
-        resource,
-        ..case(Root)
-    };
-    assert_eq!(foreign(None).decide(), missing(Resource));
-    assert_eq!(foreign(grant(ROOT)).decide(), allowed(Resource));
+    assert_eq!(case(Root).foreign().decide(), NO_RESOURCE);
+    assert_eq!(
+        case(Root).foreign().resource(grant(ROOT)).decide(),
+        ALLOWED_BY_RESOURCE
+    );
 }
 
 #[test]
 fn across_accounts_both_must_allow() {
     for principal in [ACCOUNT, USER, "*"] {
-        let both = Setting {
-            owner: OTHER,
-            identity: Some(allow()),
-            resource: grant(principal),
-            ..case(User)
-        };
-        assert_eq!(both.decide(), allowed(Resource), "{principal}");
+        let granted = case(User).foreign().resource(grant(principal));
+        assert_eq!(granted.decide(), NO_IDENTITY, "{principal}");
         assert_eq!(
-            Setting {
-                identity: None,
-                ..both
-            }
-            .decide(),
-            missing(Identity),
+            granted.identity(allow()).decide(),
+            ALLOWED_BY_RESOURCE,
             "{principal}"
         );
     }
-    let alone = Setting {
-        owner: OTHER,
-        identity: Some(allow()),
-        ..case(User)
-    };
-    assert_eq!(alone.decide(), missing(Resource));
+    assert_eq!(case(User).foreign().identity(allow()).decide(), NO_RESOURCE);
     // Naming the session lifts no limit of the caller's own account.
-    let limited = Setting {
-        owner: OTHER,
-        identity: Some(allow()),
-        session: Some(nothing()),
-        resource: grant(SESSION),
-        ..case(RoleSession)
-    };
-    assert_eq!(limited.decide(), missing(Session));
+    let named = case(RoleSession)
+        .foreign()
+        .identity(allow())
+        .resource(grant(SESSION));
+    assert_eq!(named.clone().session(nothing()).decide(), NO_SESSION);
+    assert_eq!(named.boundary(nothing()).decide(), NO_BOUNDARY);
 }
 
 #[test]
 fn keys_and_roles_decide_for_themselves() {
-    let key = |kind, identity, resource| Setting {
-        identity,
-        resource,
-        mode: ResourceMode::MustAllow,
-        ..case(kind)
-    };
-    assert_eq!(key(User, Some(allow()), None).decide(), missing(Resource));
+    let user = || case(User).key().identity(allow());
+    assert_eq!(user().decide(), NO_RESOURCE);
+    assert_eq!(user().resource(grant(ROLE)).decide(), NO_RESOURCE);
+    assert_eq!(user().resource(grant(ROOT)).decide(), ALLOWED_BY_IDENTITY);
     assert_eq!(
-        key(User, Some(allow()), grant(ROLE)).decide(),
-        missing(Resource)
+        user().identity(nothing()).resource(grant(ROOT)).decide(),
+        NO_IDENTITY
     );
     assert_eq!(
-        key(User, Some(allow()), grant(ROOT)).decide(),
-        allowed(Identity)
+        case(User).key().resource(grant(USER)).decide(),
+        ALLOWED_BY_RESOURCE
     );
-    assert_eq!(key(User, None, grant(ROOT)).decide(), missing(Identity));
-    assert_eq!(key(User, None, grant(USER)).decide(), allowed(Resource));
     assert_eq!(
-        key(RoleSession, None, grant(ROLE)).decide(),
-        allowed(Resource)
+        case(RoleSession).key().resource(grant(ROLE)).decide(),
+        ALLOWED_BY_RESOURCE
     );
-    assert_eq!(key(Root, None, None).decide(), missing(Resource));
-    assert_eq!(key(Root, None, grant(ROOT)).decide(), allowed(Resource));
+    assert_eq!(case(Root).key().decide(), NO_RESOURCE);
+    assert_eq!(
+        case(Root).key().resource(grant(ROOT)).decide(),
+        ALLOWED_BY_RESOURCE
+    );
 }
 
 #[test]
 fn outsiders_have_only_what_the_resource_grants() {
-    let everyone = || Some(bucket("Allow", r#""Principal":"*""#));
-    let sns = || {
-        Some(bucket(
-            "Allow",
-            r#""Principal":{"Service":"sns.amazonaws.com"}"#,
-        ))
-    };
-    let google = || {
-        Some(bucket(
-            "Allow",
-            r#""Principal":{"Federated":"accounts.google.com"}"#,
-        ))
-    };
-    let lambda = || {
-        Some(bucket(
-            "Allow",
-            r#""Principal":{"Service":"lambda.amazonaws.com"}"#,
-        ))
-    };
-    for (kind, resource, expected) in [
-        (Anonymous, None, missing(Resource)),
-        (Anonymous, everyone(), allowed(Resource)),
-        (Anonymous, grant(ACCOUNT), missing(Resource)),
-        (Anonymous, sns(), missing(Resource)),
-        (Service, None, missing(Resource)),
-        (Service, everyone(), allowed(Resource)),
-        (Service, sns(), allowed(Resource)),
-        (Service, lambda(), missing(Resource)),
-        (IdentityProvider, google(), allowed(Resource)),
-        (IdentityProvider, sns(), missing(Resource)),
-        (User, sns(), missing(Identity)),
+    let sns = r#"{"Service":"sns.amazonaws.com"}"#;
+    for (kind, principal, expected) in [
+        (Anonymous, r#""*""#, ALLOWED_BY_RESOURCE),
+        (Anonymous, r#"{"AWS":"111122223333"}"#, NO_RESOURCE),
+        (Anonymous, sns, NO_RESOURCE),
+        (Service, r#""*""#, ALLOWED_BY_RESOURCE),
+        (Service, sns, ALLOWED_BY_RESOURCE),
+        (
+            Service,
+            r#"{"Service":"lambda.amazonaws.com"}"#,
+            NO_RESOURCE,
+        ),
+        (
+            IdentityProvider,
+            r#"{"Federated":"accounts.google.com"}"#,
+            ALLOWED_BY_RESOURCE,
+        ),
+        (IdentityProvider, sns, NO_RESOURCE),
+        (User, sns, NO_IDENTITY),
     ] {
-        assert_eq!(
-            Setting {
-                resource,
-                ..case(kind)
-            }
-            .decide(),
-            expected,
-            "{kind:?}"
-        );
+        let granted = case(kind).resource(bucket("Allow", &format!(r#""Principal":{principal}"#)));
+        assert_eq!(granted.decide(), expected, "{kind:?} {principal}");
+    }
+    for kind in [Anonymous, Service, IdentityProvider] {
+        assert_eq!(case(kind).decide(), NO_RESOURCE, "{kind:?}");
     }
 }
 
 #[test]
 fn not_principal_exempts_the_named_and_nobody_else() {
-    let except = |names: &str| {
-        Some(bucket(
-            "Deny",
-            &format!(r#""NotPrincipal":{{"AWS":[{names}]}}"#),
-        ))
-    };
     let user_and_root = format!(r#""{USER}","{ROOT}""#);
+    let forbidden = denied(Source::Resource);
     for (kind, names, expected) in [
-        (User, user_and_root.as_str(), allowed(Identity)),
-        (Root, user_and_root.as_str(), allowed(Identity)),
-        (RoleSession, user_and_root.as_str(), denied(Resource)),
-        (User, "\"111122223333\"", denied(Resource)),
-        (Anonymous, user_and_root.as_str(), denied(Resource)),
-        (Service, user_and_root.as_str(), denied(Resource)),
+        (User, user_and_root.as_str(), ALLOWED_BY_IDENTITY),
+        (Root, user_and_root.as_str(), ALLOWED_BY_IDENTITY),
+        (RoleSession, user_and_root.as_str(), forbidden),
+        (Anonymous, user_and_root.as_str(), forbidden),
+        (Service, user_and_root.as_str(), forbidden),
+        (User, "\"111122223333\"", forbidden),
     ] {
-        let case = Setting {
-            identity: Some(allow()),
-            resource: except(names),
-            ..case(kind)
-        };
+        let others = bucket("Deny", &format!(r#""NotPrincipal":{{"AWS":[{names}]}}"#));
+        let case = case(kind).identity(allow()).resource(others);
         assert_eq!(case.decide(), expected, "{kind:?} {names}");
     }
 }
 
-/// Asks about one statement on its own.
+/// Whether one statement on its own speaks of a request.
 fn speaks(statement: &str, action: &str, resource: &str, context: &Context) -> bool {
     let policy = identity(statement);
     let decision = evaluate(&Question {
         action,
         resource,
-        resource_account: "",
-        caller: &caller(User),
-        context,
         identity: &[NamedPolicy {
             id: "p",
             policy: &policy,
         }],
-        boundary: None,
-        session: None,
-        resource_policy: None,
-        resource_mode: ResourceMode::AloneSuffices,
+        ..question(&caller(User), context)
     });
     !decision.matched.is_empty()
 }
@@ -671,11 +552,6 @@ fn a_decision_tells_which_statements_spoke() {
     );
     let second = deny();
     let decision = evaluate(&Question {
-        action: "s3:GetObject",
-        resource: OBJECT,
-        resource_account: ACCOUNT,
-        caller: &caller(User),
-        context: &Context::new(),
         identity: &[NamedPolicy {
             id: "one",
             policy: &first,
@@ -684,9 +560,7 @@ fn a_decision_tells_which_statements_spoke() {
             id: "two",
             policy: &second,
         }),
-        session: None,
-        resource_policy: None,
-        resource_mode: ResourceMode::AloneSuffices,
+        ..question(&caller(User), &Context::new())
     });
     let told: Vec<_> = decision
         .matched
@@ -694,31 +568,24 @@ fn a_decision_tells_which_statements_spoke() {
         .map(|m| (m.source, m.policy, m.index, m.statement.sid()))
         .collect();
     let expected = [
-        (Identity, "one", 1, Some("Read")),
-        (Boundary, "two", 0, None),
-        (Boundary, "two", 1, None),
+        (Source::Identity, "one", 1, Some("Read")),
+        (Source::Boundary, "two", 0, None),
+        (Source::Boundary, "two", 1, None),
     ];
     assert_eq!(told, expected);
-    assert_eq!(decision.reason, denied(Boundary));
+    assert_eq!(decision.reason, denied(Source::Boundary));
 }
 
 #[test]
-fn an_empty_session_allows_nothing() {
+fn a_session_without_policies_is_allowed_nothing() {
     let policy = allow();
     let decision = evaluate(&Question {
-        action: "s3:GetObject",
-        resource: OBJECT,
-        resource_account: ACCOUNT,
-        caller: &caller(FederatedUser),
-        context: &Context::new(),
         identity: &[NamedPolicy {
             id: "p",
             policy: &policy,
         }],
-        boundary: None,
         session: Some(&[]),
-        resource_policy: None,
-        resource_mode: ResourceMode::AloneSuffices,
+        ..question(&caller(FederatedUser), &Context::new())
     });
-    assert_eq!(decision.reason, missing(Session));
+    assert_eq!(decision.reason, NO_SESSION);
 }

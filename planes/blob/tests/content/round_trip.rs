@@ -2,7 +2,7 @@
 
 use super::*;
 use gureum_blob::{Algorithm, Digests, INLINE_LIMIT, Piece, open_inline, seal_inline};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use std::os::unix::fs::PermissionsExt;
 
 /// Sizes about the edges of blocks and of batches of blocks.
@@ -31,59 +31,54 @@ fn wide(range: &std::ops::Range<usize>) -> Option<std::ops::Range<u64>> {
     Some(range.start as u64..range.end as u64)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+type Cut = (prop::sample::Index, prop::sample::Index);
 
-    #[test]
-    fn files(size in sizes(), encrypted: bool, ranges: [(prop::sample::Index, prop::sample::Index); 4]) {
-        let dir = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(dir.path()).unwrap();
+/// Runs cases against one directory: opening it is the slow part.
+fn check<S: Strategy>(cases: S, test: impl Fn(&Blobs, &tokio::runtime::Runtime, S::Value)) {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(dir.path()).unwrap();
+    let runtime = runtime();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(48));
+    let test = |case| {
+        test(&blobs, &runtime, case);
+        Ok(())
+    };
+    runner.run(&cases, test).unwrap();
+}
+
+#[test]
+fn files() {
+    let cases = (sizes(), any::<bool>(), any::<[Cut; 4]>());
+    check(cases, |blobs, runtime, (size, encrypted, ranges)| {
         let key = encrypted.then(|| key(7));
         let whole = content(size);
-        runtime().block_on(async {
-            let id = store(&blobs, key.as_ref(), &whole).await;
-            assert!(read(&blobs, id, key.as_ref(), None).await.unwrap() == whole);
+        runtime.block_on(async {
+            let id = store(blobs, key.as_ref(), &whole).await;
+            assert!(read(blobs, id, key.as_ref(), None).await.unwrap() == whole);
             for range in ranges {
                 let range = cut(range, size);
-                let part = read(&blobs, id, key.as_ref(), wide(&range)).await.unwrap();
+                let part = read(blobs, id, key.as_ref(), wide(&range)).await.unwrap();
                 assert!(part == whole[range]);
             }
         });
-    }
+    });
+}
 
-    #[test]
-    fn frames(size in 0..=INLINE_LIMIT, encrypted: bool) {
-        let key = encrypted.then(|| key(7));
-        let whole = content(size);
-        let frame = Bytes::from(seal_inline(&whole, key.as_ref()).unwrap());
-        prop_assert_eq!(Piece::Inline(frame.clone()).content_len().unwrap(), size as u64);
-        prop_assert!(open_inline(&frame, key.as_ref()).unwrap() == whole);
-    }
-
-    #[test]
-    fn pieces(
-        sizes in prop::collection::vec(0..150_000_usize, 0..6),
-        encrypted: bool,
-        range: (prop::sample::Index, prop::sample::Index),
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(dir.path()).unwrap();
+#[test]
+fn pieces() {
+    let cases = (
+        prop::collection::vec(0..150_000_usize, 0..6),
+        any::<bool>(),
+        any::<Cut>(),
+    );
+    check(cases, |blobs, runtime, (sizes, encrypted, range)| {
         let key = encrypted.then(|| key(7));
         let whole = content(sizes.iter().sum());
         let range = cut(range, whole.len());
-        runtime().block_on(async {
+        runtime.block_on(async {
             let (mut pieces, mut at) = (Vec::new(), 0);
             for size in sizes {
-                let part = &whole[at..at + size];
-                let mut intake = blobs.intake(key.as_ref()).with_digests(&Algorithm::ALL);
-                for chunk in part.chunks(30_000) {
-                    intake.write(Bytes::copy_from_slice(chunk)).await.unwrap();
-                }
-                let taken = intake.finish().await.unwrap();
-                assert_eq!(taken.len, size as u64);
-                assert_eq!(taken.sums, Digests::of(&Algorithm::ALL, part));
-                assert_eq!(matches!(taken.piece, Piece::Inline(_)), size <= INLINE_LIMIT);
-                pieces.push(taken.piece);
+                pieces.push(take(blobs, key.as_ref(), &whole[at..at + size]).await);
                 at += size;
             }
             let open = |range| blobs.open_pieces(&pieces, key.as_ref(), range);
@@ -92,6 +87,32 @@ proptest! {
             blobs.delete_pieces(&pieces).await.unwrap();
             assert_eq!(blobs.usage().await.unwrap().files, 0);
         });
+    });
+}
+
+async fn take(blobs: &Blobs, key: Option<&Key>, part: &[u8]) -> Piece {
+    let mut intake = blobs.intake(key).with_digests(&Algorithm::ALL);
+    for chunk in part.chunks(30_000) {
+        intake.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+    }
+    let taken = intake.finish().await.unwrap();
+    assert_eq!(taken.len, part.len() as u64);
+    assert_eq!(taken.sums, Digests::of(&Algorithm::ALL, part));
+    assert_eq!(
+        matches!(taken.piece, Piece::Inline(_)),
+        part.len() <= INLINE_LIMIT
+    );
+    taken.piece
+}
+
+proptest! {
+    #[test]
+    fn frames(size in 0..=INLINE_LIMIT, encrypted: bool) {
+        let key = encrypted.then(|| key(7));
+        let whole = content(size);
+        let frame = Bytes::from(seal_inline(&whole, key.as_ref()).unwrap());
+        prop_assert_eq!(Piece::Inline(frame.clone()).content_len().unwrap(), size as u64);
+        prop_assert!(open_inline(&frame, key.as_ref()).unwrap() == whole);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Signatures against published vectors, published examples, and our own signer.
 
 mod bodies;
+mod botocore;
 mod examples;
 mod properties;
 mod refusals;

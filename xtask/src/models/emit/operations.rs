@@ -79,7 +79,8 @@ pub(super) fn markers(crate_: &Crate<'_>) -> String {
         let (input, output) = (type_of(&operation.input), type_of(&operation.output));
         let _ = write!(
             lines,
-            "{marker} = operations::{spec}: types::{input} => types::{output};\n    "
+            "{marker} = operations::{spec}:\n        \
+             types::{input} => types::{output};\n    "
         );
     }
     format!(

@@ -36,40 +36,62 @@ pub(super) fn print(crate_: &Crate<'_>) -> Result<String> {
 fn structure(crate_: &Crate<'_>, name: &str, shape: &Shape) -> Result<String> {
     let type_ = names::type_(name);
     let mut fields = String::new();
-    let mut indexed = String::new();
+    let mut indexed = vec![type_.clone(), static_of(crate_, name)];
     for (index, (member, reference)) in shape.members.0.iter().enumerate() {
         let field = names::field(member);
         let field_type = crate_.member_type(name, member, reference)?;
         let _ = write!(fields, "pub {field}: {field_type},");
-        let _ = write!(indexed, ", {index} {field}");
+        indexed.push(format!("{index} {field}"));
     }
-    let schema = static_of(crate_, name);
     Ok(format!(
         "#[derive(Clone, Default)] pub struct {type_} {{ {fields} }}\n\
-         structure!({type_}, schemas::{schema}{indexed});\n\n"
+         {}\n\n",
+        call("structure", &indexed)
     ))
 }
 
 fn union(crate_: &Crate<'_>, name: &str, shape: &Shape) -> Result<String> {
     let type_ = names::type_(name);
     let mut variants = String::new();
-    let mut indexed = String::new();
+    let mut indexed = vec![type_.clone(), static_of(crate_, name)];
     for (index, (member, reference)) in shape.members.0.iter().enumerate() {
         let variant = names::type_(member);
         let held = crate_.boxed_type(name, reference)?;
         let _ = write!(variants, "{variant}({held}),");
-        let _ = write!(indexed, ", {index} {variant}");
+        indexed.push(format!("{index} {variant}"));
     }
-    let schema = static_of(crate_, name);
     Ok(format!(
         "#[derive(Clone, Default)] pub enum {type_} {{ #[default] Unset, {variants} }}\n\
-         union!({type_}, schemas::{schema}{indexed});\n\n"
+         {}\n\n",
+        call("union", &indexed)
     ))
 }
 
-fn static_of<'a>(crate_: &'a Crate<'_>, shape: &str) -> &'a str {
-    &crate_.statics[&Use {
+/// The path of a structure's schema.
+fn static_of(crate_: &Crate<'_>, shape: &str) -> String {
+    let used = Use {
         shape: shape.to_owned(),
         stream: false,
-    }]
+    };
+    format!("schemas::{}", crate_.statics[&used])
+}
+
+/// A macro's call, in lines of ordinary length: rustfmt leaves arguments that are not Rust alone.
+fn call(name: &str, arguments: &[String]) -> String {
+    const WIDTH: usize = 100;
+    let line = format!("{name}!({});", arguments.join(", "));
+    if line.len() <= WIDTH {
+        return line;
+    }
+    let mut out = format!("{name}!(\n   ");
+    let mut column = 3;
+    for argument in arguments {
+        if column + argument.len() + 2 > WIDTH {
+            out += "\n   ";
+            column = 3;
+        }
+        let _ = write!(out, " {argument},");
+        column += argument.len() + 2;
+    }
+    out + "\n);"
 }

@@ -1,4 +1,4 @@
-//! What may stand in `Resource`, `Action` and `Principal`: the checks on single texts.
+//! What may stand in `Resource`, `Action` and `Principal`: the checks on single entries.
 
 use crate::error::Problem;
 use crate::principal::Principal;
@@ -188,19 +188,16 @@ fn is_service(text: &str) -> bool {
     text == "*" || (text.contains('.') && text.bytes().all(legal))
 }
 
+/// A provider's ARN, or the domain (and path) of an OpenID Connect issuer.
 fn is_provider(text: &str) -> bool {
-    let is_arn = || {
-        let mut parts = text.splitn(6, ':').skip(2);
-        let (service, account) = (parts.next(), parts.nth(1));
-        let path = parts.next().unwrap_or_default();
-        service == Some("iam")
-            && account.is_some_and(is_account)
-            && (path.starts_with("saml-provider/") || path.starts_with("oidc-provider/"))
-    };
-    !has_wildcard(text)
-        && if text.starts_with("arn:") {
-            is_arn()
-        } else {
-            is_service(text) || text.contains('/')
-        }
+    if !text.starts_with("arn:") {
+        return !has_wildcard(text) && text.split('/').next().is_some_and(is_service);
+    }
+    let mut parts = text.splitn(6, ':').skip(2);
+    let (service, account, path) = (parts.next(), parts.nth(1), parts.next());
+    let named =
+        |path: &str| path.starts_with("saml-provider/") || path.starts_with("oidc-provider/");
+    service == Some("iam")
+        && account.is_some_and(is_account)
+        && path.is_some_and(|path| named(path) && !has_wildcard(path))
 }

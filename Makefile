@@ -1,0 +1,49 @@
+# Thin on purpose: each target is one command that you could type yourself.
+# Build output goes to $(TARGET), outside the checkout, so that fresh clones build fast.
+
+TARGET ?= $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/gureum/target)
+VENV   ?= $(TARGET)/venv
+export CARGO_TARGET_DIR = $(TARGET)
+export CARGO_TERM_COLOR ?= auto
+
+PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum $(VENV)/bin/python -m pytest -q
+
+.PHONY: up setup test unit acceptance lint bench models coverage clean
+
+up: setup            ## build and start the cloud
+	cargo run --release --quiet --bin gureum -- up
+
+setup:               ## install what this host lacks, saying what and why
+	@./scripts/setup.sh
+
+test: lint unit acceptance   ## everything
+
+unit: setup
+	cargo test --workspace --quiet
+
+acceptance: $(VENV)/ready
+	cargo build --quiet --bin gureum
+	PATH=$(VENV)/bin:$$PATH $(PYTEST) -n 4 tests
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo xtask tidy
+
+bench: $(VENV)/ready ## measured comparisons, in one run
+	cargo build --release --quiet --bin gureum
+	PATH=$(VENV)/bin:$$PATH GUREUM_BIN=$(TARGET)/release/gureum $(VENV)/bin/python bench/run.py
+
+models: $(VENV)/ready ## regenerate models/ from the pinned botocore
+	PATH=$(VENV)/bin:$$PATH cargo xtask models
+
+coverage:            ## rewrite docs/coverage.md from the program itself
+	cargo xtask coverage
+
+$(VENV)/ready: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -r tests/requirements.txt
+	touch $@
+
+clean:
+	cargo clean

@@ -1,0 +1,58 @@
+//! What the front door's own pages may know of the inside: background work, resources, reset.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use gureum_kit::reconcile::{Driver, Status};
+use gureum_kit::{AccountId, Store};
+use gureum_schema::{Error, Result, Timestamp};
+use gureum_wire::front::Resources;
+use serde_json::{Value, json};
+
+pub(crate) struct Inside {
+    store: Store,
+    driver: Driver,
+}
+
+impl Inside {
+    pub(crate) fn new(store: Store, driver: Driver) -> Self {
+        Self { store, driver }
+    }
+}
+
+impl Resources for Inside {
+    fn resource(&self, _id: &str) -> Option<Value> {
+        // No resource so far has processes, namespaces or addresses of its own.
+        None
+    }
+
+    fn status(&self) -> Value {
+        let reconcilers: Vec<_> = self.driver.status().iter().map(reconciler).collect();
+        json!({ "reconcilers": reconcilers })
+    }
+
+    fn reset(
+        &self,
+        account: Option<AccountId>,
+    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
+        Box::pin(async move {
+            let _ = &self.store;
+            let whose = account.map_or("every account".to_owned(), |a| format!("account {a}"));
+            Err(Error::not_implemented(format!("Reset of {whose}")))
+        })
+    }
+}
+
+fn reconciler(status: &Status) -> Value {
+    let moment = |at: Option<i64>| at.map(|at| Timestamp(at).to_string());
+    json!({
+        "name": status.name,
+        "running": status.running,
+        "runs": status.runs,
+        "last_run": moment(status.last_run),
+        "last_duration_ms": status.last_duration.as_millis() as u64,
+        "last_error": status.last_error,
+        "consecutive_errors": status.consecutive_errors,
+        "next_run": moment(status.next_run),
+    })
+}

@@ -1,0 +1,36 @@
+//! From an access key to a caller: the front door's side of IAM.
+
+mod cache;
+mod policies;
+mod resolve;
+mod uses;
+
+use gureum_dispatch::{Credential, Identities};
+use gureum_schema::{Result, Timestamp};
+
+use crate::Iam;
+
+pub(crate) use cache::Cache;
+pub(crate) use policies::{managed_by_arn, of_role, of_user};
+pub use uses::Tidied;
+pub(crate) use uses::Uses;
+
+impl Identities for Iam {
+    fn credential(&self, access_key: &str) -> Result<Option<Credential>> {
+        let missed = match self.cache.get(access_key) {
+            Ok(credential) => return Ok(Some(credential)),
+            Err(missed) => missed,
+        };
+        let found = resolve::credential(self, access_key)?;
+        if let Some(credential) = &found {
+            self.cache.keep(access_key, credential, missed);
+        }
+        Ok(found)
+    }
+
+    fn used(&self, access_key: &str, service: &'static str, region: &str, when: Timestamp) {
+        let caller = self.cache.get(access_key).ok().map(|known| known.caller);
+        self.uses
+            .note(access_key, caller.as_deref(), service, region, when);
+    }
+}

@@ -1,0 +1,22 @@
+//! STS: temporary credentials.
+
+mod assume;
+mod federation;
+mod identity;
+mod jwt;
+pub(crate) mod session;
+pub(crate) mod web_identity;
+
+use crate::Table;
+
+/// Every operation of STS.
+pub(crate) fn table(table: Table) -> Table {
+    [
+        assume::table,
+        federation::table,
+        identity::table,
+        web_identity::table,
+    ]
+    .into_iter()
+    .fold(table, |table, add| add(table))
+}

@@ -1,0 +1,1 @@
+//! Handlers, called the way everybody calls them.

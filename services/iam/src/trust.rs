@@ -1,0 +1,151 @@
+//! Trust policies, and what the ARNs in them stand for.
+//!
+//! A trust policy that names a user or role means the one that existed when the policy was stored.
+//! So each ARN is resolved to a unique id once, and the decision uses the ids: a namesake created
+//! later is somebody else. Readers see the ARN as long as it still means the same, and the bare id
+//! afterwards, as AWS shows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gureum_kit::{AccountId, Arn, Reader};
+use gureum_policy::{Kind, Policy};
+use serde_json::Value;
+
+use crate::document;
+use crate::entity::Named;
+use crate::errors::{Fault, Outcome};
+use crate::model::{Role, Trust, User};
+
+/// Characters of a trust policy; AWS's quota can be raised to this.
+const LIMIT: usize = 4096;
+
+/// Checks a trust policy and resolves the principals in it.
+pub(crate) fn bind(reader: &impl Reader, text: &str) -> Outcome<Trust> {
+    document::parse(text, Kind::Trust)?;
+    if gureum_policy::quota_size(text) > LIMIT {
+        return Err(Fault::quota("ACLSizePerRole", LIMIT));
+    }
+    let mut bound = BTreeMap::new();
+    for name in principals(text)? {
+        if let Some(owner) = owned(&name) {
+            let id = owner.id(reader)?.ok_or_else(|| invalid(&name))?;
+            bound.insert(name, id);
+        } else if is_unique_id(&name) {
+            return Err(invalid(&name));
+        }
+    }
+    Ok(Trust {
+        document: text.to_owned(),
+        bound,
+    })
+}
+
+impl Trust {
+    /// The policy to decide by: unique ids in place of ARNs.
+    pub(crate) fn policy(&self) -> Outcome<Arc<Policy>> {
+        let text = replaced(&self.document, |arn| self.bound.get(arn).cloned())?;
+        document::stored(text.as_deref().unwrap_or(&self.document), Kind::Trust)
+    }
+
+    /// The text for readers.
+    pub(crate) fn shown(&self, reader: &impl Reader) -> Outcome<String> {
+        let mut gone = BTreeMap::new();
+        for (arn, id) in &self.bound {
+            let now = owned(arn).map(|owner| owner.id(reader)).transpose()?;
+            if now.flatten().as_ref() != Some(id) {
+                gone.insert(arn.as_str(), id);
+            }
+        }
+        if gone.is_empty() {
+            return Ok(self.document.clone());
+        }
+        let text = replaced(&self.document, |arn| gone.get(arn).map(|id| (*id).clone()))?;
+        Ok(text.unwrap_or_else(|| self.document.clone()))
+    }
+}
+
+/// A user or role by ARN.
+struct Owned<'a> {
+    arn: &'a str,
+    account: AccountId,
+    role: bool,
+    name: String,
+}
+
+impl Owned<'_> {
+    fn id(&self, reader: &impl Reader) -> Outcome<Option<String>> {
+        fn matching<R: Named>(row: Option<R>, arn: &str) -> Option<R> {
+            row.filter(|row| row.arn() == arn)
+        }
+        Ok(if self.role {
+            matching(Role::lookup(reader, &self.account, &self.name)?, self.arn).map(|row| row.id)
+        } else {
+            matching(User::lookup(reader, &self.account, &self.name)?, self.arn).map(|row| row.id)
+        })
+    }
+}
+
+fn owned(text: &str) -> Option<Owned<'_>> {
+    let arn: Arn = text.parse().ok().filter(|arn: &Arn| arn.service == "iam")?;
+    let (label, rest) = arn.resource.split_once('/')?;
+    let role = match label {
+        "role" => true,
+        "user" => false,
+        _ => return None,
+    };
+    Some(Owned {
+        arn: text,
+        account: arn.account.parse().ok()?,
+        role,
+        name: rest.rsplit('/').next()?.to_owned(),
+    })
+}
+
+fn is_unique_id(name: &str) -> bool {
+    name.starts_with("AIDA") || name.starts_with("AROA")
+}
+
+fn invalid(principal: &str) -> Fault {
+    Fault::malformed_policy(format!(
+        "Invalid principal in policy: \"AWS\":\"{principal}\""
+    ))
+}
+
+/// Every `AWS` principal of a policy text.
+fn principals(text: &str) -> Outcome<Vec<String>> {
+    let mut names = Vec::new();
+    replaced(text, |name| {
+        names.push(name.to_owned());
+        None
+    })?;
+    Ok(names)
+}
+
+/// The text with some `AWS` principals replaced; `None` when none was.
+fn replaced(text: &str, mut swap: impl FnMut(&str) -> Option<String>) -> Outcome<Option<String>> {
+    let mut value: Value = serde_json::from_str(text)
+        .map_err(|error| Fault::malformed_policy(format!("Syntax errors in policy: {error}")))?;
+    let mut changed = false;
+    let mut visit = |name: &mut Value| {
+        if let Some(new) = name.as_str().and_then(&mut swap) {
+            *name = Value::String(new);
+            changed = true;
+        }
+    };
+    for statement in one_or_many(value.get_mut("Statement")) {
+        for element in ["Principal", "NotPrincipal"] {
+            let named = statement.get_mut(element).and_then(|p| p.get_mut("AWS"));
+            one_or_many(named).iter_mut().for_each(&mut visit);
+        }
+    }
+    Ok(changed.then(|| value.to_string()))
+}
+
+fn one_or_many(value: Option<&mut Value>) -> &mut [Value] {
+    match value {
+        None => &mut [],
+        Some(Value::Array(many)) => many,
+        Some(one) => std::slice::from_mut(one),
+    }
+}

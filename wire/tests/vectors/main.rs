@@ -1,0 +1,249 @@
+//! botocore's protocol vectors, read from the directory in `GUREUM_VECTORS`: every request that
+//! botocore is tested to send is decoded, every answer that it is tested to read is encoded.
+
+#[path = "../support/canonical.rs"]
+mod canonical;
+mod compare;
+mod dynamic;
+mod shapes;
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use canonical::{drain, fill, show};
+use dynamic::Record;
+use gureum_schema::{Bytes, Error, OperationSpec, Protocol, ServiceSpec};
+use gureum_wire::protocol::{Payload, Request, decode, encode, encode_error, uri::Router};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::{Value, json};
+use shapes::Shapes;
+
+/// Cases that say nothing of a server, or what a server must not do, by the start of their names.
+const NOT_OURS: &[(&str, &str)] = &[];
+
+#[test]
+fn botocore_vectors() {
+    let Ok(root) = std::env::var("GUREUM_VECTORS") else {
+        println!("SKIPPED: set GUREUM_VECTORS to the directory of botocore's protocol vectors");
+        return;
+    };
+    let mut failures = Vec::new();
+    let mut total = 0;
+    for side in ["input", "output"] {
+        let mut files: Vec<_> = std::fs::read_dir(Path::new(&root).join(side))
+            .expect("the vectors' directory")
+            .map(|entry| entry.expect("a file").path())
+            .collect();
+        files.sort();
+        for file in files {
+            let suites: Value = serde_json::from_slice(&std::fs::read(&file).expect("a file"))
+                .expect("a vector file is JSON");
+            for suite in suites.as_array().expect("a list of suites") {
+                let shapes = Shapes::new(&suite["shapes"]);
+                for case in suite["cases"].as_array().expect("a list of cases") {
+                    total += 1;
+                    if let Err(reason) = run(&suite["metadata"], &shapes, case) {
+                        let file = file.file_stem().unwrap_or_default().to_string_lossy();
+                        failures.push((format!("{side}/{file} {}", case["id"]), reason));
+                    }
+                }
+            }
+        }
+    }
+    let passed = total - failures.len();
+    println!("{passed} of {total} vectors pass");
+    for (case, reason) in &failures {
+        let reason: String = reason.chars().take(400).collect();
+        println!("FAILED {case}: {reason}");
+    }
+    let unexpected = failures
+        .iter()
+        .filter(|(case, _)| !NOT_OURS.iter().any(|(name, _)| case.contains(name)));
+    assert_eq!(
+        unexpected.count(),
+        0,
+        "vectors failed that are not known to be out of scope"
+    );
+}
+
+fn run(metadata: &Value, shapes: &Shapes<'_>, case: &Value) -> Result<(), String> {
+    let protocol = protocol(metadata);
+    let op = shapes.operation(case);
+    let service = service(metadata, protocol, op);
+    if case.get("serialized").is_some() {
+        run_input(protocol, service, op, case)
+    } else if case.get("errorCode").is_some() {
+        run_error(protocol, service, op, shapes, case)
+    } else {
+        run_output(protocol, service, op, case)
+    }
+}
+
+fn protocol(metadata: &Value) -> Protocol {
+    match metadata["protocol"].as_str().expect("a protocol") {
+        "json" if metadata["jsonVersion"] == "1.0" => Protocol::AwsJson10,
+        "json" => Protocol::AwsJson11,
+        "query" => Protocol::AwsQuery,
+        "ec2" => Protocol::Ec2Query,
+        "rest-json" => Protocol::RestJson1,
+        "rest-xml" => Protocol::RestXml,
+        _ => Protocol::RpcV2Cbor,
+    }
+}
+
+fn service(
+    metadata: &Value,
+    protocol: Protocol,
+    op: &'static OperationSpec,
+) -> &'static ServiceSpec {
+    let xml = matches!(protocol, Protocol::AwsQuery | Protocol::Ec2Query);
+    Box::leak(Box::new(ServiceSpec {
+        name: "vectors",
+        service_id: "Vectors",
+        signing_name: "vectors",
+        endpoint_prefix: "vectors",
+        api_version: "2020-01-08",
+        protocols: Vec::leak(vec![protocol]),
+        target_prefix: None,
+        xml_namespace: xml.then_some("https://example.com/"),
+        query_compatible: metadata.get("awsQueryCompatible").is_some(),
+        global: false,
+        operations: Vec::leak(vec![op]),
+    }))
+}
+
+fn run_input(
+    protocol: Protocol,
+    service: &'static ServiceSpec,
+    op: &'static OperationSpec,
+    case: &Value,
+) -> Result<(), String> {
+    let serialized = &case["serialized"];
+    let schema = op.input.expect("an input");
+    let uri = serialized["uri"].as_str().unwrap_or("/");
+    let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let headers = headers(&serialized["headers"]);
+    let method: Method = serialized["method"]
+        .as_str()
+        .unwrap_or("POST")
+        .parse()
+        .expect("a method");
+    let mut labels = Vec::new();
+    if matches!(protocol, Protocol::RestJson1 | Protocol::RestXml) {
+        let route = Router::new(service).route(&method, path, query, &headers);
+        let route = route.map_err(|e| e.to_string())?;
+        labels = route.ok_or_else(|| format!("no route for {uri}"))?.labels;
+    }
+    let mut input = Record::new(schema);
+    let request = Request {
+        method: &method,
+        path,
+        query,
+        headers: &headers,
+        body: Payload::Whole(Bytes::from(body(protocol, &serialized["body"]))),
+    };
+    decode(protocol, &labels, request, &mut input).map_err(|e| e.to_string())?;
+    let mut expected = Record::new(schema);
+    fill(&mut expected, &case["params"]);
+    let (expected, found) = (show(&expected), show(&input));
+    if compare::same(&expected, &found) {
+        return Ok(());
+    }
+    Err(format!("expected {expected}, found {found}"))
+}
+
+fn headers(given: &Value) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given.as_object().into_iter().flatten() {
+        let name: HeaderName = name.parse().expect("a header name");
+        let value = value.as_str().unwrap_or_default();
+        headers.insert(name, HeaderValue::from_str(value).expect("a header"));
+    }
+    headers
+}
+
+fn body(protocol: Protocol, body: &Value) -> Vec<u8> {
+    let body = body.as_str().unwrap_or_default();
+    match protocol {
+        Protocol::RpcV2Cbor => STANDARD.decode(body).expect("base64"),
+        _ => body.as_bytes().to_vec(),
+    }
+}
+
+fn run_output(
+    protocol: Protocol,
+    service: &ServiceSpec,
+    op: &OperationSpec,
+    case: &Value,
+) -> Result<(), String> {
+    let mut output = Record::new(op.output.expect("an output"));
+    fill(&mut output, &case["result"]);
+    let response = encode(protocol, service, op, &mut output, "requestid");
+    compare_response(protocol, response, &case["response"])
+}
+
+fn run_error(
+    protocol: Protocol,
+    service: &ServiceSpec,
+    op: &OperationSpec,
+    shapes: &Shapes<'_>,
+    case: &Value,
+) -> Result<(), String> {
+    let response = &case["response"];
+    let status = response["status_code"].as_u64().unwrap_or(400) as u16;
+    let code = case["errorCode"].as_str().unwrap_or_default().to_owned();
+    let mut error = Error::new(
+        code.clone(),
+        status,
+        case["errorMessage"].as_str().unwrap_or(""),
+    );
+    let modelled = case["given"]["errors"].as_array().into_iter().flatten();
+    for shape in modelled.filter_map(|e| e["shape"].as_str()) {
+        let mut detail = Record::new(shapes.schema(shape));
+        fill(&mut detail, &case["error"]);
+        if show(&detail) != json!({}) {
+            error = error.detail(detail);
+        }
+    }
+    let _ = op;
+    let found = encode_error(protocol, service, &error, "foo-id", None);
+    compare_response(protocol, found, response)
+}
+
+fn compare_response(
+    protocol: Protocol,
+    response: http::Response<gureum_schema::Body>,
+    expected: &Value,
+) -> Result<(), String> {
+    let (parts, found) = response.into_parts();
+    if Some(u64::from(parts.status.as_u16())) != expected["status_code"].as_u64() {
+        return Err(format!(
+            "status {} instead of {}",
+            parts.status, expected["status_code"]
+        ));
+    }
+    for (name, value) in expected["headers"].as_object().into_iter().flatten() {
+        let found = parts
+            .headers
+            .get(name)
+            .map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let found: Value = found.map(|v| v.to_string().into()).unwrap_or_default();
+        // The front door knows the length; a media type's parameters are a matter of taste.
+        let ours = ["content-type", "content-length"].contains(&name.to_lowercase().as_str());
+        if !ours && !compare::same_name(&found, value) {
+            return Err(format!("header {name} is {found} instead of {value}"));
+        }
+    }
+    let found = drain(found);
+    let wanted = body(protocol, &expected["body"]);
+    let (found_tree, wanted_tree) = (
+        compare::parse(protocol, &found),
+        compare::parse(protocol, &wanted),
+    );
+    if compare::same(&found_tree, &wanted_tree) {
+        return Ok(());
+    }
+    let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\n', "");
+    Err(format!("expected {} found {}", show(&wanted), show(&found)))
+}
