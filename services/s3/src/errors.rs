@@ -44,6 +44,7 @@ codes! {
     IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header"
     InternalError 500 "We encountered an internal error. Please try again."
     InvalidArgument 400 "Invalid Argument"
+    InvalidBucketAclWithObjectOwnership 400 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
     InvalidBucketName 400 "The specified bucket is not valid."
     InvalidBucketState 409 "The request is not valid for the current state of the bucket."
     InvalidDigest 400 "The Content-MD5 you specified was invalid."
@@ -67,6 +68,7 @@ codes! {
     NotModified 304 "Not Modified"
     PermanentRedirect 301 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint."
     PreconditionFailed 412 "At least one of the pre-conditions you specified did not hold"
+    RequestTimeout 400 "Your socket connection to the server was not read from or written to within the timeout period."
     RestoreAlreadyInProgress 409 "Object restore is already in progress"
     SlowDown 503 "Please reduce your request rate."
 }
@@ -99,6 +101,12 @@ impl Failure {
 
     pub(crate) fn code(&self) -> &str {
         &self.0.code
+    }
+
+    /// Whether this is our answer to the request, and not trouble of our own: then nothing of a
+    /// transaction that ended with it was written.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.0.status < 500
     }
 
     /// A parameter whose value is not one that it may have.
@@ -161,6 +169,6 @@ fn full() -> Failure {
 }
 
 fn internal(cause: &dyn std::error::Error) -> Failure {
-    tracing::error!(cause, "an S3 request failed");
+    tracing::error!(%cause, "an S3 request failed");
     Code::InternalError.error()
 }

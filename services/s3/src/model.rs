@@ -174,9 +174,9 @@ impl Lock {
 
     /// Whether the version must not be deleted. `bypass` lifts governance, and nothing else.
     pub(crate) fn holds(&self, now: Timestamp, bypass: bool) -> bool {
-        let retained = self.retention.is_some_and(|(mode, until)| {
-            now < until && !(bypass && mode == LockMode::Governance)
-        });
+        let retained = self
+            .retention
+            .is_some_and(|(mode, until)| now < until && !(bypass && mode == LockMode::Governance));
         self.legal_hold || retained
     }
 }

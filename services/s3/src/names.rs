@@ -2,8 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use gureum_kit::AccountId;
-
 use crate::errors::{Code, Failure, Result};
 
 /// Bytes of the longest key.
@@ -54,12 +52,6 @@ pub(crate) fn object_arn(bucket: &str, key: &str) -> String {
     format!("arn:aws:s3:::{bucket}/{key}")
 }
 
-/// The canonical user id of an account: 64 hexadecimal digits, always the same for one account.
-pub(crate) fn canonical_id(account: &AccountId) -> String {
-    let seed = format!("gureum canonical user {account}");
-    hex::encode(ring::digest::digest(&ring::digest::SHA256, seed.as_bytes()))
-}
-
 /// A name from outside, short enough to be printed in an error.
 fn clip(name: &str) -> String {
     name.chars().take(255).collect()
@@ -75,8 +67,20 @@ mod tests {
             assert!(check_bucket(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "ab", &"a".repeat(64), "Bucket", "under_score", "-abc", "abc-", ".abc", "a..b",
-            "192.168.5.4", "xn--abc", "abc-s3alias", "abc--x-s3", "å-bucket",
+            "",
+            "ab",
+            &"a".repeat(64),
+            "Bucket",
+            "under_score",
+            "-abc",
+            "abc-",
+            ".abc",
+            "a..b",
+            "192.168.5.4",
+            "xn--abc",
+            "abc-s3alias",
+            "abc--x-s3",
+            "å-bucket",
         ] {
             assert!(check_bucket(bad).is_err(), "{bad}");
         }

@@ -39,7 +39,9 @@ impl Keyring {
     pub(crate) fn new(root: &[u8; 32]) -> Self {
         let key = aead::UnboundKey::new(&aead::AES_256_GCM, root);
         // The one failure is a key of the wrong length.
-        Self(aead::LessSafeKey::new(key.unwrap_or_else(|_| unreachable!())))
+        Self(aead::LessSafeKey::new(
+            key.unwrap_or_else(|_| unreachable!()),
+        ))
     }
 
     /// How new content is encrypted, and its key: the customer's, or a fresh one.
@@ -88,7 +90,9 @@ impl Keyring {
             tracing::error!("an object's data key cannot be unwrapped with this root key");
             Failure::from(Code::InternalError)
         };
-        let mut bytes = STANDARD.decode(wrapped).map_err(|_| broken(ring::error::Unspecified))?;
+        let mut bytes = STANDARD
+            .decode(wrapped)
+            .map_err(|_| broken(ring::error::Unspecified))?;
         let Some((nonce, sealed)) = bytes.split_first_chunk_mut::<12>() else {
             return Err(broken(ring::error::Unspecified));
         };
@@ -97,7 +101,8 @@ impl Keyring {
             .0
             .open_in_place(nonce, aead::Aad::from(PURPOSE), sealed)
             .map_err(broken)?;
-        let secret = <[u8; 32]>::try_from(&*secret).map_err(|_| broken(ring::error::Unspecified))?;
+        let secret =
+            <[u8; 32]>::try_from(&*secret).map_err(|_| broken(ring::error::Unspecified))?;
         Ok(secret.into())
     }
 }
@@ -151,12 +156,20 @@ pub(crate) fn customer_key(
             Code::InvalidArgument.says("The secret key was invalid for the specified algorithm.")
         })?;
     let computed = Digests::of(&[Algorithm::Md5], &key);
-    if computed.values().next().map(|sum| STANDARD.encode(sum)).as_deref() != Some(md5) {
-        return Err(Code::InvalidArgument.says(
-            "The calculated MD5 hash of the key did not match the hash that was provided.",
-        ));
+    if computed
+        .values()
+        .next()
+        .map(|sum| STANDARD.encode(sum))
+        .as_deref()
+        != Some(md5)
+    {
+        return Err(Code::InvalidArgument
+            .says("The calculated MD5 hash of the key did not match the hash that was provided."));
     }
-    Ok(Some(CustomerKey { key, md5: md5.to_owned() }))
+    Ok(Some(CustomerKey {
+        key,
+        md5: md5.to_owned(),
+    }))
 }
 
 /// Checks what a request says of encryption by the service. Only SSE-S3 exists here.
@@ -175,9 +188,9 @@ pub(crate) fn check_managed(
              encryption method specified",
         )),
         None | Some("AES256") => Ok(()),
-        Some(kms @ ("aws:kms" | "aws:kms:dsse")) => {
-            Err(Failure::not_implemented(format!("ServerSideEncryption {kms}")))
-        }
+        Some(kms @ ("aws:kms" | "aws:kms:dsse")) => Err(Failure::not_implemented(format!(
+            "ServerSideEncryption {kms}"
+        ))),
         Some(other) => Err(Failure::argument(
             "x-amz-server-side-encryption",
             other,
@@ -198,7 +211,10 @@ mod tests {
     use super::*;
 
     fn customer(byte: u8) -> CustomerKey {
-        CustomerKey { key: [byte; 32], md5: String::new() }
+        CustomerKey {
+            key: [byte; 32],
+            md5: String::new(),
+        }
     }
 
     #[test]
@@ -216,8 +232,17 @@ mod tests {
         let (sealing, _) = ring.seal(Some(&customer(7))).expect("sealed");
         assert!(ring.open(&sealing, Some(&customer(7))).is_ok());
         let code = |failure: Failure| failure.code().to_owned();
-        assert_eq!(ring.open(&sealing, Some(&customer(8))).map_err(code).err().as_deref(), Some("AccessDenied"));
-        assert_eq!(ring.open(&sealing, None).map_err(code).err().as_deref(), Some("InvalidRequest"));
+        assert_eq!(
+            ring.open(&sealing, Some(&customer(8)))
+                .map_err(code)
+                .err()
+                .as_deref(),
+            Some("AccessDenied")
+        );
+        assert_eq!(
+            ring.open(&sealing, None).map_err(code).err().as_deref(),
+            Some("InvalidRequest")
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub(crate) fn newest(from: &impl Reader, bucket: &Bucket, key: &str) -> Result<O
 }
 
 fn newest_past(from: &impl Reader, bucket: &Bucket, key: &str) -> Result<Option<Version>> {
-    let first = from.scan(Scan::<Past>::of((bucket.id, key)).limit(1)).next();
+    let first = from
+        .scan(Scan::<Past>::of((bucket.id, key)).limit(1))
+        .next();
     Ok(first.transpose()?.map(|row| row.0))
 }
 
@@ -66,7 +68,10 @@ pub(crate) fn file(
 ) -> Result<()> {
     make_room(tx, bucket, version)?;
     if let Some(heavy) = heavy {
-        tx.put(&Content { seq: version.seq, ..heavy })?;
+        tx.put(&Content {
+            seq: version.seq,
+            ..heavy
+        })?;
     }
     tx.put(&Current(version.clone()))
 }
@@ -102,7 +107,11 @@ fn make_room(tx: &mut Tx, bucket: &Bucket, version: &mut Version) -> Result<()> 
     // Milliseconds with room below for versions of the same one; time alone never decides.
     version.seq = after.max(version.modified.0.unsigned_abs() << 20);
     version.null = bucket.versioning != Versioning::Enabled;
-    version.salt = if version.null { 0 } else { u64::from_be_bytes(id::bytes()) };
+    version.salt = if version.null {
+        0
+    } else {
+        u64::from_be_bytes(id::bytes())
+    };
     let replaced = newest.filter(|newest| newest.object.is_some());
     match replaced {
         Some(old) if version.null && old.null => return discard(tx, &old),
@@ -244,7 +253,10 @@ impl VersionId {
         let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
         (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then(|| {
             let both = u128::from_be_bytes(bytes) ^ MASK;
-            Self::Numbered { seq: (both >> 64) as u64, salt: both as u64 }
+            Self::Numbered {
+                seq: (both >> 64) as u64,
+                salt: both as u64,
+            }
         })
     }
 }
@@ -269,7 +281,10 @@ impl Version {
         if self.null {
             VersionId::Null
         } else {
-            VersionId::Numbered { seq: self.seq, salt: self.salt }
+            VersionId::Numbered {
+                seq: self.seq,
+                salt: self.salt,
+            }
         }
     }
 }
