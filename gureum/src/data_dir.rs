@@ -4,6 +4,7 @@
 //! DIR/root-credentials.json   0600   the root access key
 //! DIR/run.json                       where the running cloud listens; gone after a clean stop
 //! DIR/ca/                            the local certificate authority
+//! DIR/secrets/              0600   keys that encrypt what is at rest
 //! DIR/store/                         every row
 //! DIR/blobs/                         the content of large objects
 //! ```
@@ -44,12 +45,15 @@ impl DataDir {
 
     /// Creates the directory for its owner alone.
     pub(crate) fn create(path: PathBuf) -> Result<Self, Failure> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .or_fail(format_args!("data_dir: cannot create {}", path.display()))?;
-        Ok(Self(path))
+        let dir = Self(path);
+        for folder in [dir.0.clone(), dir.secrets()] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .or_fail(format_args!("data_dir: cannot create {}", folder.display()))?;
+        }
+        Ok(dir)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -62,6 +66,10 @@ impl DataDir {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.0.join("blobs")
+    }
+
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
     }
 
     pub(crate) fn ca(&self) -> PathBuf {

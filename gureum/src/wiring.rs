@@ -7,9 +7,8 @@ use gureum_blob::Blobs;
 use gureum_dispatch::Cloud;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
-use gureum_kit::{Clock, Shutdown, Store};
+use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_s3::S3;
-use gureum_sqs::Sqs;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -46,21 +45,16 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
         },
         None,
     );
-    let s3 = S3::new(store.clone(), clock.clone(), blobs.clone(), dir.secrets(), &driver)
-        .or_fail("cannot open S3")?;
-    let sqs = Sqs::new(store.clone(), clock.clone(), dir.secrets(), &driver)
-        .or_fail("cannot open SQS")?;
+
+    let key = secret::read_or_create::<32>(&dir.secrets().join("s3")).or_fail("cannot open S3's key")?;
+    let s3 = S3::new(store.clone(), blobs, clock.clone(), &key);
 
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
-        .service(s3.service(&config.domain))
-        .service(sqs.service())
+        .service(s3.service())
         .build();
-    let mut work: Vec<Arc<dyn Reconciler>> = Vec::new();
-    work.extend(iam.reconcilers());
-    work.extend(s3.reconcilers(&cloud));
-    work.extend(sqs.reconcilers());
+    let work: Vec<Arc<dyn Reconciler>> = Vec::new();
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,

@@ -195,7 +195,7 @@ impl Cursor {
             let (seq, stored) = stored?;
             self.ahead.push_back(Event {
                 seq,
-                payload: stored.payload.into(),
+                payload: stored.payload,
             });
         }
         Ok(())

@@ -21,7 +21,7 @@ use super::watch::Watchers;
 const GROUP_BYTES: usize = 8 << 20;
 
 /// How many recently written keys are remembered to find conflicts.
-const RECENT_KEYS: usize = 32 * 1024;
+const RECENT_KEYS: usize = 16 * 1024;
 
 pub(super) struct Group {
     shared: Arc<Shared>,
@@ -178,16 +178,17 @@ impl Shared {
 /// Which keys were written lately, and as which version.
 #[derive(Default)]
 struct Recent {
-    keys: BTreeMap<Vec<u8>, Version>,
-    order: VecDeque<(Version, Vec<u8>)>,
+    keys: BTreeMap<Arc<[u8]>, Version>,
+    order: VecDeque<(Version, Arc<[u8]>)>,
     /// Writes up to this version are forgotten.
     floor: Version,
 }
 
 impl Recent {
     fn wrote(&mut self, key: &[u8], version: Version) {
-        self.keys.insert(key.to_vec(), version);
-        self.order.push_back((version, key.to_vec()));
+        let key: Arc<[u8]> = key.into();
+        self.keys.insert(key.clone(), version);
+        self.order.push_back((version, key));
         while self.order.len() > RECENT_KEYS {
             let Some((old, key)) = self.order.pop_front() else {
                 break;
@@ -208,7 +209,7 @@ impl Recent {
             || reads
                 .keys
                 .iter()
-                .any(|key| self.keys.get(key).is_some_and(|at| *at > version))
+                .any(|key| self.keys.get(&**key).is_some_and(|at| *at > version))
             || reads
                 .spans
                 .iter()

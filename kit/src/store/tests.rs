@@ -25,6 +25,21 @@ impl Row for Item {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct Big {
+    n: u64,
+    text: String,
+}
+
+impl Row for Big {
+    const TABLE: &'static str = "test.big";
+    type Key = u64;
+
+    fn key(&self) -> u64 {
+        self.n
+    }
+}
+
 fn item(bucket: &str, key: &str, value: u64) -> Item {
     Item {
         bucket: bucket.into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gureum_dispatch::{Caller, Credential};
 use gureum_kit::AccountId;
 use gureum_schema::{Error, Result, Timestamp};
+use http::request::Parts;
 
 use super::{AuthMode, Door};
 use crate::sigv4::{Claim, Family, Payload, Place, Policy, PostClaim, SigError};
@@ -22,14 +23,16 @@ impl Door {
     pub(crate) fn prove(
         &self,
         claim: Option<Claim<'_>>,
+        parts: &Parts,
         body: Option<&[u8]>,
         family: Family,
         now: Timestamp,
     ) -> Result<Proof> {
         let Some(mut claim) = claim else {
+            let payload = Payload::anonymous(&parts.headers);
             return Ok(Proof {
                 caller: Arc::new(Caller::anonymous()),
-                payload: Payload::Unsigned,
+                payload: payload.map_err(|error| error.reply(family))?,
                 auth_type: "Anonymous",
             });
         };

@@ -63,7 +63,8 @@ fn under<'a>(host: &'a str, domain: &str) -> Option<&'a str> {
 
 /// `us-east-1`, `ap-northeast-2`, `us-gov-west-1`
 fn is_region(text: &str) -> bool {
-    text.split('-').count() >= 3
+    !text.starts_with("s3-website")
+        && text.split('-').count() >= 3
         && text.ends_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }

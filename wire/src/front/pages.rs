@@ -167,7 +167,7 @@ impl Door {
         let Ok(claim @ Some(_)) = Claim::parse(Request::of(&visit.parts)) else {
             return false;
         };
-        let proof = self.prove(claim, Some(b""), Family::Query, visit.now);
+        let proof = self.prove(claim, &visit.parts, Some(b""), Family::Query, visit.now);
         proof.is_ok_and(|proof| proof.caller.kind == CallerKind::Root)
     }
 }

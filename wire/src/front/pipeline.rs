@@ -157,6 +157,11 @@ impl Door {
             Error::not_implemented(format!("{}:{}", service.spec.name, spec.name))
         })?;
         let family = Family::of(service.spec);
+        // The scope decides the rules of verification, so it must name this service.
+        if let Some(claim) = &claim {
+            let scope = claim.expect_scope(claim.scope().region(), service.spec.signing_name);
+            scope.map_err(|error| error.reply(family))?;
+        }
         let region = match &claim {
             Some(claim) => claim.scope().region().parse().map_err(|_| {
                 Error::new(
@@ -176,7 +181,7 @@ impl Door {
         } else {
             (body, None)
         };
-        let proof = self.prove(claim, whole.as_deref(), family, visit.now)?;
+        let proof = self.prove(claim, &visit.parts, whole.as_deref(), family, visit.now)?;
         let Proof {
             caller,
             payload,

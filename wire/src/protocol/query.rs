@@ -168,6 +168,12 @@ impl Reader<'_> {
     ) -> Result<(), DecodeError> {
         path.check_depth()?;
         match field.slot() {
+            // An empty list or structure is sent as an empty value; any other is a mistake.
+            slot @ (Slot::Struct(_) | Slot::List(_) | Slot::Map(_))
+                if node.value.is_some_and(|value| !value.is_empty()) =>
+            {
+                Err(path.mismatch("Text", &slot))
+            }
             Slot::Struct(into) => {
                 let schema = into.schema();
                 let mut seen = Seen::default();

@@ -116,7 +116,7 @@ fn print_payload(
     let view = out.field(index).view();
     match (protocol, &view) {
         (Protocol::RestXml, View::Struct(value)) => {
-            let root = op.output_root.unwrap_or(member.xml);
+            let root = op.output_root.unwrap_or(payload_root(member));
             let default = service.xml_namespace.map(|uri| ("", uri));
             let namespace = member.namespace.or(default);
             let body = xml_print::document(service, root, namespace, *value, Part::All);
@@ -127,6 +127,15 @@ fn print_payload(
             media_type(protocol),
             json_print::print_value(member, &view),
         ),
+    }
+}
+
+/// The element's name when the model gives the member one, else the shape's.
+fn payload_root(member: &Member) -> &'static str {
+    if member.xml == member.name {
+        member.target.name
+    } else {
+        member.xml
     }
 }
 

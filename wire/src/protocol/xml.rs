@@ -143,7 +143,7 @@ impl<'x> Reader<'x, '_> {
         while let Some(element) = self.child()? {
             let name = element.local_name();
             let name: &str = name.as_ref();
-            let is_it = |member: &Member| part.holds(member) && element_name(member) == name;
+            let is_it = |m: &Member| part.holds(m) && !m.xml_attribute && is_called(m, name);
             let Some(index) = members.iter().position(is_it) else {
                 self.skip(&element)?;
                 continue;
@@ -277,10 +277,14 @@ fn local(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, local)| local)
 }
 
+/// Smithy's SDKs and botocore disagree on flattened lists whose items have a name: take either.
+fn is_called(member: &Member, name: &str) -> bool {
+    element_name(member) == name || local(member.xml) == name
+}
+
 /// What a member's element is called: the items' own name for a flattened list that gives one.
 pub(crate) fn element_name(member: &Member) -> &'static str {
     match &member.target.kind {
-        _ if member.xml_attribute => "",
         Kind::List { item, .. } if is_flat(member) => item_name(item).unwrap_or(member.xml),
         _ => local(member.xml),
     }

@@ -4,18 +4,17 @@
 use std::borrow::Cow;
 
 use http::header::AUTHORIZATION;
-use percent_encoding::percent_decode_str;
 
+use super::authorization::Authorization;
 use super::body::Payload;
 use super::canonical::Request;
 use super::chunked::Chunked;
 use super::content::ContentHash;
 use super::date::AmzDate;
-use super::error::{Mechanism, SigError};
-use super::{ALGORITHM, Digest, parse_digest, sha256};
+use super::error::SigError;
+use super::presigned::{Presigned, parse_expires};
+use super::{Digest, parse_digest, sha256};
 
-/// A presigned URL lives a week at most.
-pub(super) const MAX_EXPIRES: u32 = 604_800;
 /// No credential is anywhere near this long.
 const MAX_CREDENTIAL: usize = 512;
 
@@ -137,7 +136,7 @@ pub struct Claim<'r> {
 impl<'r> Claim<'r> {
     /// `None` when the request is anonymous.
     pub fn parse(request: Request<'r>) -> Result<Option<Self>, SigError> {
-        let query = Query::parse(request.query)?;
+        let query = Presigned::parse(request.query)?;
         let mut headers = request.headers.get_all(AUTHORIZATION).iter();
         let claim = match (headers.next(), query) {
             (None, None) => return Ok(None),
@@ -225,25 +224,9 @@ impl<'r> Claim<'r> {
         })
     }
 
-    fn from_query(request: Request<'r>, query: Query<'r>) -> Result<Self, SigError> {
+    fn from_query(request: Request<'r>, query: Presigned<'r>) -> Result<Self, SigError> {
         let place = Place::Query;
-        match query.algorithm.as_deref() {
-            Some(ALGORITHM) => {}
-            Some("AWS4-ECDSA-P256-SHA256") => {
-                return Err(SigError::Unsupported(Mechanism::SigV4A));
-            }
-            Some(other) => return Err(SigError::Unsupported(Mechanism::other(other))),
-            None => return Err(query.incomplete()),
-        }
-        let complete = query.credential.is_some()
-            && query.date.is_some()
-            && query.expires.is_some()
-            && query.signed_headers.is_some()
-            && query.signature.is_some();
-        if !complete {
-            return Err(query.incomplete());
-        }
-        let credential = Credential::parse(query.credential.unwrap_or_default(), place)?;
+        let credential = Credential::parse(query.credential, place)?;
         let content = match (header_content(&request)?, &query.content) {
             (Some(content), _) => Some(content),
             (None, Some(text)) => Some(ContentHash::parse(text)?),
@@ -254,10 +237,10 @@ impl<'r> Claim<'r> {
         Ok(Self {
             place,
             credential,
-            signed_headers: query.signed_headers.unwrap_or_default(),
-            signature: parse_signature(&query.signature.unwrap_or_default(), place)?,
-            date: AmzDate::parse(&query.date.unwrap_or_default()).ok_or(BAD_QUERY_DATE)?,
-            expires: Some(parse_expires(&query.expires.unwrap_or_default())?),
+            signed_headers: query.signed_headers,
+            signature: parse_signature(&query.signature, place)?,
+            date: AmzDate::parse(&query.date).ok_or(BAD_QUERY_DATE)?,
+            expires: Some(parse_expires(&query.expires)?),
             token: query.token.or_else(header_token),
             content,
             request,
@@ -287,170 +270,16 @@ impl<'r> Claim<'r> {
     }
 }
 
-/// The three parts of an `Authorization` header.
-struct Authorization<'r> {
-    credential: &'r str,
-    signed_headers: &'r str,
-    signature: &'r str,
-}
-
-impl<'r> Authorization<'r> {
-    fn parse(value: &'r str) -> Result<Self, SigError> {
-        let value = value.trim();
-        let (algorithm, rest) = value.split_once([' ', '\t']).unwrap_or((value, ""));
-        match algorithm {
-            ALGORITHM => {}
-            "AWS4-ECDSA-P256-SHA256" => return Err(SigError::Unsupported(Mechanism::SigV4A)),
-            "AWS" => return Err(SigError::Unsupported(Mechanism::SigV2)),
-            other => return Err(SigError::Unsupported(Mechanism::other(other))),
-        }
-        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        // None of the values holds a blank or a comma: any mixture of them separates.
-        for part in rest.split([',', ' ', '\t']).filter(|part| !part.is_empty()) {
-            let (name, text) = part.split_once('=').ok_or(UNREADABLE_HEADER)?;
-            let slot = match name {
-                "Credential" => &mut credential,
-                "SignedHeaders" => &mut signed_headers,
-                "Signature" => &mut signature,
-                _ => return Err(UNREADABLE_HEADER),
-            };
-            if slot.replace(text).is_some() {
-                return Err(UNREADABLE_HEADER);
-            }
-        }
-        match (credential, signed_headers, signature) {
-            (Some(credential), Some(signed_headers), Some(signature)) => Ok(Self {
-                credential,
-                signed_headers,
-                signature,
-            }),
-            parts => Err(SigError::Incomplete {
-                place: Place::Header,
-                missing: [
-                    ("Credential", parts.0),
-                    ("Signature", parts.2),
-                    ("SignedHeaders", parts.1),
-                ]
-                .iter()
-                .filter(|(_, value)| value.is_none())
-                .map(|(name, _)| *name)
-                .collect(),
-            }),
-        }
-    }
-}
-
-/// The decoded `X-Amz-*` parameters of a presigned URL.
-#[derive(Default)]
-struct Query<'r> {
-    algorithm: Option<Cow<'r, str>>,
-    credential: Option<Cow<'r, str>>,
-    date: Option<Cow<'r, str>>,
-    expires: Option<Cow<'r, str>>,
-    signed_headers: Option<Cow<'r, str>>,
-    signature: Option<Cow<'r, str>>,
-    token: Option<Cow<'r, str>>,
-    content: Option<Cow<'r, str>>,
-}
-
-impl<'r> Query<'r> {
-    /// `None` when the query does not sign the request.
-    fn parse(query: &'r str) -> Result<Option<Self>, SigError> {
-        let mut found = Self::default();
-        let (mut v2_key, mut v2_signature) = (false, false);
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let slot = match decode(name).as_ref() {
-                "X-Amz-Algorithm" => &mut found.algorithm,
-                "X-Amz-Credential" => &mut found.credential,
-                "X-Amz-Date" => &mut found.date,
-                "X-Amz-Expires" => &mut found.expires,
-                "X-Amz-SignedHeaders" => &mut found.signed_headers,
-                "X-Amz-Signature" => &mut found.signature,
-                "X-Amz-Security-Token" => &mut found.token,
-                "X-Amz-Content-Sha256" => &mut found.content,
-                "AWSAccessKeyId" => {
-                    v2_key = true;
-                    continue;
-                }
-                "Signature" => {
-                    v2_signature = true;
-                    continue;
-                }
-                _ => continue,
-            };
-            if slot.replace(decode(value)).is_some() {
-                return Err(SigError::Malformed {
-                    place: Place::Query,
-                    what: "a parameter of the signature is given twice",
-                });
-            }
-        }
-        if v2_key && v2_signature {
-            return Err(SigError::Unsupported(Mechanism::SigV2));
-        }
-        let signs =
-            found.algorithm.is_some() || found.credential.is_some() || found.signature.is_some();
-        Ok(signs.then_some(found))
-    }
-
-    fn incomplete(&self) -> SigError {
-        let missing = [
-            ("X-Amz-Algorithm", &self.algorithm),
-            ("X-Amz-Credential", &self.credential),
-            ("X-Amz-Signature", &self.signature),
-            ("X-Amz-Date", &self.date),
-            ("X-Amz-SignedHeaders", &self.signed_headers),
-            ("X-Amz-Expires", &self.expires),
-        ];
-        SigError::Incomplete {
-            place: Place::Query,
-            missing: missing
-                .iter()
-                .filter(|(_, value)| value.is_none())
-                .map(|(name, _)| *name)
-                .collect(),
-        }
-    }
-}
-
-const UNREADABLE_HEADER: SigError = SigError::Malformed {
-    place: Place::Header,
-    what: "expected Credential=…, SignedHeaders=…, Signature=…",
-};
-
 const BAD_QUERY_DATE: SigError = SigError::Malformed {
     place: Place::Query,
     what: "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
 };
-
-fn decode(text: &str) -> Cow<'_, str> {
-    percent_decode_str(text).decode_utf8_lossy()
-}
 
 pub(super) fn parse_signature(text: &str, place: Place) -> Result<Digest, SigError> {
     parse_digest(text).ok_or(SigError::Malformed {
         place,
         what: "the signature is not 64 lower-case hexadecimal digits",
     })
-}
-
-fn parse_expires(text: &str) -> Result<u32, SigError> {
-    let malformed = |what| SigError::Malformed {
-        place: Place::Query,
-        what,
-    };
-    let seconds: i64 = text
-        .parse()
-        .map_err(|_| malformed("X-Amz-Expires should be a number"))?;
-    match u32::try_from(seconds) {
-        Ok(seconds) if (1..=MAX_EXPIRES).contains(&seconds) => Ok(seconds),
-        Ok(0) => Err(malformed("X-Amz-Expires must be at least one second")),
-        _ if seconds < 0 => Err(malformed("X-Amz-Expires must be non-negative")),
-        _ => Err(malformed(
-            "X-Amz-Expires must be less than a week (in seconds); that is, 604800",
-        )),
-    }
 }
 
 /// `x-amz-date`, else `Date` in any format.

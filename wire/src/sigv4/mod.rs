@@ -22,6 +22,7 @@
 //! Source: "AWS Signature Version 4 for API requests" in the IAM User Guide, and "Authenticating
 //! Requests (AWS Signature Version 4)" in the S3 API Reference.
 
+mod authorization;
 mod body;
 mod canonical;
 mod chunked;
@@ -32,6 +33,7 @@ mod error;
 mod exact;
 mod key;
 mod post;
+mod presigned;
 mod reply;
 mod sign;
 mod verify;

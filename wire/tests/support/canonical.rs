@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use gureum_schema::{Body, Bytes, Field, Slot, Struct, Timestamp, View};
 use serde_json::{Map, Value, json};
 
-pub fn show(value: &dyn Struct) -> Value {
+pub(crate) fn show(value: &dyn Struct) -> Value {
     let mut object = Map::new();
     for (index, member) in value.schema().members().iter().enumerate() {
         let view = value.field(index).view();
@@ -44,7 +44,7 @@ fn show_view(view: &View<'_>) -> Value {
 }
 
 /// The bytes of a body that is held in memory.
-pub fn drain(mut body: Body) -> Vec<u8> {
+pub(crate) fn drain(mut body: Body) -> Vec<u8> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let mut whole = Vec::new();
     while let std::task::Poll::Ready(Some(Ok(chunk))) = body.poll_chunk(&mut cx) {
@@ -62,7 +62,7 @@ fn float(number: f64) -> Value {
 }
 
 /// Fills a struct from an object by the model's member names.
-pub fn fill(into: &mut dyn Struct, from: &Value) {
+pub(crate) fn fill(into: &mut dyn Struct, from: &Value) {
     for (index, member) in into.schema().members().iter().enumerate() {
         if let Some(value) = from.get(member.name).filter(|value| !value.is_null()) {
             fill_field(into.field_mut(index), value);

@@ -8,8 +8,25 @@ use minicbor::decode::Decoder;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Value, json};
 
+/// Takes out what readers must overlook: nulls, and the type that some servers name in a union.
+pub(crate) fn strip(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|key, value| !value.is_null() && key != "__type");
+            object.values_mut().for_each(strip);
+        }
+        Value::Array(array) => array.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+/// No body and one without members say the same.
+pub(crate) fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// A body as JSON, whatever it was.
-pub fn parse(protocol: Protocol, body: &[u8]) -> Value {
+pub(crate) fn parse(protocol: Protocol, body: &[u8]) -> Value {
     if body.is_empty() {
         return Value::Null;
     }
@@ -23,7 +40,7 @@ pub fn parse(protocol: Protocol, body: &[u8]) -> Value {
     }
 }
 
-pub fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
@@ -45,7 +62,7 @@ pub fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// An error's name, without the namespace before and the URI after it that some services add.
-pub fn same_name(a: &Value, b: &Value) -> bool {
+pub(crate) fn same_name(a: &Value, b: &Value) -> bool {
     let bare = |v: &Value| {
         let name = v.as_str()?.rsplit('#').next()?;
         name.split(":http").next().map(str::to_owned)
@@ -154,7 +171,10 @@ fn element(source: &mut quick_xml::Reader<&[u8]>, start: &BytesStart<'_>) -> Opt
             Event::End(_) => break,
             Event::Text(part) => text.push_str(&part),
             Event::CData(part) => text.push_str(&part),
-            Event::GeneralRef(part) => text.push_str(&format!("&{};", &*part)),
+            Event::GeneralRef(part) => match part.resolve_char_ref().ok()? {
+                Some(c) => text.push(c),
+                None => text.push_str(&format!("&{};", &*part)),
+            },
             Event::Eof => return None,
             _ => {}
         }

@@ -8,13 +8,13 @@ use gureum_schema::{
 };
 
 /// A structure's members by index; absent ones are empty cells.
-pub struct Record {
+pub(crate) struct Record {
     schema: &'static Schema,
     cells: Vec<Cell>,
 }
 
 /// A value or its absence.
-pub struct Cell {
+pub(crate) struct Cell {
     target: &'static Schema,
     value: Option<Held>,
 }
@@ -46,7 +46,7 @@ struct Map {
 }
 
 impl Record {
-    pub fn new(schema: &'static Schema) -> Self {
+    pub(crate) fn new(schema: &'static Schema) -> Self {
         let cells = schema
             .members()
             .iter()

@@ -19,8 +19,112 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use shapes::Shapes;
 
-/// Cases that say nothing of a server, or what a server must not do, by the start of their names.
-const NOT_OURS: &[(&str, &str)] = &[];
+/// Cases that a server cannot or must not pass, by a part of their names, and why.
+const NOT_OURS: &[(&str, &str)] = &[
+    (
+        "Ec2ComplexError",
+        "the message is not in the vector's parameters; botocore skips it too",
+    ),
+    (
+        "rest-xml \"ComplexError",
+        "the message is not in the vector's parameters; botocore skips it too",
+    ),
+    ("rest-xml \"InvalidGreeting", "a member that no model knows"),
+    (
+        "QueryEmptyInputAndEmptyOutput",
+        "no body, where a query answer always has its metadata",
+    ),
+    (
+        "QueryNoInputAnd",
+        "no body, where a query answer always has its metadata",
+    ),
+    ("SDKAppliedContentEncoding", "the vector has no body"),
+    ("SDKAppendsGzip", "the vector has no body"),
+    ("SDKAppendedGzip", "the vector has no body"),
+    (
+        "TokenAutoFill",
+        "the client's random token is not in the vector's parameters",
+    ),
+    (
+        "EndpointTraitWithHostLabel",
+        "the label is only in the host name; botocore skips it too",
+    ),
+    (
+        "RestJsonHostWithPath",
+        "the endpoint has a path of its own; botocore skips it too",
+    ),
+    (
+        "Ec2Lists",
+        "botocore skips it: its model lacks the names that EC2's own has",
+    ),
+    (
+        "Ec2TimestampsInput",
+        "botocore skips it: its model lacks the names that EC2's own has",
+    ),
+    ("Ec2EmptyQueryLists", "empty, so nothing is sent"),
+    ("QueryEmptyQueryMaps", "empty, so nothing is sent"),
+    ("OmitsEmptyListQueryValues", "empty, so nothing is sent"),
+    (
+        "HttpPrefixHeadersAreNotPresent",
+        "empty, so nothing is sent",
+    ),
+    (
+        "EmptyStructurePayload",
+        "an empty structure is sent, though no parameter says so",
+    ),
+    (
+        "HeadersButNoPayload",
+        "an empty structure is sent, though no parameter says so",
+    ),
+    (
+        "QueryParamsStringListMap",
+        "a server puts bound parameters into the map too",
+    ),
+    (
+        "QueryPrecedence",
+        "a server puts bound parameters into the map too",
+    ),
+    (
+        "rest-xml \"AllQueryStringTypes",
+        "a server puts bound parameters into the map too",
+    ),
+    (
+        "RestXmlQueryStringEscaping",
+        "a server puts bound parameters into the map too",
+    ),
+    (
+        "FloatQueryValues",
+        "a server puts bound parameters into the map too",
+    ),
+    (
+        "RestXmlZeroAndFalseQueryValues",
+        "a server puts bound parameters into the map too",
+    ),
+    (
+        "MediaTypeHeader",
+        "`jsonvalue` is not in our schema; botocore skips it too",
+    ),
+    (
+        "XmlLists",
+        "Smithy and botocore disagree on flattened items' names; botocore skips it too",
+    ),
+    (
+        "handles_unexpected_json_output",
+        "members that no model knows",
+    ),
+    ("HandlesUnexpectedJsonOutput", "members that no model knows"),
+    ("ExtraFieldsInTheBody", "members that no model knows"),
+    (
+        "FooErrorUsing",
+        "another way to name an error, which clients tolerate",
+    ),
+    ("AwsJson11IntEnums", "a request header in an answer"),
+    ("parses_the_request_id", "its own request id"),
+    (
+        "RpcV2CborPayloadWithUnsetUnion",
+        "the body is another vector's",
+    ),
+];
 
 #[test]
 fn botocore_vectors() {
@@ -57,13 +161,19 @@ fn botocore_vectors() {
         let reason: String = reason.chars().take(400).collect();
         println!("FAILED {case}: {reason}");
     }
-    let unexpected = failures
+    let is_known = |case: &str| NOT_OURS.iter().any(|(name, _)| case.contains(name));
+    let unexpected: Vec<_> = failures
         .iter()
-        .filter(|(case, _)| !NOT_OURS.iter().any(|(name, _)| case.contains(name)));
-    assert_eq!(
-        unexpected.count(),
-        0,
-        "vectors failed that are not known to be out of scope"
+        .filter(|(case, _)| !is_known(case))
+        .collect();
+    assert!(unexpected.is_empty(), "these should pass: {unexpected:?}");
+    let stale: Vec<_> = NOT_OURS
+        .iter()
+        .filter(|(name, _)| !failures.iter().any(|(case, _)| case.contains(name)))
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "these pass by now, take them off the list: {stale:?}"
     );
 }
 
@@ -74,7 +184,7 @@ fn run(metadata: &Value, shapes: &Shapes<'_>, case: &Value) -> Result<(), String
     if case.get("serialized").is_some() {
         run_input(protocol, service, op, case)
     } else if case.get("errorCode").is_some() {
-        run_error(protocol, service, op, shapes, case)
+        run_error(protocol, service, shapes, case)
     } else {
         run_output(protocol, service, op, case)
     }
@@ -186,7 +296,6 @@ fn run_output(
 fn run_error(
     protocol: Protocol,
     service: &ServiceSpec,
-    op: &OperationSpec,
     shapes: &Shapes<'_>,
     case: &Value,
 ) -> Result<(), String> {
@@ -206,7 +315,6 @@ fn run_error(
             error = error.detail(detail);
         }
     }
-    let _ = op;
     let found = encode_error(protocol, service, &error, "foo-id", None);
     compare_response(protocol, found, response)
 }
@@ -237,10 +345,16 @@ fn compare_response(
     }
     let found = drain(found);
     let wanted = body(protocol, &expected["body"]);
-    let (found_tree, wanted_tree) = (
-        compare::parse(protocol, &found),
-        compare::parse(protocol, &wanted),
-    );
+    let mut found_tree = compare::parse(protocol, &found);
+    let mut wanted_tree = compare::parse(protocol, &wanted);
+    if parts.status.is_success() || protocol == Protocol::RestJson1 {
+        // A restJson error is named in a header, which has been compared, and by us in the body.
+        compare::strip(&mut found_tree);
+        compare::strip(&mut wanted_tree);
+    }
+    if compare::is_empty(&found_tree) && compare::is_empty(&wanted_tree) {
+        return Ok(());
+    }
     if compare::same(&found_tree, &wanted_tree) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// Recursive shapes are unrolled this far; the vectors nest less deeply.
 const DEPTH: usize = 12;
 
-pub struct Shapes<'a> {
+pub(crate) struct Shapes<'a> {
     shapes: &'a Value,
     known: RefCell<HashMap<(String, usize), &'static Schema>>,
 }
@@ -30,14 +30,14 @@ fn truth(of: &Value, key: &str) -> bool {
 }
 
 impl<'a> Shapes<'a> {
-    pub fn new(shapes: &'a Value) -> Self {
+    pub(crate) fn new(shapes: &'a Value) -> Self {
         Self {
             shapes,
             known: RefCell::default(),
         }
     }
 
-    pub fn operation(&self, case: &Value) -> &'static OperationSpec {
+    pub(crate) fn operation(&self, case: &Value) -> &'static OperationSpec {
         let given = &case["given"];
         let http = &given["http"];
         let schema = |side: &str| Some(self.schema(given.get(side)?["shape"].as_str()?));
@@ -55,12 +55,29 @@ impl<'a> Shapes<'a> {
                 status: http["responseCode"].as_u64().unwrap_or(200) as u16,
             },
             result_wrapper: result_wrapper(case),
+            output_root: given
+                .get("output")
+                .and_then(|output| self.root(output["shape"].as_str()?)),
             errors: Vec::leak(errors),
             ..OperationSpec::new(text(given, "name").expect("a name"), "", "").io(input, output)
         })
     }
 
-    pub fn schema(&self, name: &str) -> &'static Schema {
+    /// The root element's name, where the output or its payload gives one.
+    fn root(&self, output: &str) -> Option<&'static str> {
+        let shape = &self.shapes[output];
+        let payload = shape["payload"].as_str();
+        if payload.is_some_and(|p| shape["members"][p]["locationName"].as_str().unwrap_or(p) != p) {
+            return None;
+        }
+        let name = payload.and_then(|payload| shape["members"][payload]["shape"].as_str());
+        text(
+            name.map_or(shape, |name| &self.shapes[name]),
+            "locationName",
+        )
+    }
+
+    pub(crate) fn schema(&self, name: &str) -> &'static Schema {
         self.at(name, &Value::Null, DEPTH)
     }
 

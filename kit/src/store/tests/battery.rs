@@ -354,21 +354,6 @@ async fn what_is_too_large_is_refused(store: Store) {
     assert_eq!(read.text, big);
 }
 
-#[derive(Serialize, Deserialize)]
-struct Big {
-    n: u64,
-    text: String,
-}
-
-impl Row for Big {
-    const TABLE: &'static str = "test.big";
-    type Key = u64;
-
-    fn key(&self) -> u64 {
-        self.n
-    }
-}
-
 /// The same table, as three ages of a program know it.
 #[derive(Serialize, Deserialize)]
 struct First {

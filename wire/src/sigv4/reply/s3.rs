@@ -7,13 +7,13 @@ use crate::sigv4::claim::Place;
 use crate::sigv4::date::AmzDate;
 use crate::sigv4::error::{Mechanism, Mismatch, SigError};
 
-pub(super) const MISMATCH: &str = "The request signature we calculated does not match the signature you \
-    provided. Check your key and signing method.";
+pub(super) const MISMATCH: &str = "The request signature we calculated does not match the \
+    signature you provided. Check your key and signing method.";
 
 /// The answer of S3.
 pub(super) fn reply(error: &SigError) -> Error {
     match error {
-        SigError::Unsupported(mechanism) => s3_unsupported(mechanism),
+        SigError::Unsupported(mechanism) => unsupported(mechanism),
         SigError::BothMechanisms => Error::new(
             "InvalidArgument",
             400,
@@ -26,17 +26,41 @@ pub(super) fn reply(error: &SigError) -> Error {
         | SigError::MalformedCredential { .. }
         | SigError::DayMismatch { .. }
         | SigError::WrongRegion { .. }
-        | SigError::WrongService { .. } => s3_malformed(error),
+        | SigError::WrongService { .. } => malformed(error),
         SigError::MissingDate | SigError::MalformedDate(_) => {
             denied("AWS authentication requires a valid Date or x-amz-date header")
         }
         SigError::HostNotSigned => unsigned_headers("host"),
         SigError::HeadersNotSigned(names) => unsigned_headers(names),
-        SigError::MissingContentHash => Error::new(
-            "InvalidRequest",
+        SigError::MissingContentHash
+        | SigError::InvalidContentHash(_)
+        | SigError::MissingDecodedLength
+        | SigError::ContentHashMismatch { .. } => content(error),
+        SigError::Skewed { .. } | SigError::Expired { .. } | SigError::NotYetValid { .. } => {
+            timing(error)
+        }
+        SigError::Mismatch(found) => mismatch(found),
+        SigError::Missing => denied("Access Denied"),
+        SigError::UnknownAccessKey(key) => Error::new(
+            "InvalidAccessKeyId",
+            403,
+            "The AWS Access Key Id you provided does not exist in our records.",
+        )
+        .with("AWSAccessKeyId", key.as_str()),
+        SigError::InvalidToken => Error::new(
+            "InvalidToken",
             400,
-            "Missing required header for this request: x-amz-content-sha256",
+            "The provided token is malformed or otherwise invalid.",
         ),
+        SigError::ExpiredToken => {
+            Error::new("ExpiredToken", 400, "The provided token has expired.")
+        }
+    }
+}
+
+/// The body, or what the request says of it.
+fn content(error: &SigError) -> Error {
+    match error {
         SigError::InvalidContentHash(text) => Error::new(
             "InvalidArgument",
             400,
@@ -51,6 +75,24 @@ pub(super) fn reply(error: &SigError) -> Error {
             411,
             "You must provide the Content-Length HTTP header.",
         ),
+        SigError::ContentHashMismatch { declared, computed } => Error::new(
+            "XAmzContentSHA256Mismatch",
+            400,
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )
+        .with("ClientComputedContentSHA256", hex::encode(declared))
+        .with("S3ComputedContentSHA256", hex::encode(computed)),
+        _ => Error::new(
+            "InvalidRequest",
+            400,
+            "Missing required header for this request: x-amz-content-sha256",
+        ),
+    }
+}
+
+/// Too early or too late.
+fn timing(error: &SigError) -> Error {
+    match error {
         SigError::Skewed {
             signed,
             now,
@@ -77,23 +119,7 @@ pub(super) fn reply(error: &SigError) -> Error {
         SigError::NotYetValid { now, .. } => {
             denied("Request is not valid yet").with("ServerTime", now.to_string())
         }
-        SigError::Mismatch(mismatch) => s3_mismatch(mismatch),
-        SigError::ContentHashMismatch { declared, computed } => hash_mismatch(declared, computed),
-        SigError::Missing => denied("Access Denied"),
-        SigError::UnknownAccessKey(key) => Error::new(
-            "InvalidAccessKeyId",
-            403,
-            "The AWS Access Key Id you provided does not exist in our records.",
-        )
-        .with("AWSAccessKeyId", key.as_str()),
-        SigError::InvalidToken => Error::new(
-            "InvalidToken",
-            400,
-            "The provided token is malformed or otherwise invalid.",
-        ),
-        SigError::ExpiredToken => {
-            Error::new("ExpiredToken", 400, "The provided token has expired.")
-        }
+        _ => denied("Access Denied"),
     }
 }
 
@@ -106,17 +132,7 @@ fn unsigned_headers(names: &str) -> Error {
         .with("HeadersNotSigned", names)
 }
 
-fn hash_mismatch(declared: &[u8; 32], computed: &[u8; 32]) -> Error {
-    Error::new(
-        "XAmzContentSHA256Mismatch",
-        400,
-        "The provided 'x-amz-content-sha256' header does not match what was computed.",
-    )
-    .with("ClientComputedContentSHA256", hex::encode(declared))
-    .with("S3ComputedContentSHA256", hex::encode(computed))
-}
-
-fn s3_unsupported(mechanism: &Mechanism) -> Error {
+fn unsupported(mechanism: &Mechanism) -> Error {
     match mechanism {
         Mechanism::SigV2 => Error::new(
             "InvalidRequest",
@@ -135,7 +151,7 @@ fn s3_unsupported(mechanism: &Mechanism) -> Error {
 }
 
 /// One code for the header, one for the query, one for the form; the sentences are the same.
-fn s3_malformed(error: &SigError) -> Error {
+fn malformed(error: &SigError) -> Error {
     let (place, what) = match error {
         SigError::Incomplete { place, missing } => {
             (place, format!("these are missing: {}", missing.join(", ")))
@@ -207,20 +223,20 @@ fn s3_malformed(error: &SigError) -> Error {
     }
 }
 
-fn s3_mismatch(mismatch: &Mismatch) -> Error {
+fn mismatch(found: &Mismatch) -> Error {
     let error = Error::new("SignatureDoesNotMatch", 403, MISMATCH)
-        .with("AWSAccessKeyId", mismatch.access_key.as_str())
-        .with("StringToSign", mismatch.string_to_sign.as_str())
-        .with("SignatureProvided", mismatch.signature.as_str())
-        .with("StringToSignBytes", spaced_hex(&mismatch.string_to_sign));
-    if mismatch.canonical_request.is_empty() {
+        .with("AWSAccessKeyId", found.access_key.as_str())
+        .with("StringToSign", found.string_to_sign.as_str())
+        .with("SignatureProvided", found.signature.as_str())
+        .with("StringToSignBytes", spaced_hex(&found.string_to_sign));
+    if found.canonical_request.is_empty() {
         return error;
     }
     error
-        .with("CanonicalRequest", mismatch.canonical_request.as_str())
+        .with("CanonicalRequest", found.canonical_request.as_str())
         .with(
             "CanonicalRequestBytes",
-            spaced_hex(&mismatch.canonical_request),
+            spaced_hex(&found.canonical_request),
         )
 }
 

@@ -330,3 +330,20 @@ fn every_family_says_it_in_its_own_way() {
             .contains("\n'GET\n/\n\nhost:example.com\n")
     );
 }
+
+#[test]
+fn a_token_may_be_appended_to_a_signed_url_but_not_in_s3() {
+    let headers = headers(&[("host", "example.com")]);
+    for (service, accepted) in [("iotdevicegateway", true), ("s3", false)] {
+        let query = signer(service).presign(get("/", "", &headers), 60, moment(SIGNED_AT));
+        let query = format!("{query}&X-Amz-Security-Token=token");
+        let mut claim = claim(get("/", &query, &headers));
+        assert_eq!(claim.session_token(), Some("token"));
+        if claim.needs_body() {
+            claim.hash_body(b"");
+        }
+        let policy = Policy::of(service);
+        let result = claim.verify(SECRET, &KeyCache::default(), moment(SIGNED_AT), policy);
+        assert_eq!(result.is_ok(), accepted, "{service}");
+    }
+}
