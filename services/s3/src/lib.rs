@@ -19,12 +19,14 @@
 mod asks;
 mod checksum;
 mod conditions;
+mod config;
 mod content;
 mod errors;
 mod leases;
 mod list;
 mod model;
 mod names;
+mod notify;
 mod ops;
 mod range;
 mod reconcile;
@@ -57,6 +59,7 @@ pub struct S3 {
     pub(crate) keyring: Keyring,
     pub(crate) leases: Leases,
     pub(crate) rules: rules::Cache,
+    pub(crate) sequence: notify::Sequence,
 }
 
 impl S3 {
@@ -69,6 +72,7 @@ impl S3 {
             keyring: Keyring::new(root_key),
             leases: Leases::default(),
             rules: rules::Cache::default(),
+            sequence: notify::Sequence::default(),
         })
     }
 
@@ -77,7 +81,7 @@ impl S3 {
         let builder = Service::builder(&gureum_model_s3::SERVICE, Arc::clone(self))
             .denied(|_| Code::AccessDenied.error().into())
             .invalid(invalid);
-        ops::register(builder).build()
+        config::register(ops::register(builder)).build()
     }
 
     /// The bucket's row, as of `from`.

@@ -67,7 +67,10 @@ impl Rules {
         }
         let list: Option<Acl> = config::get(from, bucket)?;
         if let Some(list) = list.filter(|_| !self.ownership.disables_acls()) {
-            policy = join(policy, list.bucket_policy(bucket, self.ignores_public_acls())?);
+            policy = join(
+                policy,
+                list.bucket_policy(bucket, self.ignores_public_acls())?,
+            );
         }
         Ok(policy)
     }
@@ -92,7 +95,10 @@ impl Rules {
         if !self.objects_have_acls() {
             return Ok((bucket.owner, self.policy.clone()));
         }
-        let list = version.object.as_ref().and_then(|object| object.traits.acl.as_ref());
+        let list = version
+            .object
+            .as_ref()
+            .and_then(|object| object.traits.acl.as_ref());
         let foreign = version.owner != bucket.owner;
         if list.is_none() && !foreign {
             return Ok((bucket.owner, self.policy.clone()));
@@ -100,7 +106,11 @@ impl Rules {
         let no_public = self.ignores_public_acls();
         let own = list.map(|list| list.object_policy(bucket, &version.key, no_public));
         let general = self.policy.as_deref().cloned();
-        let general = if foreign { general.map(Policy::denials) } else { general };
+        let general = if foreign {
+            general.map(Policy::denials)
+        } else {
+            general
+        };
         let joined = join(general, own.transpose()?.flatten());
         Ok((version.owner, joined.map(Arc::new)))
     }

@@ -52,12 +52,18 @@ pub(crate) enum Permission {
 }
 
 const GROUPS: [(Grantee, &str); 3] = [
-    (Grantee::AllUsers, "http://acs.amazonaws.com/groups/global/AllUsers"),
+    (
+        Grantee::AllUsers,
+        "http://acs.amazonaws.com/groups/global/AllUsers",
+    ),
     (
         Grantee::AuthenticatedUsers,
         "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
     ),
-    (Grantee::LogDelivery, "http://acs.amazonaws.com/groups/s3/LogDelivery"),
+    (
+        Grantee::LogDelivery,
+        "http://acs.amazonaws.com/groups/s3/LogDelivery",
+    ),
 ];
 
 impl Grantee {
@@ -128,7 +134,11 @@ impl Permission {
     fn on_bucket(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Read => (
-                &["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
+                &[
+                    "s3:ListBucket",
+                    "s3:ListBucketVersions",
+                    "s3:ListBucketMultipartUploads",
+                ],
                 &[],
             ),
             Self::Write => (&[], &["s3:PutObject", "s3:DeleteObject"]),
@@ -220,10 +230,14 @@ impl Acl {
         no_public: bool,
     ) -> Result<Option<Policy>> {
         // A key may hold what is a pattern in a policy: there it stands for itself.
-        let key = key.replace('$', "${$}").replace('*', "${*}").replace('?', "${?}");
+        let key = key
+            .replace('$', "${$}")
+            .replace('*', "${*}")
+            .replace('?', "${?}");
         let arn = names::object_arn(&bucket.name, &key);
-        let statements =
-            self.statements(no_public, |permission| [(permission.on_object(), arn.clone())]);
+        let statements = self.statements(no_public, |permission| {
+            [(permission.on_object(), arn.clone())]
+        });
         compile(statements)
     }
 
@@ -250,6 +264,15 @@ impl Acl {
         }
         statements
     }
+}
+
+/// Whether an object's list can grant this action: over others its bucket's owner decides, whoever
+/// owns the object.
+pub(crate) fn grants(action: &str) -> bool {
+    let parts = Permission::FullControl.parts();
+    parts
+        .flat_map(Permission::on_object)
+        .any(|granted| *granted == action)
 }
 
 /// Compiles statements of ours.
@@ -280,13 +303,19 @@ mod tests {
     fn full_control_is_everything_there_is() {
         let all: Vec<_> = Permission::FullControl.parts().collect();
         assert_eq!(all.len(), 4);
-        assert_eq!(Permission::Read.parts().collect::<Vec<_>>(), [Permission::Read]);
+        assert_eq!(
+            Permission::Read.parts().collect::<Vec<_>>(),
+            [Permission::Read]
+        );
     }
 
     #[test]
     fn a_canonical_id_is_64_hexadecimal_digits() {
         let id = "ab".repeat(32);
-        assert_eq!(Grantee::user(&id.to_uppercase()).ok(), Some(Grantee::User(id)));
+        assert_eq!(
+            Grantee::user(&id.to_uppercase()).ok(),
+            Some(Grantee::User(id))
+        );
         assert!(Grantee::user("111122223333").is_err());
         assert!(Grantee::group("http://acs.amazonaws.com/groups/global/Nobody").is_err());
     }

@@ -11,10 +11,10 @@ use gureum_model_s3::types::{
     PutObjectAclOutput, PutObjectAclRequest,
 };
 
+use super::Reply;
 use super::acl::{self, Acl, Grant, Grantee, MAX_GRANTS, Permission};
 use super::block::Block;
 use super::ownership::Ownership;
-use super::Reply;
 use crate::S3;
 use crate::asks::Door;
 use crate::errors::{Code, Failure, Result};
@@ -38,11 +38,23 @@ macro_rules! wanted {
         $crate::config::acl_request::Wanted {
             canned: $input.acl.as_deref(),
             grants: [
-                (Permission::FullControl, $input.grant_full_control.as_deref()),
-                (Permission::Read, $input.grant_read.as_deref()),
-                (Permission::Write, $write),
-                (Permission::ReadAcp, $input.grant_read_acp.as_deref()),
-                (Permission::WriteAcp, $input.grant_write_acp.as_deref()),
+                (
+                    $crate::config::acl::Permission::FullControl,
+                    $input.grant_full_control.as_deref(),
+                ),
+                (
+                    $crate::config::acl::Permission::Read,
+                    $input.grant_read.as_deref(),
+                ),
+                ($crate::config::acl::Permission::Write, $write),
+                (
+                    $crate::config::acl::Permission::ReadAcp,
+                    $input.grant_read_acp.as_deref(),
+                ),
+                (
+                    $crate::config::acl::Permission::WriteAcp,
+                    $input.grant_write_acp.as_deref(),
+                ),
             ],
             document: $document,
         }
@@ -88,7 +100,10 @@ fn canned(name: &str, owner: &AccountId, host: &AccountId) -> Result<Acl> {
         "public-read" => &[(Grantee::AllUsers, Read)],
         "public-read-write" => &[(Grantee::AllUsers, Read), (Grantee::AllUsers, Write)],
         "authenticated-read" => &[(Grantee::AuthenticatedUsers, Read)],
-        "log-delivery-write" => &[(Grantee::LogDelivery, Write), (Grantee::LogDelivery, ReadAcp)],
+        "log-delivery-write" => &[
+            (Grantee::LogDelivery, Write),
+            (Grantee::LogDelivery, ReadAcp),
+        ],
         "bucket-owner-read" => &[(Grantee::owner(host), Read)],
         "bucket-owner-full-control" => &[(Grantee::owner(host), FullControl)],
         "aws-exec-read" => return Err(Failure::not_implemented("The canned ACL aws-exec-read")),
@@ -96,7 +111,10 @@ fn canned(name: &str, owner: &AccountId, host: &AccountId) -> Result<Acl> {
     };
     let mut acl = Acl::private(owner);
     for (to, permission) in further {
-        let grant = Grant { to: to.clone(), permission: *permission };
+        let grant = Grant {
+            to: to.clone(),
+            permission: *permission,
+        };
         if !acl.0.contains(&grant) {
             acl.0.push(grant);
         }
@@ -110,7 +128,8 @@ fn from_headers(headers: &GrantHeaders<'_>) -> Result<Acl> {
     for (permission, header) in headers {
         let grantees = header.unwrap_or_default().split(',').map(str::trim);
         for grantee in grantees.filter(|grantee| !grantee.is_empty()) {
-            let malformed = || Failure::argument("x-amz-grant", grantee, "Argument format not recognized");
+            let malformed =
+                || Failure::argument("x-amz-grant", grantee, "Argument format not recognized");
             let (kind, value) = grantee.split_once('=').ok_or_else(malformed)?;
             let value = value.trim().trim_matches('"');
             let to = match kind.trim().to_ascii_lowercase().as_str() {
@@ -119,7 +138,10 @@ fn from_headers(headers: &GrantHeaders<'_>) -> Result<Acl> {
                 "emailaddress" => return Err(Code::UnresolvableGrantByEmailAddress.error()),
                 _ => return Err(malformed()),
             };
-            acl.0.push(Grant { to, permission: *permission });
+            acl.0.push(Grant {
+                to,
+                permission: *permission,
+            });
         }
     }
     Ok(acl)
@@ -127,7 +149,10 @@ fn from_headers(headers: &GrantHeaders<'_>) -> Result<Acl> {
 
 fn from_document(document: &AccessControlPolicy, owner: &AccountId) -> Result<Acl> {
     let malformed = || Code::MalformedACLError.error();
-    let named = document.owner.as_ref().and_then(|owner| owner.id.as_deref());
+    let named = document
+        .owner
+        .as_ref()
+        .and_then(|owner| owner.id.as_deref());
     if named.ok_or_else(malformed)? != owner.canonical_user() {
         return Err(Code::AccessDenied.error());
     }
@@ -181,13 +206,19 @@ pub(crate) fn of_new_object(
 ) -> Result<(AccountId, Option<Acl>)> {
     let host = &bucket.owner;
     // Uploads without a signature have nobody else to belong to.
-    let writer = if *writer == AccountId::NOBODY { host } else { writer };
+    let writer = if *writer == AccountId::NOBODY {
+        host
+    } else {
+        writer
+    };
     let acl = wanted.read(writer, host)?;
     if rules.ownership.disables_acls() {
         let harmless = match &acl {
             None => true,
-            Some(acl) => acl.0.iter().all(|grant| grant.to == Grantee::owner(host)) && acl.gives_all_to(host)
-                || wanted.canned == Some("bucket-owner-full-control"),
+            Some(acl) => {
+                acl.0.iter().all(|grant| grant.to == Grantee::owner(host)) && acl.gives_all_to(host)
+                    || wanted.canned == Some("bucket-owner-full-control")
+            }
         };
         return if harmless {
             Ok((*host, None))
@@ -199,8 +230,8 @@ pub(crate) fn of_new_object(
         return Ok((*writer, None));
     };
     check_public(&acl, rules.block.as_ref())?;
-    let handed_over =
-        rules.ownership == Ownership::BucketOwnerPreferred && wanted.canned == Some("bucket-owner-full-control");
+    let handed_over = rules.ownership == Ownership::BucketOwnerPreferred
+        && wanted.canned == Some("bucket-owner-full-control");
     if handed_over {
         return Ok((*host, None));
     }
@@ -209,7 +240,12 @@ pub(crate) fn of_new_object(
 }
 
 pub(crate) fn put_bucket_asks(s3: &S3, cx: &Cx, input: &PutBucketAclRequest) -> Reply<Vec<Ask>> {
-    let door = Door::of(s3, cx, &input.bucket, input.expected_bucket_owner.as_deref())?;
+    let door = Door::of(
+        s3,
+        cx,
+        &input.bucket,
+        input.expected_bucket_owner.as_deref(),
+    )?;
     let ask = door.ask("s3:PutBucketAcl");
     Ok(vec![ask.key_opt("s3:x-amz-acl", input.acl.as_deref())])
 }
@@ -227,7 +263,11 @@ pub(crate) async fn put_bucket(
         let acl = acl.ok_or_else(|| Code::MissingSecurityHeader.error())?;
         if ownership.disables_acls() {
             let unchanged = acl.is_private(&bucket.owner);
-            return if unchanged { Ok(()) } else { Err(Code::AccessControlListNotSupported.error()) };
+            return if unchanged {
+                Ok(())
+            } else {
+                Err(Code::AccessControlListNotSupported.error())
+            };
         }
         check_public(&acl, super::get::<Block>(tx, bucket)?.as_ref())?;
         super::put(tx, bucket, &acl)
@@ -259,21 +299,45 @@ fn object_ask(
     owner: Option<&str>,
 ) -> Reply<Ask> {
     let [newest, by_version] = actions;
-    let action = if version.is_some() { by_version } else { newest };
+    let action = if version.is_some() {
+        by_version
+    } else {
+        newest
+    };
     Ok(Door::of(s3, cx, bucket, owner)?.ask_existing(action, key, version)?)
 }
 
 pub(crate) fn put_object_asks(s3: &S3, cx: &Cx, input: &PutObjectAclRequest) -> Reply<Vec<Ask>> {
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
     let owner = input.expected_bucket_owner.as_deref();
-    let ask = object_ask(s3, cx, ["s3:PutObjectAcl", "s3:PutObjectVersionAcl"], place, owner)?;
+    let ask = object_ask(
+        s3,
+        cx,
+        ["s3:PutObjectAcl", "s3:PutObjectVersionAcl"],
+        place,
+        owner,
+    )?;
     Ok(vec![ask.key_opt("s3:x-amz-acl", input.acl.as_deref())])
 }
 
 pub(crate) fn get_object_asks(s3: &S3, cx: &Cx, input: &GetObjectAclRequest) -> Reply<Vec<Ask>> {
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
     let owner = input.expected_bucket_owner.as_deref();
-    let ask = object_ask(s3, cx, ["s3:GetObjectAcl", "s3:GetObjectVersionAcl"], place, owner)?;
+    let ask = object_ask(
+        s3,
+        cx,
+        ["s3:GetObjectAcl", "s3:GetObjectVersionAcl"],
+        place,
+        owner,
+    )?;
     Ok(vec![ask])
 }
 
@@ -284,8 +348,12 @@ pub(crate) async fn put_object(
 ) -> Reply<PutObjectAclOutput> {
     let document = input.access_control_policy.as_ref();
     let wanted = wanted!(input, document, input.grant_write.as_deref());
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
-    s3.change_object(&cx, place, |tx, bucket, version| {
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
+    s3.change_object(&cx, place, Some("ObjectAcl:Put"), |tx, bucket, version| {
         let owner = version.owner;
         let ownership: Ownership = super::get(tx, bucket)?.unwrap_or_default();
         let acl = wanted.read(&owner, &bucket.owner)?;
@@ -312,7 +380,11 @@ pub(crate) async fn get_object(
     cx: Cx,
     input: GetObjectAclRequest,
 ) -> Reply<GetObjectAclOutput> {
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
     let (_, version) = s3.find_object(&cx, place)?;
     let owner = version.owner;
     let own = version.object.and_then(|object| object.traits.acl);

@@ -42,12 +42,18 @@ impl Cors {
         if rules.is_empty() || rules.len() > MAX_RULES {
             return Err(Code::MalformedXML.error());
         }
-        rules.iter().map(Rule::read).collect::<Result<_>>().map(Self)
+        rules
+            .iter()
+            .map(Rule::read)
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     /// The rule for a request from this origin, with the request headers that a preflight names.
     pub(crate) fn find(&self, origin: &str, method: &str, headers: &[&str]) -> Option<&Rule> {
-        self.0.iter().find(|rule| rule.fits(origin, method, headers))
+        self.0
+            .iter()
+            .find(|rule| rule.fits(origin, method, headers))
     }
 }
 
@@ -65,15 +71,17 @@ impl Rule {
         }
         for origin in &rule.allowed_origins {
             if stars(origin) > 1 {
-                return Err(Code::InvalidRequest
-                    .says(format!("AllowedOrigin \"{origin}\" can not have more than one wildcard.")));
+                return Err(Code::InvalidRequest.says(format!(
+                    "AllowedOrigin \"{origin}\" can not have more than one wildcard."
+                )));
             }
         }
         let headers = rule.allowed_headers.as_deref().unwrap_or_default();
         for header in headers {
             if stars(header) > 1 {
-                return Err(Code::InvalidRequest
-                    .says(format!("AllowedHeader \"{header}\" can not have more than one wildcard.")));
+                return Err(Code::InvalidRequest.says(format!(
+                    "AllowedHeader \"{header}\" can not have more than one wildcard."
+                )));
             }
         }
         let exposed = rule.expose_headers.clone().unwrap_or_default();
@@ -155,7 +163,8 @@ pub(crate) async fn get(
     input: GetBucketCorsRequest,
 ) -> Reply<GetBucketCorsOutput> {
     let cors: Option<Cors> = s3.config(&input.bucket)?;
-    let cors = cors.ok_or_else(|| Code::NoSuchCORSConfiguration.with("BucketName", &input.bucket))?;
+    let cors =
+        cors.ok_or_else(|| Code::NoSuchCORSConfiguration.with("BucketName", &input.bucket))?;
     Ok(GetBucketCorsOutput {
         cors_rules: Some(cors.0.into_iter().map(Rule::shown).collect()),
     })
@@ -187,12 +196,19 @@ mod tests {
     #[test]
     fn the_first_rule_that_fits_decides() {
         let rules = [
-            rule(&["https://*.example.com"], &["PUT"], &["X-Amz-*", "content-type"]),
+            rule(
+                &["https://*.example.com"],
+                &["PUT"],
+                &["X-Amz-*", "content-type"],
+            ),
             rule(&["*"], &["GET"], &[]),
         ];
         let cors = Cors::read(&rules).expect("rules");
         let put = |origin, headers: &[&str]| cors.find(origin, "PUT", headers).is_some();
-        assert!(put("https://a.example.com", &["x-amz-date", "Content-Type"]));
+        assert!(put(
+            "https://a.example.com",
+            &["x-amz-date", "Content-Type"]
+        ));
         assert!(!put("https://a.example.com", &["authorization"]));
         assert!(!put("http://a.example.com", &[]));
         assert!(!put("https://example.com", &[]));

@@ -72,9 +72,9 @@ fn check(default: &ServerSideEncryptionByDefault) -> Result<()> {
              aws:kms:dsse",
         )),
         "AES256" => Ok(()),
-        kms @ ("aws:kms" | "aws:kms:dsse") => {
-            Err(Failure::not_implemented(format!("Default encryption with {kms}")))
-        }
+        kms @ ("aws:kms" | "aws:kms:dsse") => Err(Failure::not_implemented(format!(
+            "Default encryption with {kms}"
+        ))),
         _ => Err(Code::MalformedXML.error()),
     }
 }

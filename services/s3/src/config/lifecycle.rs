@@ -129,7 +129,10 @@ impl Lifecycle {
                 ));
             }
         }
-        Ok(Self { rules, small_to_archive })
+        Ok(Self {
+            rules,
+            small_to_archive,
+        })
     }
 
     pub(crate) fn minimum(&self) -> &'static str {
@@ -170,7 +173,12 @@ impl Rule {
             abort: asked
                 .abort_incomplete_multipart_upload
                 .as_ref()
-                .map(|asked| positive(asked.days_after_initiation, "AbortIncompleteMultipartUpload"))
+                .map(|asked| {
+                    positive(
+                        asked.days_after_initiation,
+                        "AbortIncompleteMultipartUpload",
+                    )
+                })
                 .transpose()?,
         };
         rule.check()?;
@@ -184,11 +192,22 @@ impl Rule {
             && self.noncurrent_transitions.is_empty()
             && self.abort.is_none();
         if idle {
-            return Err(Code::InvalidRequest.says("At least one action needs to be specified in a rule"));
+            return Err(
+                Code::InvalidRequest.says("At least one action needs to be specified in a rule")
+            );
         }
-        let Filter { tags, greater, less, .. } = &self.filter;
+        let Filter {
+            tags,
+            greater,
+            less,
+            ..
+        } = &self.filter;
         let sized = greater.is_some() || less.is_some();
-        let narrow = if tags.is_empty() { "Object Size" } else { "Tags" };
+        let narrow = if tags.is_empty() {
+            "Object Size"
+        } else {
+            "Tags"
+        };
         if !tags.is_empty() || sized {
             if self.abort.is_some() {
                 return Err(Code::InvalidRequest.says(format!(
@@ -221,7 +240,11 @@ impl Rule {
                 }
             };
             if !in_order {
-                let unit = if matches!(end, When::Days(_)) { "Days" } else { "Date" };
+                let unit = if matches!(end, When::Days(_)) {
+                    "Days"
+                } else {
+                    "Date"
+                };
                 return Err(invalid(format!(
                     "'{unit}' in the Expiration action for filter '{}' must be greater than \
                      '{unit}' in the Transition action",
@@ -233,7 +256,12 @@ impl Rule {
     }
 
     fn shown(self) -> LifecycleRule {
-        let Self { filter, expiration, noncurrent, .. } = self;
+        let Self {
+            filter,
+            expiration,
+            noncurrent,
+            ..
+        } = self;
         let (prefix, filter) = filter.shown();
         LifecycleRule {
             id: Some(self.id),
@@ -247,7 +275,11 @@ impl Rule {
             }),
             transitions: some(self.transitions, |shown| {
                 let (days, date) = shown.when.shown();
-                Transition { days, date, storage_class: Some(shown.to.name().to_owned()) }
+                Transition {
+                    days,
+                    date,
+                    storage_class: Some(shown.to.name().to_owned()),
+                }
             }),
             noncurrent_version_transitions: some(self.noncurrent_transitions, |shown| {
                 NoncurrentVersionTransition {
@@ -257,7 +289,9 @@ impl Rule {
                 }
             }),
             abort_incomplete_multipart_upload: self.abort.map(|days| {
-                AbortIncompleteMultipartUpload { days_after_initiation: Some(days) }
+                AbortIncompleteMultipartUpload {
+                    days_after_initiation: Some(days),
+                }
             }),
         }
     }
@@ -309,7 +343,9 @@ impl When {
 fn expiration(asked: &LifecycleExpiration) -> Result<Expiration> {
     match asked.expired_object_delete_marker {
         Some(true) if asked.days.is_none() && asked.date.is_none() => Ok(Expiration::Markers),
-        None | Some(false) => When::read(asked.days, asked.date, "Expiration", 1).map(Expiration::At),
+        None | Some(false) => {
+            When::read(asked.days, asked.date, "Expiration", 1).map(Expiration::At)
+        }
         Some(true) => Err(malformed()),
     }
 }
@@ -322,7 +358,11 @@ fn show_expiration(shown: Expiration) -> LifecycleExpiration {
         },
         Expiration::At(when) => {
             let (days, date) = when.shown();
-            LifecycleExpiration { days, date, expired_object_delete_marker: None }
+            LifecycleExpiration {
+                days,
+                date,
+                expired_object_delete_marker: None,
+            }
         }
     }
 }
@@ -370,20 +410,35 @@ fn noncurrent_move(asked: &NoncurrentVersionTransition) -> Result<NoncurrentMove
     let (to, least) = class(asked.storage_class.as_deref())?;
     let days = asked.noncurrent_days.ok_or_else(malformed)?;
     check_rest(days, least, to, "NoncurrentVersionTransition")?;
-    let after = Noncurrent { days, keep: asked.newer_noncurrent_versions };
+    let after = Noncurrent {
+        days,
+        keep: asked.newer_noncurrent_versions,
+    };
     Ok(NoncurrentMove { after, to })
 }
 
 impl Filter {
     fn read(rule: &LifecycleRule) -> Result<Self> {
-        let tags = |tags: &[Tag]| tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+        let tags = |tags: &[Tag]| {
+            tags.iter()
+                .map(|tag| (tag.key.clone(), tag.value.clone()))
+                .collect()
+        };
         let filter = match (&rule.prefix, &rule.filter) {
             (Some(prefix), None) => Self {
                 prefix: Some(prefix.clone()),
                 form: Form::Prefix,
                 ..Default::default()
             },
-            (None, Some(LifecycleRuleFilter { and: Some(and), prefix: None, tag: None, .. })) => Self {
+            (
+                None,
+                Some(LifecycleRuleFilter {
+                    and: Some(and),
+                    prefix: None,
+                    tag: None,
+                    ..
+                }),
+            ) => Self {
                 prefix: and.prefix.clone(),
                 tags: tags(and.tags.as_deref().unwrap_or_default()),
                 greater: and.object_size_greater_than,
@@ -438,7 +493,9 @@ impl Filter {
     }
 
     pub(crate) fn fits_key(&self, key: &str) -> bool {
-        self.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix))
+        self.prefix
+            .as_deref()
+            .is_none_or(|prefix| key.starts_with(prefix))
     }
 
     /// Whether the filter speaks of more than keys.
@@ -461,7 +518,10 @@ impl Filter {
             Form::Filter => LifecycleRuleFilter {
                 // A filter for everything reads as the empty prefix.
                 prefix: match self.prefix {
-                    None if self.tags.is_empty() && self.greater.is_none() && self.less.is_none() => {
+                    None if self.tags.is_empty()
+                        && self.greater.is_none()
+                        && self.less.is_none() =>
+                    {
                         Some(String::new())
                     }
                     prefix => prefix,
@@ -536,8 +596,14 @@ mod tests {
         LifecycleRule {
             id: Some("one".to_owned()),
             status: "Enabled".to_owned(),
-            filter: Some(LifecycleRuleFilter { prefix: Some("a/".to_owned()), ..Default::default() }),
-            expiration: Some(LifecycleExpiration { days: Some(3), ..Default::default() }),
+            filter: Some(LifecycleRuleFilter {
+                prefix: Some("a/".to_owned()),
+                ..Default::default()
+            }),
+            expiration: Some(LifecycleExpiration {
+                days: Some(3),
+                ..Default::default()
+            }),
             ..Default::default()
         }
     }
@@ -548,13 +614,21 @@ mod tests {
 
     #[test]
     fn what_is_put_is_what_is_got() {
-        let prefix = LifecycleRule { prefix: Some("b".to_owned()), filter: None, id: Some("two".to_owned()), ..rule() };
+        let prefix = LifecycleRule {
+            prefix: Some("b".to_owned()),
+            filter: None,
+            id: Some("two".to_owned()),
+            ..rule()
+        };
         let and = LifecycleRule {
             id: Some("three".to_owned()),
             filter: Some(LifecycleRuleFilter {
                 and: Some(LifecycleRuleAndOperator {
                     prefix: Some("c".to_owned()),
-                    tags: Some(vec![Tag { key: "k".to_owned(), value: "v".to_owned() }]),
+                    tags: Some(vec![Tag {
+                        key: "k".to_owned(),
+                        value: "v".to_owned(),
+                    }]),
                     object_size_greater_than: Some(10),
                     object_size_less_than: None,
                 }),
@@ -576,14 +650,45 @@ mod tests {
     fn faulty_rules_are_refused() {
         assert_eq!(code(rule()), None);
         let days = |days| LifecycleRule {
-            expiration: Some(LifecycleExpiration { days: Some(days), ..Default::default() }),
+            expiration: Some(LifecycleExpiration {
+                days: Some(days),
+                ..Default::default()
+            }),
             ..rule()
         };
         assert_eq!(code(days(0)).as_deref(), Some("InvalidArgument"));
-        assert_eq!(code(LifecycleRule { expiration: None, ..rule() }).as_deref(), Some("InvalidRequest"));
-        assert_eq!(code(LifecycleRule { filter: None, ..rule() }).as_deref(), Some("MalformedXML"));
-        assert_eq!(code(LifecycleRule { prefix: Some(String::new()), ..rule() }).as_deref(), Some("MalformedXML"));
-        assert_eq!(code(LifecycleRule { status: "On".to_owned(), ..rule() }).as_deref(), Some("MalformedXML"));
+        assert_eq!(
+            code(LifecycleRule {
+                expiration: None,
+                ..rule()
+            })
+            .as_deref(),
+            Some("InvalidRequest")
+        );
+        assert_eq!(
+            code(LifecycleRule {
+                filter: None,
+                ..rule()
+            })
+            .as_deref(),
+            Some("MalformedXML")
+        );
+        assert_eq!(
+            code(LifecycleRule {
+                prefix: Some(String::new()),
+                ..rule()
+            })
+            .as_deref(),
+            Some("MalformedXML")
+        );
+        assert_eq!(
+            code(LifecycleRule {
+                status: "On".to_owned(),
+                ..rule()
+            })
+            .as_deref(),
+            Some("MalformedXML")
+        );
         let early = LifecycleRule {
             transitions: Some(vec![Transition {
                 days: Some(30),
@@ -592,10 +697,33 @@ mod tests {
             }]),
             ..rule()
         };
-        assert_eq!(code(early.clone()).as_deref(), Some("InvalidArgument"), "ends before it moves");
-        assert_eq!(code(LifecycleRule { expiration: None, ..early }), None);
-        let date = LifecycleExpiration { date: Some(Timestamp(DAY + 1)), ..Default::default() };
-        assert_eq!(code(LifecycleRule { expiration: Some(date), ..rule() }).as_deref(), Some("InvalidArgument"));
-        assert!(Lifecycle::read(&[rule(), rule()], None).is_err(), "the same id twice");
+        assert_eq!(
+            code(early.clone()).as_deref(),
+            Some("InvalidArgument"),
+            "ends before it moves"
+        );
+        assert_eq!(
+            code(LifecycleRule {
+                expiration: None,
+                ..early
+            }),
+            None
+        );
+        let date = LifecycleExpiration {
+            date: Some(Timestamp(DAY + 1)),
+            ..Default::default()
+        };
+        assert_eq!(
+            code(LifecycleRule {
+                expiration: Some(date),
+                ..rule()
+            })
+            .as_deref(),
+            Some("InvalidArgument")
+        );
+        assert!(
+            Lifecycle::read(&[rule(), rule()], None).is_err(),
+            "the same id twice"
+        );
     }
 }

@@ -100,7 +100,9 @@ pub(crate) async fn put_default(
     }
     let retention = match &asked.rule {
         None => None,
-        Some(ObjectLockRule { default_retention: Some(asked) }) => Some(Retention::read(asked)?),
+        Some(ObjectLockRule {
+            default_retention: Some(asked),
+        }) => Some(Retention::read(asked)?),
         Some(_) => return Err(Code::MalformedXML.error().into()),
     };
     s3.configure(&input.bucket, |tx, bucket| {
@@ -150,11 +152,16 @@ fn check_enabled(bucket: &Bucket) -> Result<()> {
 }
 
 /// Whether a retention may take the place of another. What is over, anything may follow.
-fn may_replace(old: &Lock, new: Option<(LockMode, Timestamp)>, now: Timestamp, bypass: bool) -> bool {
+fn may_replace(
+    old: &Lock,
+    new: Option<(LockMode, Timestamp)>,
+    now: Timestamp,
+    bypass: bool,
+) -> bool {
     let Some((mode, until)) = old.retention.filter(|(_, until)| now < *until) else {
         return true;
     };
-    let kept_as_long = |strictest| {
+    let kept_as_long = |strictest: bool| {
         new.is_some_and(|(to, end)| end >= until && (!strictest || to == LockMode::Compliance))
     };
     match mode {
@@ -168,12 +175,20 @@ pub(crate) fn put_retention_asks(
     cx: &Cx,
     input: &PutObjectRetentionRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(s3, cx, &input.bucket, input.expected_bucket_owner.as_deref())?;
+    let door = Door::of(
+        s3,
+        cx,
+        &input.bucket,
+        input.expected_bucket_owner.as_deref(),
+    )?;
     let version = input.version_id.as_deref();
     let retention = input.retention.as_ref();
     let ask = door
         .ask_existing("s3:PutObjectRetention", &input.key, version)?
-        .key_opt("s3:object-lock-mode", retention.and_then(|r| r.mode.as_deref()))
+        .key_opt(
+            "s3:object-lock-mode",
+            retention.and_then(|r| r.mode.as_deref()),
+        )
         .key_opt(
             "s3:object-lock-retain-until-date",
             retention.and_then(|r| r.retain_until_date),
@@ -201,10 +216,17 @@ pub(crate) async fn put_retention(
         return Err(Code::InvalidArgument.says(message).into());
     }
     let bypass = input.bypass_governance_retention == Some(true);
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
-    s3.change_object(&cx, place, |_, bucket, version| {
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
+    s3.change_object(&cx, place, None, |_, bucket, version| {
         check_enabled(bucket)?;
-        let lock = version.object.as_mut().map(|object| &mut object.traits.lock);
+        let lock = version
+            .object
+            .as_mut()
+            .map(|object| &mut object.traits.lock);
         let Some(lock) = lock else { return Ok(()) };
         if !may_replace(lock, wanted, cx.now, bypass) {
             return Err(protected());
@@ -226,19 +248,27 @@ pub(crate) fn get_retention_asks(
     cx: &Cx,
     input: &GetObjectRetentionRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(s3, cx, &input.bucket, input.expected_bucket_owner.as_deref())?;
+    let door = Door::of(
+        s3,
+        cx,
+        &input.bucket,
+        input.expected_bucket_owner.as_deref(),
+    )?;
     let version = input.version_id.as_deref();
-    Ok(vec![door.ask_existing("s3:GetObjectRetention", &input.key, version)?])
+    Ok(vec![door.ask_existing(
+        "s3:GetObjectRetention",
+        &input.key,
+        version,
+    )?])
 }
 
-fn lock_of(
-    s3: &S3,
-    cx: &Cx,
-    place: super::Place<'_>,
-) -> Result<Lock> {
+fn lock_of(s3: &S3, cx: &Cx, place: super::Place<'_>) -> Result<Lock> {
     let (bucket, version) = s3.find_object(cx, place)?;
     check_enabled(&bucket)?;
-    Ok(version.object.map(|object| object.traits.lock).unwrap_or_default())
+    Ok(version
+        .object
+        .map(|object| object.traits.lock)
+        .unwrap_or_default())
 }
 
 pub(crate) async fn get_retention(
@@ -246,7 +276,11 @@ pub(crate) async fn get_retention(
     cx: Cx,
     input: GetObjectRetentionRequest,
 ) -> Reply<GetObjectRetentionOutput> {
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
     let lock = lock_of(&s3, &cx, place)?;
     let (mode, until) = lock
         .retention
@@ -264,9 +298,21 @@ pub(crate) fn put_hold_asks(
     cx: &Cx,
     input: &PutObjectLegalHoldRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(s3, cx, &input.bucket, input.expected_bucket_owner.as_deref())?;
-    let asked = input.legal_hold.as_ref().and_then(|hold| hold.status.as_deref());
-    let ask = door.ask_existing("s3:PutObjectLegalHold", &input.key, input.version_id.as_deref())?;
+    let door = Door::of(
+        s3,
+        cx,
+        &input.bucket,
+        input.expected_bucket_owner.as_deref(),
+    )?;
+    let asked = input
+        .legal_hold
+        .as_ref()
+        .and_then(|hold| hold.status.as_deref());
+    let ask = door.ask_existing(
+        "s3:PutObjectLegalHold",
+        &input.key,
+        input.version_id.as_deref(),
+    )?;
     Ok(vec![ask.key_opt("s3:object-lock-legal-hold", asked)])
 }
 
@@ -281,8 +327,12 @@ pub(crate) async fn put_hold(
         Some("OFF") => false,
         _ => return Err(Code::MalformedXML.error().into()),
     };
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
-    s3.change_object(&cx, place, |_, bucket, version| {
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
+    s3.change_object(&cx, place, None, |_, bucket, version| {
         check_enabled(bucket)?;
         if let Some(object) = &mut version.object {
             object.traits.lock.legal_hold = held;
@@ -298,9 +348,18 @@ pub(crate) fn get_hold_asks(
     cx: &Cx,
     input: &GetObjectLegalHoldRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(s3, cx, &input.bucket, input.expected_bucket_owner.as_deref())?;
+    let door = Door::of(
+        s3,
+        cx,
+        &input.bucket,
+        input.expected_bucket_owner.as_deref(),
+    )?;
     let version = input.version_id.as_deref();
-    Ok(vec![door.ask_existing("s3:GetObjectLegalHold", &input.key, version)?])
+    Ok(vec![door.ask_existing(
+        "s3:GetObjectLegalHold",
+        &input.key,
+        version,
+    )?])
 }
 
 pub(crate) async fn get_hold(
@@ -308,7 +367,11 @@ pub(crate) async fn get_hold(
     cx: Cx,
     input: GetObjectLegalHoldRequest,
 ) -> Reply<GetObjectLegalHoldOutput> {
-    let place = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+    let place = (
+        input.bucket.as_str(),
+        input.key.as_str(),
+        input.version_id.as_deref(),
+    );
     let held = lock_of(&s3, &cx, place)?.legal_hold;
     Ok(GetObjectLegalHoldOutput {
         legal_hold: Some(ObjectLockLegalHold {
@@ -325,7 +388,10 @@ mod tests {
     #[test]
     fn a_retention_gives_way_to_a_stricter_one_only() {
         let at = |day: i64| Timestamp(day * DAY);
-        let old = |mode| Lock { retention: Some((mode, at(10))), legal_hold: false };
+        let old = |mode| Lock {
+            retention: Some((mode, at(10))),
+            legal_hold: false,
+        };
         let now = at(5);
         for (mode, new, bypass, expected) in [
             (Compliance, Some((Compliance, at(11))), false, true),
@@ -339,19 +405,33 @@ mod tests {
             (Governance, None, true, true),
             (Governance, None, false, false),
         ] {
-            assert_eq!(may_replace(&old(mode), new, now, bypass), expected, "{mode:?} {new:?} {bypass}");
+            assert_eq!(
+                may_replace(&old(mode), new, now, bypass),
+                expected,
+                "{mode:?} {new:?} {bypass}"
+            );
         }
-        assert!(may_replace(&old(Compliance), None, at(10), false), "it is over");
+        assert!(
+            may_replace(&old(Compliance), None, at(10), false),
+            "it is over"
+        );
     }
 
     #[test]
     fn a_default_retention_has_one_span() {
-        let asked = |days, years| DefaultRetention { mode: Some("GOVERNANCE".to_owned()), days, years };
+        let asked = |days, years| DefaultRetention {
+            mode: Some("GOVERNANCE".to_owned()),
+            days,
+            years,
+        };
         assert!(Retention::read(&asked(Some(1), Some(1))).is_err());
         assert!(Retention::read(&asked(None, None)).is_err());
         assert!(Retention::read(&asked(Some(0), None)).is_err());
         assert!(Retention::read(&asked(Some(MAX_DAYS + 1), None)).is_err());
         let retention = Retention::read(&asked(Some(2), None)).expect("two days");
-        assert_eq!(retention.from(Timestamp(0)), (Governance, Timestamp(2 * DAY)));
+        assert_eq!(
+            retention.from(Timestamp(0)),
+            (Governance, Timestamp(2 * DAY))
+        );
     }
 }

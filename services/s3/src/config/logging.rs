@@ -48,16 +48,22 @@ impl Document for Logging {
 impl Logging {
     fn read(asked: LoggingEnabled) -> Result<Self> {
         if asked.target_grants.is_some_and(|grants| !grants.is_empty()) {
-            return Err(Failure::not_implemented("Parameter TargetGrants of LoggingEnabled"));
+            return Err(Failure::not_implemented(
+                "Parameter TargetGrants of LoggingEnabled",
+            ));
         }
         let keys = match asked.target_object_key_format {
             None => KeyFormat::Unsaid,
-            Some(TargetObjectKeyFormat { simple_prefix: Some(_), partitioned_prefix: None }) => {
-                KeyFormat::Simple
-            }
+            Some(TargetObjectKeyFormat {
+                simple_prefix: Some(_),
+                partitioned_prefix: None,
+            }) => KeyFormat::Simple,
             Some(TargetObjectKeyFormat {
                 simple_prefix: None,
-                partitioned_prefix: Some(PartitionedPrefix { partition_date_source }),
+                partitioned_prefix:
+                    Some(PartitionedPrefix {
+                        partition_date_source,
+                    }),
             }) => match partition_date_source.as_deref() {
                 None | Some("DeliveryTime") => KeyFormat::DeliveryTime,
                 Some("EventTime") => KeyFormat::EventTime,
@@ -99,12 +105,7 @@ impl Logging {
 
 /// Checks that the log of `source` can be written to its target: a bucket of the same owner and
 /// region that lets the log service put objects.
-fn check_target(
-    cx: &Cx,
-    from: &impl Reader,
-    source: &Bucket,
-    logging: &Logging,
-) -> Result<()> {
+fn check_target(cx: &Cx, from: &impl Reader, source: &Bucket, logging: &Logging) -> Result<()> {
     let invalid = |why: &str| {
         let refusal = Code::InvalidTargetBucketForLogging.says(why);
         Err(refusal.with("TargetBucket", &logging.target))
@@ -113,7 +114,9 @@ fn check_target(
         return invalid("The target bucket for logging does not exist");
     };
     if target.owner != source.owner {
-        return invalid("The owner for the bucket to be logged and the target bucket must be the same.");
+        return invalid(
+            "The owner for the bucket to be logged and the target bucket must be the same.",
+        );
     }
     if target.region != source.region {
         return Err(Code::CrossLocationLoggingProhibited.error());
@@ -121,8 +124,13 @@ fn check_target(
     if Rules::load(from, &target)?.lock.is_some() {
         return invalid("The target bucket for logging has a default retention period.");
     }
-    if !cx.as_caller(Arc::new(writer(source))).allows(&write_ask(&target, &logging.prefix, from)?) {
-        return invalid("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket");
+    if !cx
+        .as_caller(Arc::new(writer(source)))
+        .allows(&write_ask(&target, &logging.prefix, from)?)
+    {
+        return invalid(
+            "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket",
+        );
     }
     Ok(())
 }
@@ -134,9 +142,11 @@ pub(crate) fn writer(source: &Bucket) -> Caller {
 
 fn write_ask(target: &Bucket, prefix: &str, from: &impl Reader) -> Result<Ask> {
     let rules = Rules::load(from, target)?;
-    Ok(Ask::new("s3:PutObject", names::object_arn(&target.name, prefix))
-        .owner(&target.owner)
-        .policy(rules.policy))
+    Ok(
+        Ask::new("s3:PutObject", names::object_arn(&target.name, prefix))
+            .owner(&target.owner)
+            .policy(rules.policy),
+    )
 }
 
 pub(crate) async fn put(

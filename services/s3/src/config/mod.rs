@@ -29,6 +29,7 @@ use crate::S3;
 use crate::asks::{self, Door};
 use crate::errors::{Code, Result};
 use crate::model::{Bucket, Config, Version};
+use crate::notify::Cause;
 use crate::versions;
 
 /// What handlers return: errors as clients see them.
@@ -117,11 +118,13 @@ impl S3 {
         name: &str,
         document: &D,
     ) -> Result<()> {
-        self.configure(name, |tx, bucket| put(tx, bucket, document)).await
+        self.configure(name, |tx, bucket| put(tx, bucket, document))
+            .await
     }
 
     pub(crate) async fn delete_config<D: Document>(&self, name: &str) -> Result<()> {
-        self.configure(name, |tx, bucket| delete::<D>(tx, bucket)).await
+        self.configure(name, |tx, bucket| delete::<D>(tx, bucket))
+            .await
     }
 
     /// The document of this kind, if the bucket has one.
@@ -139,7 +142,10 @@ pub(crate) type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 fn pick(from: &impl Reader, cx: &Cx, s3: &S3, place: Place<'_>) -> Result<(Bucket, Version)> {
     let (bucket, key, version) = place;
     let bucket = S3::bucket_in(from, bucket)?;
-    match (asks::pick(from, &bucket, key, asks::version_id(version)?)?, version) {
+    match (
+        asks::pick(from, &bucket, key, asks::version_id(version)?)?,
+        version,
+    ) {
         (Some(found), _) if found.object.is_some() => Ok((bucket, found)),
         (Some(_), Some(_)) => Err(Code::MethodNotAllowed
             .with("ResourceType", "DeleteMarker")
@@ -154,17 +160,23 @@ impl S3 {
         pick(&self.store.read(), cx, self, place)
     }
 
-    /// Changes what is said of an object in one transaction; its content stays.
+    /// Changes what is said of an object in one transaction; its content stays. `event` is how
+    /// notifications call it, `ObjectAcl:Put`.
     pub(crate) async fn change_object(
         &self,
         cx: &Cx,
         place: Place<'_>,
+        event: Option<&'static str>,
         mut change: impl FnMut(&mut Tx, &Bucket, &mut Version) -> Result<()> + Send,
     ) -> Result<()> {
         let change = |tx: &mut Tx| {
             let (bucket, mut version) = pick(tx, cx, self, place)?;
             change(tx, &bucket, &mut version)?;
-            Ok(versions::rewrite(tx, &bucket, &version)?)
+            versions::rewrite(tx, &bucket, &version)?;
+            match event {
+                Some(event) => self.tell_of(tx, Cause::Request(cx), &bucket, &version, event),
+                None => Ok(()),
+            }
         };
         self.store.transact(change).await
     }

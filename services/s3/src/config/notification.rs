@@ -85,7 +85,9 @@ impl Notifications {
         }
         let queues = asked.queue_configurations.as_deref().unwrap_or_default();
         if queues.len() > MAX_TARGETS {
-            return Err(Code::InvalidArgument.says("The notification configuration has too many entries"));
+            return Err(
+                Code::InvalidArgument.says("The notification configuration has too many entries")
+            );
         }
         let targets: Vec<Target> = queues.iter().map(Target::read).collect::<Result<_>>()?;
         for (at, target) in targets.iter().enumerate() {
@@ -105,7 +107,11 @@ impl Notifications {
     }
 
     /// Who is to be told of an event, such as `s3:ObjectCreated:Put`, at this key.
-    pub(crate) fn of<'a>(&'a self, event: &'a str, key: &'a str) -> impl Iterator<Item = &'a Target> {
+    pub(crate) fn of<'a>(
+        &'a self,
+        event: &'a str,
+        key: &'a str,
+    ) -> impl Iterator<Item = &'a Target> {
         self.0.iter().filter(move |target| target.wants(event, key))
     }
 
@@ -121,7 +127,11 @@ impl Notifications {
 impl Target {
     fn read(asked: &QueueConfiguration) -> Result<Self> {
         let mut target = Self {
-            id: asked.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| id::hex_digits(32)),
+            id: asked
+                .id
+                .clone()
+                .filter(|id| !id.is_empty())
+                .unwrap_or_else(|| id::hex_digits(32)),
             queue: asked.queue_arn.clone(),
             events: asked.events.clone(),
             ..Default::default()
@@ -140,14 +150,21 @@ impl Target {
             return Err(Failure::argument("Event", event, message));
         }
         let filter = asked.filter.as_ref().and_then(|filter| filter.key.as_ref());
-        for rule in filter.and_then(|key| key.filter_rules.as_deref()).unwrap_or_default() {
+        for rule in filter
+            .and_then(|key| key.filter_rules.as_deref())
+            .unwrap_or_default()
+        {
             target.narrow(rule)?;
         }
         Ok(target)
     }
 
     fn narrow(&mut self, rule: &FilterRule) -> Result<()> {
-        let name = rule.name.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let name = rule
+            .name
+            .as_deref()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let side = match name.as_str() {
             "prefix" => &mut self.prefix,
             "suffix" => &mut self.suffix,
@@ -158,12 +175,14 @@ impl Target {
         };
         let value = rule.value.clone().unwrap_or_default();
         if value.len() > MAX_FILTER {
-            let message = "size of filter rule value cannot exceed 1024 bytes in UTF-8 representation";
+            let message =
+                "size of filter rule value cannot exceed 1024 bytes in UTF-8 representation";
             return Err(Failure::argument("FilterRule.Value", value, message));
         }
         if side.replace(value).is_some() {
-            return Err(Code::InvalidArgument
-                .says(format!("Cannot specify more than one {name} rule in a filter.")));
+            return Err(Code::InvalidArgument.says(format!(
+                "Cannot specify more than one {name} rule in a filter."
+            )));
         }
         Ok(())
     }
@@ -184,13 +203,22 @@ impl Target {
 
     /// Whether some event could be told twice.
     fn overlaps(&self, other: &Self) -> bool {
-        let either = |one: &str, two: &str, within: fn(&str, &str) -> bool| within(one, two) || within(two, one);
+        let either = |one: &str, two: &str, within: fn(&str, &str) -> bool| {
+            within(one, two) || within(two, one)
+        };
         let events = self.events.iter().any(|one| {
-            other.events.iter().any(|two| covers(one, two) || covers(two, one))
+            other
+                .events
+                .iter()
+                .any(|two| covers(one, two) || covers(two, one))
         });
         events
-            && either(self.prefix(), other.prefix(), |long, short| long.starts_with(short))
-            && either(self.suffix(), other.suffix(), |long, short| long.ends_with(short))
+            && either(self.prefix(), other.prefix(), |long, short| {
+                long.starts_with(short)
+            })
+            && either(self.suffix(), other.suffix(), |long, short| {
+                long.ends_with(short)
+            })
     }
 
     fn shown(self) -> QueueConfiguration {
@@ -199,7 +227,10 @@ impl Target {
             .into_iter()
             .filter_map(|(name, value)| {
                 let name = Some(name.to_owned());
-                value.map(|value| FilterRule { name, value: Some(value) })
+                value.map(|value| FilterRule {
+                    name,
+                    value: Some(value),
+                })
             })
             .collect();
         QueueConfiguration {
@@ -207,7 +238,9 @@ impl Target {
             queue_arn: self.queue,
             events: self.events,
             filter: (!rules.is_empty()).then_some(NotificationConfigurationFilter {
-                key: Some(S3KeyFilter { filter_rules: Some(rules) }),
+                key: Some(S3KeyFilter {
+                    filter_rules: Some(rules),
+                }),
             }),
         }
     }
@@ -289,7 +322,10 @@ mod tests {
         assert_eq!(count("s3:ObjectCreated:Put", "in/a.png"), 0);
         assert_eq!(count("s3:ObjectCreated:Put", "out/a.jpg"), 0);
         assert_eq!(count("s3:ObjectRemoved:Delete", "out/a.jpg"), 1);
-        assert_eq!(count("s3:ObjectRemoved:DeleteMarkerCreated", "out/a.jpg"), 0);
+        assert_eq!(
+            count("s3:ObjectRemoved:DeleteMarkerCreated", "out/a.jpg"),
+            0
+        );
     }
 
     #[test]
@@ -304,14 +340,21 @@ mod tests {
 
     #[test]
     fn unknown_events_and_places_are_refused() {
-        let code = |result: Result<Notifications>| result.err().map(|failure| failure.code().to_owned());
+        let code =
+            |result: Result<Notifications>| result.err().map(|failure| failure.code().to_owned());
         let event = |name| code(read(vec![queue(&[name], "", "")]));
-        assert_eq!(event("s3:ObjectEaten:*").as_deref(), Some("InvalidArgument"));
+        assert_eq!(
+            event("s3:ObjectEaten:*").as_deref(),
+            Some("InvalidArgument")
+        );
         assert_eq!(event("s3:Replication:*").as_deref(), Some("NotImplemented"));
         let bridge = NotificationConfiguration {
             event_bridge_configuration: Some(Default::default()),
             ..Default::default()
         };
-        assert_eq!(code(Notifications::read(&bridge)).as_deref(), Some("NotImplemented"));
+        assert_eq!(
+            code(Notifications::read(&bridge)).as_deref(),
+            Some("NotImplemented")
+        );
     }
 }

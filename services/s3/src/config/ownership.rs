@@ -35,9 +35,13 @@ impl Document for Ownership {
 
 impl Ownership {
     fn named(name: &str) -> Option<Self> {
-        [Self::BucketOwnerEnforced, Self::BucketOwnerPreferred, Self::ObjectWriter]
-            .into_iter()
-            .find(|ownership| ownership.name() == name)
+        [
+            Self::BucketOwnerEnforced,
+            Self::BucketOwnerPreferred,
+            Self::ObjectWriter,
+        ]
+        .into_iter()
+        .find(|ownership| ownership.name() == name)
     }
 
     fn name(self) -> &'static str {

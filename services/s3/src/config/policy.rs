@@ -29,7 +29,9 @@ const MAX_SIZE: usize = 20 << 10;
 
 /// The policy as written.
 pub(crate) fn text(from: &impl Reader, bucket: &Bucket) -> Result<Option<String>> {
-    Ok(from.get::<Config>((bucket.id, KIND))?.map(|config| config.text))
+    Ok(from
+        .get::<Config>((bucket.id, KIND))?
+        .map(|config| config.text))
 }
 
 /// The policy as stored, compiled.
@@ -157,9 +159,12 @@ fn missing(bucket: &str) -> Failure {
 /// Parses a policy and checks that it speaks of this bucket only, and of things that S3 does.
 fn check(text: &str, bucket: &str) -> Result<Policy> {
     if text.len() > MAX_SIZE {
-        return Err(malformed("Policy exceeds the maximum allowed document size."));
+        return Err(malformed(
+            "Policy exceeds the maximum allowed document size.",
+        ));
     }
-    let policy = Policy::parse(text, Kind::Resource).map_err(|error| malformed(error.to_string()))?;
+    let policy =
+        Policy::parse(text, Kind::Resource).map_err(|error| malformed(error.to_string()))?;
     // It parsed as a policy, so it is JSON, and every member has the shape it should have.
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     for statement in list(&document["Statement"]) {
@@ -207,9 +212,18 @@ impl Reach {
     fn of(arn: &str, bucket: &str) -> Option<Self> {
         let rest = arn.strip_prefix("arn:aws:s3:::")?.strip_prefix(bucket)?;
         match rest {
-            "" => Some(Self { bucket: true, objects: false }),
-            "*" => Some(Self { bucket: true, objects: true }),
-            _ => rest.starts_with('/').then_some(Self { bucket: false, objects: true }),
+            "" => Some(Self {
+                bucket: true,
+                objects: false,
+            }),
+            "*" => Some(Self {
+                bucket: true,
+                objects: true,
+            }),
+            _ => rest.starts_with('/').then_some(Self {
+                bucket: false,
+                objects: true,
+            }),
         }
     }
 
@@ -217,7 +231,11 @@ impl Reach {
         if action.contains(['*', '?']) {
             return true;
         }
-        if is_object_action(action) { self.objects } else { self.bucket }
+        if is_object_action(action) {
+            self.objects
+        } else {
+            self.bucket
+        }
     }
 }
 
@@ -248,10 +266,18 @@ mod tests {
     fn a_policy_speaks_of_its_own_bucket() {
         let invalid = Some("Policy has invalid resource".to_owned());
         for good in ["photos/*", "photos/a?/b", "photos*"] {
-            assert_eq!(refusal(r#""s3:GetObject""#, &format!(r#""arn:aws:s3:::{good}""#)), None, "{good}");
+            assert_eq!(
+                refusal(r#""s3:GetObject""#, &format!(r#""arn:aws:s3:::{good}""#)),
+                None,
+                "{good}"
+            );
         }
         for bad in ["other/*", "photosx/*", "*"] {
-            assert_eq!(refusal(r#""s3:GetObject""#, &format!(r#""arn:aws:s3:::{bad}""#)), invalid, "{bad}");
+            assert_eq!(
+                refusal(r#""s3:GetObject""#, &format!(r#""arn:aws:s3:::{bad}""#)),
+                invalid,
+                "{bad}"
+            );
         }
         let one_of_two = r#"["arn:aws:s3:::photos/*","arn:aws:s3:::other/*"]"#;
         assert_eq!(refusal(r#""s3:GetObject""#, one_of_two), invalid);
@@ -260,8 +286,14 @@ mod tests {
     #[test]
     fn actions_fit_their_resources() {
         let unfit = Some("Action does not apply to any resource(s) in statement".to_owned());
-        assert_eq!(refusal(r#""s3:GetObject""#, r#""arn:aws:s3:::photos""#), unfit);
-        assert_eq!(refusal(r#""s3:ListBucket""#, r#""arn:aws:s3:::photos/*""#), unfit);
+        assert_eq!(
+            refusal(r#""s3:GetObject""#, r#""arn:aws:s3:::photos""#),
+            unfit
+        );
+        assert_eq!(
+            refusal(r#""s3:ListBucket""#, r#""arn:aws:s3:::photos/*""#),
+            unfit
+        );
         assert_eq!(refusal(r#""s3:*""#, r#""arn:aws:s3:::photos""#), None);
         let both = r#"["arn:aws:s3:::photos","arn:aws:s3:::photos/*"]"#;
         assert_eq!(refusal(r#"["s3:GetObject","s3:ListBucket"]"#, both), None);

@@ -37,14 +37,17 @@ impl Tags {
                 return Err(refusal.with("TagKey", key));
             }
             if key.to_ascii_lowercase().starts_with("aws:") {
-                return Err(Code::InvalidTag.says("System tags cannot be added/updated by requester"));
+                return Err(
+                    Code::InvalidTag.says("System tags cannot be added/updated by requester")
+                );
             }
             if value.chars().count() > MAX_VALUE || !plain(value) {
                 let refusal = Code::InvalidTag.says("The TagValue you have provided is invalid");
                 return Err(refusal.with("TagKey", key).with("TagValue", value));
             }
             if set[..at].iter().any(|earlier| earlier.key == *key) {
-                let refusal = Code::InvalidTag.says("Cannot provide multiple Tags with the same key");
+                let refusal =
+                    Code::InvalidTag.says("Cannot provide multiple Tags with the same key");
                 return Err(refusal.with("TagKey", key));
             }
         }
@@ -55,7 +58,8 @@ impl Tags {
 
 /// Letters, digits, spaces and `+ - = . _ : / @`.
 fn plain(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c))
+    text.chars()
+        .all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c))
 }
 
 pub(crate) async fn put(

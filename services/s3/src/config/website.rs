@@ -21,7 +21,10 @@ const MAX_RULES: usize = 50;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Website {
     /// Everything is somewhere else.
-    Elsewhere { host: String, protocol: Option<String> },
+    Elsewhere {
+        host: String,
+        protocol: Option<String>,
+    },
     Pages {
         /// What stands for a folder: `index.html`.
         index: String,
@@ -62,13 +65,20 @@ impl Website {
             redirect_all_requests_to,
             routing_rules,
         } = asked;
-        if let Some(RedirectAllRequestsTo { host_name, protocol }) = redirect_all_requests_to {
+        if let Some(RedirectAllRequestsTo {
+            host_name,
+            protocol,
+        }) = redirect_all_requests_to
+        {
             if index_document.is_some() || error_document.is_some() || routing_rules.is_some() {
                 return Err(Code::InvalidArgument.says(
                     "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules.",
                 ));
             }
-            return Ok(Self::Elsewhere { host: host_name, protocol: protocol_of(protocol)? });
+            return Ok(Self::Elsewhere {
+                host: host_name,
+                protocol: protocol_of(protocol)?,
+            });
         }
         let Some(IndexDocument { suffix }) = index_document else {
             return Err(Failure::argument(
@@ -102,10 +112,17 @@ impl Website {
     fn shown(self) -> GetBucketWebsiteOutput {
         match self {
             Self::Elsewhere { host, protocol } => GetBucketWebsiteOutput {
-                redirect_all_requests_to: Some(RedirectAllRequestsTo { host_name: host, protocol }),
+                redirect_all_requests_to: Some(RedirectAllRequestsTo {
+                    host_name: host,
+                    protocol,
+                }),
                 ..Default::default()
             },
-            Self::Pages { index, error, rules } => GetBucketWebsiteOutput {
+            Self::Pages {
+                index,
+                error,
+                rules,
+            } => GetBucketWebsiteOutput {
                 index_document: Some(IndexDocument { suffix: index }),
                 error_document: error.map(|key| ErrorDocument { key }),
                 routing_rules: (!rules.is_empty())
@@ -126,16 +143,19 @@ fn protocol_of(protocol: Option<String>) -> Result<Option<String>> {
 
 impl Rule {
     fn read(asked: RoutingRule) -> Result<Self> {
-        let RoutingRule { condition, redirect } = asked;
+        let RoutingRule {
+            condition,
+            redirect,
+        } = asked;
         let condition = condition.unwrap_or_default();
         let status = number(condition.http_error_code_returned_equals, 400..=599, || {
-            Code::InvalidRequest.says(
-                "The provided HTTP error code is not valid. Valid codes are 4XX or 5XX.",
-            )
+            Code::InvalidRequest
+                .says("The provided HTTP error code is not valid. Valid codes are 4XX or 5XX.")
         })?;
         let code = number(redirect.http_redirect_code, 301..=399, || {
-            Code::InvalidRequest
-                .says("The provided HTTP redirect code is not valid. Valid codes are 3XX except 300.")
+            Code::InvalidRequest.says(
+                "The provided HTTP redirect code is not valid. Valid codes are 3XX except 300.",
+            )
         })?;
         let key = match (redirect.replace_key_prefix_with, redirect.replace_key_with) {
             (Some(_), Some(_)) => {
@@ -182,7 +202,10 @@ impl Rule {
     /// anything is known.
     pub(crate) fn fits(&self, key: &str, status: Option<u16>) -> bool {
         self.status == status
-            && self.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix))
+            && self
+                .prefix
+                .as_deref()
+                .is_none_or(|prefix| key.starts_with(prefix))
     }
 
     /// The key that takes the place of `key`.
@@ -243,17 +266,26 @@ mod tests {
 
     #[test]
     fn a_rule_replaces_prefix_or_key() {
-        let rule = |key| Rule { prefix: Some("docs/".to_owned()), key, ..Default::default() };
+        let rule = |key| Rule {
+            prefix: Some("docs/".to_owned()),
+            key,
+            ..Default::default()
+        };
         let prefix = rule(Some(Replace::Prefix("documents/".to_owned())));
         assert_eq!(prefix.target("docs/a.html"), "documents/a.html");
-        assert_eq!(rule(Some(Replace::Whole("x".to_owned()))).target("docs/a.html"), "x");
+        assert_eq!(
+            rule(Some(Replace::Whole("x".to_owned()))).target("docs/a.html"),
+            "x"
+        );
         assert_eq!(rule(None).target("docs/a.html"), "docs/a.html");
     }
 
     #[test]
     fn what_is_put_is_what_is_got() {
         let asked = WebsiteConfiguration {
-            index_document: Some(IndexDocument { suffix: "index.html".to_owned() }),
+            index_document: Some(IndexDocument {
+                suffix: "index.html".to_owned(),
+            }),
             routing_rules: Some(vec![RoutingRule {
                 condition: Some(Condition {
                     http_error_code_returned_equals: Some("404".to_owned()),
@@ -270,9 +302,14 @@ mod tests {
         };
         let website = Website::read(asked.clone()).expect("a website");
         let shown = website.shown();
-        assert_eq!(format!("{:?}", shown.routing_rules), format!("{:?}", asked.routing_rules));
+        assert_eq!(
+            format!("{:?}", shown.routing_rules),
+            format!("{:?}", asked.routing_rules)
+        );
         let slash = WebsiteConfiguration {
-            index_document: Some(IndexDocument { suffix: "a/b".to_owned() }),
+            index_document: Some(IndexDocument {
+                suffix: "a/b".to_owned(),
+            }),
             ..Default::default()
         };
         assert!(Website::read(slash).is_err());
