@@ -54,7 +54,7 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
         .service(iam.sts_service())
         .service(s3.service())
         .build();
-    let work: Vec<Arc<dyn Reconciler>> = Vec::new();
+    let work = s3.reconcilers();
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,
