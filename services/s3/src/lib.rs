@@ -23,6 +23,7 @@ mod config;
 mod content;
 mod errors;
 mod leases;
+mod lifecycle;
 mod list;
 mod model;
 mod names;

@@ -6,10 +6,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use gureum_dispatch::{Caller, Cloud, Cx, RequestInfo};
 use gureum_kit::names::id;
+use gureum_kit::reconcile::{Outcome, Reconciler, RunError};
 use gureum_kit::{AccountId, Reader, Region, Row, Scan, Tx};
 use gureum_model_sqs::op::SendMessage;
 use gureum_model_sqs::types::SendMessageRequest;
@@ -94,7 +97,7 @@ pub(crate) struct Happening<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Cause<'a> {
     Request(&'a Cx),
-    Lifecycle(Timestamp),
+    Lifecycle,
 }
 
 impl S3 {
@@ -150,8 +153,8 @@ impl S3 {
         Ok(())
     }
 
-    /// Delivers all messages that are due. Gives the time of the next attempt, if any is left.
-    pub(crate) async fn deliver(&self, cloud: &Arc<Cloud>) -> Result<Option<i64>> {
+    /// Delivers all messages that are due.
+    pub(crate) async fn deliver(&self, cloud: &Arc<Cloud>) -> Result<()> {
         loop {
             let now = self.clock.now();
             let view = self.store.read();
@@ -159,13 +162,12 @@ impl S3 {
                 .scan(Scan::all().limit(BATCH))
                 .collect::<std::result::Result<_, _>>()?;
             drop(view);
-            let first = batch.first().map(|notice| notice.due);
             let due: Vec<Notice> = batch
                 .into_iter()
                 .take_while(|notice| notice.due <= now)
                 .collect();
             if due.is_empty() {
-                return Ok(first);
+                return Ok(());
             }
             let attempts = stream::iter(due).map(|notice| async {
                 let outcome = post(cloud, &notice).await;
@@ -204,6 +206,36 @@ impl S3 {
                 Ok(())
             })
             .await
+    }
+}
+
+/// The reconciler that delivers messages.
+pub(crate) struct Courier {
+    s3: Arc<S3>,
+    cloud: Arc<Cloud>,
+}
+
+impl Courier {
+    pub(crate) fn new(s3: Arc<S3>, cloud: Arc<Cloud>) -> Self {
+        Self { s3, cloud }
+    }
+}
+
+#[async_trait]
+impl Reconciler for Courier {
+    fn name(&self) -> &'static str {
+        "s3.notifications"
+    }
+
+    /// Looking costs next to nothing where there is nothing, so nobody needs to wake it.
+    fn period(&self) -> Duration {
+        Duration::from_millis(250)
+    }
+
+    async fn run(&self) -> Result<Outcome, RunError> {
+        let run = self.s3.deliver(&self.cloud).await;
+        run.map_err(Error::from)?;
+        Ok(Outcome::Settled)
     }
 }
 
@@ -363,7 +395,7 @@ fn record(
             cx.request.source_ip.to_string(),
             cx.request.id.clone(),
         ),
-        Cause::Lifecycle(_) => (PRINCIPAL.to_owned(), PRINCIPAL.to_owned(), id::request()),
+        Cause::Lifecycle => (PRINCIPAL.to_owned(), PRINCIPAL.to_owned(), id::request()),
     };
     json!({
         "eventVersion": "2.1",
