@@ -52,9 +52,9 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
-        .service(s3.service())
+        .service(s3.service(&config.domain))
         .build();
-    let work = s3.reconcilers();
+    let work = s3.reconcilers(&cloud);
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,

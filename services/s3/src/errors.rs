@@ -34,6 +34,7 @@ macro_rules! codes {
 codes! {
     AccessControlListNotSupported 400 "The bucket does not allow ACLs"
     AccessDenied 403 "Access Denied"
+    AccessForbidden 403 "Forbidden"
     BadDigest 400 "The Content-MD5 you specified did not match what we received."
     BadRequest 400 "Bad Request"
     BucketAlreadyExists 409 "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Select a different name and try again."
@@ -45,6 +46,7 @@ codes! {
     IllegalLocationConstraintException 400 "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to."
     IllegalVersioningConfigurationException 400 "The versioning configuration specified in the request is invalid."
     IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header"
+    IncorrectEndpoint 400 "The specified bucket exists in another Region. Direct requests to the correct endpoint."
     InternalError 500 "We encountered an internal error. Please try again."
     InvalidArgument 400 "Invalid Argument"
     InvalidBucketAclWithObjectOwnership 400 "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
@@ -62,6 +64,7 @@ codes! {
     InvalidStorageClass 400 "The storage class you specified is not valid"
     InvalidTag 400 "The tag provided was not a valid tag."
     InvalidTargetBucketForLogging 400 "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants for the log-delivery group."
+    InvalidURI 400 "Couldn't parse the specified URI."
     KeyTooLongError 400 "Your key is too long"
     MalformedACLError 400 "The XML you provided was not well-formed or did not validate against our published schema"
     MalformedPOSTRequest 400 "The body of your POST request is not well-formed multipart/form-data."

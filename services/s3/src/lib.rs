@@ -36,6 +36,7 @@ mod sealing;
 mod tags;
 mod traits;
 mod versions;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -77,11 +78,14 @@ impl S3 {
         })
     }
 
-    /// The table of operations.
-    pub fn service(self: &Arc<Self>) -> Service {
+    /// The table of operations, and what is answered on the plain web: to websites under `domain`,
+    /// to browsers' preflights and forms.
+    pub fn service(self: &Arc<Self>, domain: &str) -> Service {
         let builder = Service::builder(&gureum_model_s3::SERVICE, Arc::clone(self))
             .denied(|_| Code::AccessDenied.error().into())
-            .invalid(invalid);
+            .invalid(invalid)
+            .admit_anonymous()
+            .web(Arc::new(web::Front::new(Arc::clone(self), domain)));
         config::register(ops::register(builder)).build()
     }
 

@@ -18,7 +18,6 @@ use crate::config::lifecycle::{DAY, Expiration, Lifecycle, Move, Noncurrent, Rul
 use crate::errors::Result;
 use crate::model::{Bucket, Current, Object, Past, StorageClass, Upload, Version, Versioning};
 use crate::notify::Cause;
-use crate::rules::Rules;
 use crate::versions;
 
 /// Rows that are read at a time.
@@ -55,13 +54,19 @@ impl Lifecycle {
         self.enabled().filter(fits)
     }
 
-    /// When the newest version of a key expires, and by which rule.
-    pub(crate) fn expiry<'a>(&'a self, version: &'a Version) -> Option<(Timestamp, &'a Rule)> {
-        let object = version.object.as_ref()?;
-        let due = self.of(&version.key, object).filter_map(|rule| match rule.expiration {
-            Some(Expiration::At(when)) => Some((when.of(version.modified), rule)),
-            _ => None,
-        });
+    /// When the newest version of a key, made at `modified`, expires, and by which rule.
+    fn expiry<'a>(
+        &'a self,
+        key: &'a str,
+        modified: Timestamp,
+        object: &'a Object,
+    ) -> Option<(Timestamp, &'a Rule)> {
+        let due = self
+            .of(key, object)
+            .filter_map(|rule| match rule.expiration {
+                Some(Expiration::At(when)) => Some((when.of(modified), rule)),
+                _ => None,
+            });
         due.min_by_key(|(at, _)| *at)
     }
 
@@ -87,7 +92,9 @@ impl Lifecycle {
         let object = version.object.as_ref()?;
         let rules = self.of(&version.key, object);
         let moves = rules.flat_map(|rule| {
-            rule.noncurrent_transitions.iter().map(move |step| (rule, step))
+            rule.noncurrent_transitions
+                .iter()
+                .map(move |step| (rule, step))
         });
         let due = moves.filter(|(rule, step)| {
             step.after.is_due(replaced, newer, now) && self.takes(rule, object, step.to)
@@ -111,10 +118,14 @@ impl Lifecycle {
     ) -> bool {
         self.enabled().any(|rule| {
             let fits = match &version.object {
-                Some(object) => rule.filter.fits(&version.key, object.size, &object.traits.tags),
+                Some(object) => rule
+                    .filter
+                    .fits(&version.key, object.size, &object.traits.tags),
                 None => rule.filter.is_by_key() && rule.filter.fits_key(&version.key),
             };
-            fits && rule.noncurrent.is_some_and(|after| after.is_due(replaced, newer, now))
+            fits && rule
+                .noncurrent
+                .is_some_and(|after| after.is_due(replaced, newer, now))
         })
     }
 
@@ -134,7 +145,9 @@ impl Lifecycle {
     fn aborts(&self, upload: &Upload, now: Timestamp) -> bool {
         self.enabled().any(|rule| {
             rule.filter.fits_key(&upload.key)
-                && rule.abort.is_some_and(|days| after(upload.begun, days) <= now)
+                && rule
+                    .abort
+                    .is_some_and(|days| after(upload.begun, days) <= now)
         })
     }
 }
@@ -170,13 +183,32 @@ fn warmth(class: StorageClass) -> u8 {
     }
 }
 
-impl Rules {
+impl S3 {
     /// `x-amz-expiration`: when a rule will end this object, which is the newest version.
-    pub(crate) fn expiration(&self, version: &Version) -> Option<String> {
-        let (at, rule) = self.lifecycle.as_ref()?.expiry(version)?;
-        let date = at.format(TimestampFormat::Rfc822);
-        let id = utf8_percent_encode(&rule.id, NON_ALPHANUMERIC);
-        Some(format!("expiry-date=\"{date}\", rule-id=\"{id}\""))
+    pub(crate) fn expiration(&self, bucket: &Bucket, version: &Version) -> Result<Option<String>> {
+        match &version.object {
+            Some(object) => self.expiration_of(bucket, version, object),
+            None => Ok(None),
+        }
+    }
+
+    /// The same where the object has been taken out of its version.
+    pub(crate) fn expiration_of(
+        &self,
+        bucket: &Bucket,
+        version: &Version,
+        object: &Object,
+    ) -> Result<Option<String>> {
+        let rules = self.rules.get(&self.store, bucket)?;
+        let Some(lifecycle) = &rules.lifecycle else {
+            return Ok(None);
+        };
+        let expiry = lifecycle.expiry(&version.key, version.modified, object);
+        Ok(expiry.map(|(at, rule)| {
+            let date = at.format(TimestampFormat::Rfc822);
+            let id = utf8_percent_encode(&rule.id, NON_ALPHANUMERIC);
+            format!("expiry-date=\"{date}\", rule-id=\"{id}\"")
+        }))
     }
 }
 
@@ -249,7 +281,12 @@ impl S3 {
         self.abort_uploads(bucket, &lifecycle, now).await
     }
 
-    async fn end_newest(&self, bucket: &Bucket, lifecycle: &Lifecycle, now: Timestamp) -> Result<()> {
+    async fn end_newest(
+        &self,
+        bucket: &Bucket,
+        lifecycle: &Lifecycle,
+        now: Timestamp,
+    ) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
             let mut scan = Scan::<Current>::of((bucket.id,)).limit(PAGE);
@@ -351,7 +388,9 @@ impl S3 {
         fate: Fate,
         now: Timestamp,
     ) -> Result<()> {
-        let Some(bucket) = tx.get::<Bucket>(bucket.name.as_str())?.filter(|b| b.id == bucket.id)
+        let Some(bucket) = tx
+            .get::<Bucket>(bucket.name.as_str())?
+            .filter(|b| b.id == bucket.id)
         else {
             return Ok(());
         };
@@ -364,7 +403,10 @@ impl S3 {
             return Ok(());
         }
         let cause = Cause::Lifecycle;
-        let locked = found.object.as_ref().is_some_and(|o| o.traits.lock.holds(now, false));
+        let locked = found
+            .object
+            .as_ref()
+            .is_some_and(|o| o.traits.lock.holds(now, false));
         match fate {
             Fate::Move(class) => {
                 if let Some(object) = &mut found.object {
@@ -419,7 +461,8 @@ impl S3 {
 }
 
 fn newest_fate(lifecycle: &Lifecycle, version: &Version, now: Timestamp) -> Option<Fate> {
-    match lifecycle.expiry(version) {
+    let object = version.object.as_ref()?;
+    match lifecycle.expiry(&version.key, version.modified, object) {
         Some((at, _)) if at <= now => Some(Fate::Expire),
         _ => lifecycle.class(version, now).map(Fate::Move),
     }
@@ -468,20 +511,29 @@ mod tests {
         let at = |text| Timestamp::parse(text).expect("a time");
         let made = at("2014-01-15T10:30:00Z");
         assert_eq!(after(made, 3), at("2014-01-19T00:00:00Z"));
-        assert_eq!(after(at("2014-01-15T00:00:00Z"), 1), at("2014-01-17T00:00:00Z"));
+        assert_eq!(
+            after(at("2014-01-15T00:00:00Z"), 1),
+            at("2014-01-17T00:00:00Z")
+        );
     }
 
     #[test]
     fn objects_only_get_colder() {
         use StorageClass::{DeepArchive, Glacier, Standard, StandardIa};
-        assert_eq!(colder(Standard, [StandardIa, Glacier].into_iter()), Some(Glacier));
+        assert_eq!(
+            colder(Standard, [StandardIa, Glacier].into_iter()),
+            Some(Glacier)
+        );
         assert_eq!(colder(DeepArchive, [Glacier].into_iter()), None);
         assert_eq!(colder(Glacier, [].into_iter()), None);
     }
 
     #[test]
     fn the_newest_noncurrent_versions_are_kept() {
-        let rule = Noncurrent { days: 1, keep: Some(2) };
+        let rule = Noncurrent {
+            days: 1,
+            keep: Some(2),
+        };
         let late = Timestamp(10 * DAY);
         assert!(!rule.is_due(Timestamp(0), 1, late));
         assert!(rule.is_due(Timestamp(0), 2, late));

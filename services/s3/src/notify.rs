@@ -345,7 +345,7 @@ async fn greet_one(
 }
 
 /// The second request id that S3 gives; it follows from the first.
-fn host_id(request: &str) -> String {
+pub(crate) fn host_id(request: &str) -> String {
     use base64::Engine as _;
     let digest = ring::digest::digest(&ring::digest::SHA256, request.as_bytes());
     base64::engine::general_purpose::STANDARD.encode(digest)

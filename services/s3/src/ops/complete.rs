@@ -277,6 +277,7 @@ async fn complete(
         checksum_type: object.checksum.as_ref().map(|checksum| checksum.kind()),
         server_side_encryption: object.sealing.managed(),
         version_id: bucket.shown_id(&version),
+        expiration: s3.expiration(&bucket, &version)?,
         bucket: Some(bucket.name),
         ..Default::default()
     };

@@ -234,6 +234,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         copy_object_result: Some(result),
         copy_source_version_id: found.bucket.shown_id(&found.version),
         version_id: bucket.shown_id(&version),
+        expiration: s3.expiration(&bucket, &version)?,
         server_side_encryption: object.sealing.managed(),
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),

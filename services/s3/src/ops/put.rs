@@ -133,6 +133,7 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
         checksum_type: object.checksum.as_ref().map(|checksum| checksum.kind()),
         server_side_encryption: object.sealing.managed(),
         version_id: bucket.shown_id(&version),
+        expiration: s3.expiration(&bucket, &version)?,
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),
         ..Default::default()
