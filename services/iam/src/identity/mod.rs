@@ -11,9 +11,9 @@ use gureum_schema::{Result, Timestamp};
 use crate::Iam;
 
 pub(crate) use cache::Cache;
-pub(crate) use policies::{managed_by_arn, of_role, of_user};
+pub(crate) use policies::{of_group, of_role, of_user};
 pub use uses::Tidied;
-pub(crate) use uses::Uses;
+pub(crate) use uses::{SWEEP, Uses};
 
 impl Identities for Iam {
     fn credential(&self, access_key: &str) -> Result<Option<Credential>> {
