@@ -19,7 +19,7 @@ import urllib.request
 
 import botocore.session
 import pytest
-from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from conftest import private_cloud
@@ -70,7 +70,7 @@ def signed(cloud, service, method="POST", path="/", body=b"", headers=(), presig
     session.set_credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
     url = cloud.url + path + (f"?{query}" if query else "")
     request = AWSRequest(method, url, data=body, headers=dict(headers))
-    auth = SigV4QueryAuth if presign else SigV4Auth
+    auth = SigV4QueryAuth if presign else S3SigV4Auth if service == "s3" else SigV4Auth
     auth(session.get_credentials(), service, "us-east-1").add_auth(request)
     prepared = request.prepare()
     return urllib.request.Request(

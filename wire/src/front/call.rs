@@ -204,15 +204,17 @@ fn url<'v>(host: Host<'_>, visit: &'v Visit, spec: &ServiceSpec, query: &Query) 
     };
     match (spec.name, host) {
         ("s3", Host::Bucket(bucket)) => url.path = format!("/{bucket}{}", uri.path()).into(),
-        ("sqs", _) if uri.path().len() > 1 && query.value("Action").is_some() => {
-            if query.value("QueueUrl").is_none() {
-                let join = if url.query.is_empty() { "" } else { "&" };
-                url.query = format!("{}{join}QueueUrl={}", url.query, escaped(uri.path())).into();
-            }
+        ("sqs", _) if is_for_a_queue(uri.path(), query) => {
+            let join = if url.query.is_empty() { "" } else { "&" };
+            url.query = format!("{}{join}QueueUrl={}", url.query, escaped(uri.path())).into();
         }
         _ => {}
     }
     url
+}
+
+fn is_for_a_queue(path: &str, query: &Query) -> bool {
+    path.len() > 1 && query.value("Action").is_some() && query.value("QueueUrl").is_none()
 }
 
 /// As the value of a form's field.
