@@ -6,7 +6,7 @@ VENV   ?= $(TARGET)/venv
 export CARGO_TARGET_DIR = $(TARGET)
 export CARGO_TERM_COLOR ?= auto
 
-PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum $(VENV)/bin/python -m pytest -q
+PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum GUREUM_CODEC_ECHO=$(TARGET)/debug/examples/codec_echo $(VENV)/bin/python -m pytest -q
 
 .PHONY: up setup test unit acceptance lint bench models coverage path clean
 
@@ -18,11 +18,12 @@ setup:               ## install what this host lacks, saying what and why
 
 test: lint unit acceptance   ## everything
 
-unit: setup
-	cargo test --workspace --quiet
+unit: $(VENV)/ready
+	PATH=$(VENV)/bin:$$PATH cargo test --workspace --quiet
 
 acceptance: $(VENV)/ready
 	cargo build --quiet --bin gureum
+	cargo build --quiet --package gureum-wire --example codec_echo
 	PATH=$(VENV)/bin:$$PATH $(PYTEST) -n 4 tests
 
 lint: setup
@@ -40,7 +41,7 @@ models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 coverage:            ## rewrite docs/coverage.md from the program itself
 	cargo xtask coverage
 
-$(VENV)/ready: tests/requirements.txt
+$(VENV)/ready: tests/requirements.txt | setup
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -r tests/requirements.txt
 	touch $@

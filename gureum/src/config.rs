@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) region: Region,
     pub(crate) domain: String,
     pub(crate) auth: Auth,
+    /// Open ports 80 and 443 of loopback too, where possible.
+    pub(crate) web_ports: bool,
     pub(crate) account: AccountId,
     /// Access key id and secret, when the person chose them.
     pub(crate) root_key: Option<(String, String)>,
@@ -38,6 +40,7 @@ struct File {
     region: Option<String>,
     domain: Option<String>,
     auth: Option<String>,
+    web_ports: Option<String>,
     account_id: Option<String>,
     root_access_key_id: Option<String>,
     root_secret_access_key: Option<String>,
@@ -51,9 +54,13 @@ impl Config {
         };
         let listen = match (args.listen, file.listen) {
             (Some(listen), _) => listen,
-            (None, Some(text)) => text
-                .parse()
-                .map_err(|_| bad("listen", &text, "an address and port such as 127.0.0.1:4566"))?,
+            (None, Some(text)) => text.parse().map_err(|_| {
+                bad(
+                    "listen",
+                    &text,
+                    "an address and port such as 127.0.0.1:4566",
+                )
+            })?,
             (None, None) => SocketAddr::from(([127, 0, 0, 1], 4566)),
         };
         let auth = parse_auth(args.auth.or(file.auth))?;
@@ -72,10 +79,13 @@ impl Config {
             region: parse_region(args.region.or(file.region))?,
             domain: parse_domain(args.domain.or(file.domain))?,
             auth,
+            web_ports: parse_web_ports(args.web_ports.or(file.web_ports))?,
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),
-                args.root_secret_access_key.or(secret).or(file.root_secret_access_key),
+                args.root_secret_access_key
+                    .or(secret)
+                    .or(file.root_secret_access_key),
             )?,
         })
     }
@@ -85,8 +95,7 @@ impl File {
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Failure::new(format!("config: cannot read {}: {e}", path.display())))?;
-        toml::from_str(&text)
-            .map_err(|e| Failure::new(format!("config: {}: {e}", path.display())))
+        toml::from_str(&text).map_err(|e| Failure::new(format!("config: {}: {e}", path.display())))
     }
 }
 
@@ -115,22 +124,32 @@ fn parse_auth(text: Option<String>) -> Result<Auth, Failure> {
     }
 }
 
+fn parse_web_ports(text: Option<String>) -> Result<bool, Failure> {
+    match text.as_deref() {
+        None | Some("auto") => Ok(true),
+        Some("off") => Ok(false),
+        Some(other) => Err(bad("web_ports", other, "auto or off")),
+    }
+}
+
 fn parse_region(text: Option<String>) -> Result<Region, Failure> {
     let text = text.unwrap_or_else(|| "us-east-1".into());
-    text.parse().map_err(|_| bad("region", &text, "a region name such as us-east-1"))
+    text.parse()
+        .map_err(|_| bad("region", &text, "a region name such as us-east-1"))
 }
 
 fn parse_account(text: Option<String>) -> Result<AccountId, Failure> {
     let text = text.unwrap_or_else(|| "000000000000".into());
-    text.parse().map_err(|_| bad("account_id", &text, "twelve digits"))
+    text.parse()
+        .map_err(|_| bad("account_id", &text, "twelve digits"))
 }
 
 fn parse_domain(text: Option<String>) -> Result<String, Failure> {
-    let text = text.unwrap_or_else(|| "gureum.localhost".into()).to_ascii_lowercase();
+    let text = text
+        .unwrap_or_else(|| "gureum.localhost".into())
+        .to_ascii_lowercase();
     let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if text.len() <= 200 && text.split('.').all(label) {
         Ok(text)
@@ -144,7 +163,20 @@ fn root_key(
     secret: Option<String>,
 ) -> Result<Option<(String, String)>, Failure> {
     match (id, secret) {
-        (Some(id), Some(secret)) => Ok(Some((id, secret))),
+        (Some(id), Some(secret)) => {
+            let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            if !(1..=128).contains(&id.len()) || !id.bytes().all(word) {
+                return Err(bad(
+                    "root_access_key_id",
+                    &id,
+                    "1 to 128 letters, digits and _",
+                ));
+            }
+            if secret.is_empty() {
+                return Err(Failure::new("root_secret_access_key: it is empty."));
+            }
+            Ok(Some((id, secret)))
+        }
         (None, None) => Ok(None),
         (Some(_), None) => Err(Failure::new(
             "root_access_key_id is set, but GUREUM_ROOT_SECRET_ACCESS_KEY is not: a key needs both.",
@@ -170,10 +202,49 @@ mod tests {
     #[test]
     fn bad_values_name_their_key() {
         let cases = [
-            (UpArgs { region: Some("Mars".into()), ..UpArgs::default() }, "region"),
-            (UpArgs { auth: Some("lax".into()), ..UpArgs::default() }, "auth"),
-            (UpArgs { domain: Some("a..b".into()), ..UpArgs::default() }, "domain"),
-            (UpArgs { account_id: Some("12".into()), ..UpArgs::default() }, "account_id"),
+            (
+                UpArgs {
+                    region: Some("Mars".into()),
+                    ..UpArgs::default()
+                },
+                "region",
+            ),
+            (
+                UpArgs {
+                    auth: Some("lax".into()),
+                    ..UpArgs::default()
+                },
+                "auth",
+            ),
+            (
+                UpArgs {
+                    domain: Some("a..b".into()),
+                    ..UpArgs::default()
+                },
+                "domain",
+            ),
+            (
+                UpArgs {
+                    account_id: Some("12".into()),
+                    ..UpArgs::default()
+                },
+                "account_id",
+            ),
+            (
+                UpArgs {
+                    web_ports: Some("80".into()),
+                    ..UpArgs::default()
+                },
+                "web_ports",
+            ),
+            (
+                UpArgs {
+                    root_access_key_id: Some("a/b".into()),
+                    root_secret_access_key: Some("s".into()),
+                    ..UpArgs::default()
+                },
+                "root_access_key_id",
+            ),
         ];
         for (args, key) in cases {
             let error = load(args).err().unwrap_or_default();

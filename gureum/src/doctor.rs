@@ -14,6 +14,7 @@ use crate::cli::ReportArgs;
 use crate::config::data_dir;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
+use crate::output::say;
 
 #[derive(Serialize)]
 struct Finding {
@@ -51,14 +52,19 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
         client(),
     ];
     if args.json {
-        println!("{:#}", serde_json::json!({ "findings": findings }));
+        say(format_args!(
+            "{:#}",
+            serde_json::json!({ "findings": findings })
+        ));
     } else {
         for finding in &findings {
             print(finding);
         }
     }
     match findings.iter().any(|f| f.verdict == Verdict::Missing) {
-        true => Err(Failure::new("Something that Gureum needs is missing; see above.")),
+        true => Err(Failure::new(
+            "Something that Gureum needs is missing; see above.",
+        )),
         false => Ok(()),
     }
 }
@@ -69,20 +75,27 @@ fn print(finding: &Finding) {
         Verdict::Limited => "limited",
         Verdict::Missing => "MISSING",
     };
-    println!("{mark}  {:<16} {}", finding.name, finding.seen);
+    say(format_args!(
+        "{mark}  {:<16} {}",
+        finding.name, finding.seen
+    ));
     if let Some(advice) = &finding.advice {
-        println!("         {:<16} -> {advice}", "");
+        say(format_args!("         {:<16} -> {advice}", ""));
     }
 }
 
 fn directory(dir: &DataDir) -> Finding {
     let path = dir.path();
-    let writable = nearest(path).is_some_and(|existing| {
-        rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok()
-    });
+    let writable = nearest(path)
+        .filter(|existing| existing.is_dir())
+        .is_some_and(|existing| rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok());
     Finding {
         name: "data directory",
-        verdict: if writable { Verdict::Good } else { Verdict::Missing },
+        verdict: if writable {
+            Verdict::Good
+        } else {
+            Verdict::Missing
+        },
         seen: path.display().to_string(),
         advice: (!writable).then(|| "It cannot be written: name another with --data-dir.".into()),
     }
@@ -95,7 +108,11 @@ fn disk(dir: &DataDir) -> Finding {
     let enough = free >= DISK;
     Finding {
         name: "disk",
-        verdict: if enough { Verdict::Good } else { Verdict::Limited },
+        verdict: if enough {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
         seen: format!("{} MiB free", free >> 20),
         advice: (!enough).then(|| "Free some space, or put --data-dir on another disk.".into()),
     }
@@ -139,7 +156,11 @@ fn resolver() -> Finding {
     let good = !found.is_empty() && found.iter().all(IpAddr::is_loopback);
     Finding {
         name: "*.localhost",
-        verdict: if good { Verdict::Good } else { Verdict::Limited },
+        verdict: if good {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
         seen: match good {
             true => "resolves to loopback".into(),
             false => format!("{name} does not resolve to loopback here"),
@@ -155,7 +176,11 @@ fn descriptors() -> Finding {
     let enough = limit >= DESCRIPTORS;
     Finding {
         name: "descriptors",
-        verdict: if enough { Verdict::Good } else { Verdict::Limited },
+        verdict: if enough {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
         seen: format!("{limit} open files at once"),
         advice: (!enough).then(|| format!("Raise it: ulimit -n {DESCRIPTORS}")),
     }
@@ -163,11 +188,19 @@ fn descriptors() -> Finding {
 
 fn client() -> Finding {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join("aws")).find(|aws| aws.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join("aws"))
+        .find(|aws| aws.is_file());
     Finding {
         name: "AWS CLI",
-        verdict: if found.is_some() { Verdict::Good } else { Verdict::Limited },
-        seen: found.as_ref().map_or("not on the PATH".into(), |aws| aws.display().to_string()),
+        verdict: if found.is_some() {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
+        seen: found
+            .as_ref()
+            .map_or("not on the PATH".into(), |aws| aws.display().to_string()),
         advice: found.is_none().then(|| "pip install awscli".into()),
     }
 }

@@ -47,14 +47,10 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         None,
     );
 
-    let key = secret::read_or_create::<32>(&dir.secrets().join("s3")).or_fail("cannot open S3's key")?;
-    let s3 = S3::new(store.clone(), blobs, clock.clone(), &key);
-
-    let key = secret::read_or_create::<32>(&dir.secrets().join("sqs"))
-        .or_fail("cannot open SQS's key")?;
-    let sqs = Sqs::open(store.clone(), clock.clone(), &key, &driver)
+    let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
+    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
         .await
-        .or_fail("cannot open the queues")?;
+        .or_fail("cannot open SQS")?;
 
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
@@ -62,13 +58,20 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(s3.service())
         .service(sqs.service())
         .build();
-    let work: Vec<Arc<dyn Reconciler>> = sqs.reconcilers();
+    let mut work = iam.reconcilers();
+    work.extend(s3.reconcilers());
+    work.extend(sqs.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,
         driver,
         work,
     })
+}
+
+/// The key that a service encrypts with what it keeps at rest.
+fn key(dir: &DataDir, service: &str) -> Result<[u8; 32], Failure> {
+    secret::read_or_create(&dir.secrets().join(service)).or_fail("cannot open a secret")
 }
 
 impl Rooms {

@@ -201,13 +201,6 @@ impl Managed {
         }
     }
 
-    pub(crate) fn document(&self) -> &str {
-        match self {
-            Self::Aws(policy) => &policy.document,
-            Self::Own(policy) => policy.document(),
-        }
-    }
-
     pub(crate) fn policy(&self) -> Outcome<Arc<Policy>> {
         match self {
             Self::Aws(policy) => Ok(Arc::clone(&policy.policy)),
