@@ -6,9 +6,9 @@ VENV   ?= $(TARGET)/venv
 export CARGO_TARGET_DIR = $(TARGET)
 export CARGO_TERM_COLOR ?= auto
 
-PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum $(VENV)/bin/python -m pytest -q
+PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum GUREUM_CODEC_ECHO=$(TARGET)/debug/examples/codec_echo $(VENV)/bin/python -m pytest -q
 
-.PHONY: up setup test unit acceptance lint bench models coverage clean
+.PHONY: up setup test unit acceptance lint bench models coverage path clean
 
 up: setup            ## build and start the cloud
 	cargo run --release --quiet --bin gureum -- up
@@ -23,6 +23,7 @@ unit: setup
 
 acceptance: $(VENV)/ready
 	cargo build --quiet --bin gureum
+	cargo build --quiet --package gureum-wire --example codec_echo
 	PATH=$(VENV)/bin:$$PATH $(PYTEST) -n 4 tests
 
 lint: setup
@@ -47,3 +48,6 @@ $(VENV)/ready: tests/requirements.txt
 
 clean:
 	cargo clean
+
+path:                ## where the built program is
+	@echo $(TARGET)/release

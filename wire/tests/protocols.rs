@@ -2,6 +2,8 @@
 
 #[path = "support/canonical.rs"]
 mod canonical;
+#[path = "support/dynamic.rs"]
+mod dynamic;
 
 use canonical::{drain, fill, show};
 use gureum_schema::{Body, Bytes, Error, Operation, Protocol, ServiceSpec, Struct};
@@ -353,6 +355,32 @@ mod s3 {
     }
 
     #[test]
+    fn a_bucket_location_is_the_root_itself() {
+        let ns = " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
+        for (output, inside) in [
+            (json!({"LocationConstraint":"eu-west-1"}), "eu-west-1"),
+            (json!({}), ""),
+        ] {
+            let (_, body) = print::<GetBucketLocation>(P, output);
+            let wanted = format!("<LocationConstraint{ns}>{inside}</LocationConstraint>");
+            assert!(body.ends_with(&wanted), "{body}");
+        }
+        let (_, body) = print::<ListBuckets>(P, json!({"Buckets":[{"Name":"b"}]}));
+        let wanted = format!("<ListAllMyBucketsResult{ns}><Buckets><Bucket><Name>b</Name>");
+        assert!(body.contains(&wanted), "{body}");
+    }
+
+    #[test]
+    fn a_streamed_answer_keeps_its_length_and_its_own_media_type() {
+        let output = json!({"Body":"hello","ContentType":"text/html","Metadata":{"a":"1"}});
+        let (response, body) = print::<GetObject>(P, output);
+        assert_eq!(body, "hello");
+        assert_eq!(response.headers()["content-type"], "text/html");
+        assert_eq!(response.headers()["content-length"], "5");
+        assert_eq!(response.headers()["x-amz-meta-a"], "1");
+    }
+
+    #[test]
     fn an_error_is_bare_and_names_its_resource() {
         let error = Error::new("NoSuchKey", 404, "Gone.")
             .with("Key", "k")
@@ -409,7 +437,79 @@ mod limits {
     }
 }
 
-/// Every operation of every model, to be fed with noise.
+mod nesting {
+    use super::*;
+    use dynamic::Record;
+    use gureum_schema::{Member, Schema};
+    use gureum_wire::protocol::MAX_DEPTH;
+
+    static SHAPE: Schema = Schema::structure(
+        "Shape",
+        &[Member::new("r", &SHAPE), Member::new("l", &LIST)],
+    );
+    static LIST: Schema = Schema::list("List", &Member::new("member", &LIST), false);
+
+    fn result(protocol: Protocol, body: &[u8]) -> Result<Missing, DecodeErrorKind> {
+        let request = Request {
+            method: &Method::POST,
+            path: "/",
+            query: "",
+            headers: &HeaderMap::new(),
+            body: Payload::Whole(Bytes::copy_from_slice(body)),
+        };
+        decode(protocol, &[], request, &mut Record::new(&SHAPE)).map_err(|e| e.kind)
+    }
+
+    fn bodies(depth: usize) -> [(Protocol, Vec<u8>); 6] {
+        let around = |open: &str, close: &str| open.repeat(depth) + &close.repeat(depth);
+        let json = around("{\"r\":", "}").replace(":}", ":{}}");
+        let cbor = [
+            b"\xbf\x61r".repeat(depth),
+            b"\xa0".to_vec(),
+            b"\xff".repeat(depth),
+        ]
+        .concat();
+        [
+            (Protocol::AwsJson10, json.into()),
+            (
+                Protocol::RestJson1,
+                format!("{{\"l\":{}}}", around("[", "]")).into(),
+            ),
+            (
+                Protocol::RestXml,
+                format!("<a>{}</a>", around("<r>", "</r>")).into(),
+            ),
+            (
+                Protocol::AwsQuery,
+                format!("r{}=", ".r".repeat(depth - 1)).into(),
+            ),
+            (
+                Protocol::Ec2Query,
+                format!("l{}=", ".1".repeat(depth - 1)).into(),
+            ),
+            (Protocol::RpcV2Cbor, cbor),
+        ]
+    }
+
+    #[test]
+    fn is_bounded_in_every_protocol() {
+        for (protocol, body) in bodies(MAX_DEPTH) {
+            assert_eq!(
+                result(protocol, &body),
+                Ok(Missing::default()),
+                "{protocol:?}"
+            );
+        }
+        for depth in [MAX_DEPTH + 1, 100_000] {
+            for (protocol, body) in bodies(depth) {
+                let wanted = Err(DecodeErrorKind::TooDeep);
+                assert_eq!(result(protocol, &body), wanted, "{protocol:?} {depth}");
+            }
+        }
+    }
+}
+
+/// Feeds the router and a few inputs of all sorts.
 fn anything(
     service: &'static ServiceSpec,
     protocol: Protocol,

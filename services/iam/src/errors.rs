@@ -34,7 +34,6 @@ codes! {
     already_exists = "EntityAlreadyExists", 409;
     delete_conflict = "DeleteConflict", 409;
     expired_token = "ExpiredTokenException", 400;
-    idp_rejected = "IDPRejectedClaim", 403;
     idp_unreachable = "IDPCommunicationError", 400;
     invalid_input = "InvalidInput", 400;
     invalid_token = "InvalidClientTokenId", 403;
@@ -64,11 +63,11 @@ impl Fault {
         Self::limit_exceeded(format!("Cannot exceed quota for {name}: {limit}"))
     }
 
-    pub(crate) fn code(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Refused(code, ..) => code,
-            Self::Other(error) => &error.code,
-            Self::Store(_) => "InternalFailure",
+            Self::Refused(_, _, message) => message,
+            Self::Other(error) => &error.message,
+            Self::Store(_) => "the store failed",
         }
     }
 }

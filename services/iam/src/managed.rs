@@ -104,6 +104,22 @@ const TABLE: &[(&str, &str, Grant)] = &[
     ("AWSElasticBeanstalkWebTier", "/", Actions(&["s3:Get*", "s3:List*", "s3:PutObject", "logs:PutLogEvents", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:DescribeLogGroups", "cloudwatch:PutMetricData", "elasticbeanstalk:PutInstanceStatistics"])),
     ("AWSElasticBeanstalkWorkerTier", "/", Actions(&["s3:Get*", "s3:List*", "s3:PutObject", "sqs:*Message*", "dynamodb:*Item", "dynamodb:Query", "dynamodb:Scan", "logs:PutLogEvents", "logs:CreateLogStream", "cloudwatch:PutMetricData", "elasticbeanstalk:PutInstanceStatistics"])),
     ("AmazonECSTaskExecutionRolePolicy", "/service-role/", Actions(&["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage", "logs:CreateLogStream", "logs:PutLogEvents"])),
+    ("AutoScalingServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:*", "elasticloadbalancing:*", "cloudwatch:*Alarm*", "cloudwatch:GetMetric*", "sns:Publish", "iam:PassRole", "iam:CreateServiceLinkedRole", "ssm:GetParameters", "events:*"])),
+    ("AWSApplicationAutoscalingDynamoDBTablePolicy", "/aws-service-role/", Actions(&["dynamodb:DescribeTable", "dynamodb:UpdateTable", "cloudwatch:*Alarm*"])),
+    ("AWSApplicationAutoscalingEC2SpotFleetRequestPolicy", "/aws-service-role/", Actions(&["ec2:DescribeSpotFleetRequests", "ec2:ModifySpotFleetRequest", "cloudwatch:*Alarm*"])),
+    ("AWSApplicationAutoscalingECSServicePolicy", "/aws-service-role/", Actions(&["ecs:DescribeServices", "ecs:UpdateService", "cloudwatch:*Alarm*"])),
+    ("AWSApplicationAutoscalingLambdaConcurrencyPolicy", "/aws-service-role/", Actions(&["lambda:*ProvisionedConcurrencyConfig", "cloudwatch:*Alarm*"])),
+    ("AWSApplicationAutoscalingRDSClusterPolicy", "/aws-service-role/", Actions(&["rds:AddTagsToResource", "rds:CreateDBInstance", "rds:DeleteDBInstance", "rds:Describe*", "rds:ModifyDBCluster", "iam:PassRole", "cloudwatch:*Alarm*"])),
+    ("AWSEC2SpotServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:DescribeInstances", "ec2:StartInstances", "ec2:StopInstances", "ec2:RunInstances", "ec2:CreateTags", "ec2:TerminateInstances", "iam:PassRole"])),
+    ("AmazonECSServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:*NetworkInterface*", "ec2:Describe*", "elasticloadbalancing:*", "autoscaling:*", "cloudwatch:*Alarm*", "route53:*", "servicediscovery:*", "logs:*"])),
+    ("ElastiCacheServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:*NetworkInterface*", "ec2:*SecurityGroup*", "ec2:Describe*", "cloudwatch:PutMetricData", "logs:*"])),
+    ("AWSElasticBeanstalkServiceRolePolicy", "/aws-service-role/", Actions(&["autoscaling:*", "cloudformation:*", "cloudwatch:*", "ec2:*", "elasticloadbalancing:*", "logs:*", "rds:Describe*", "s3:*", "sns:*", "sqs:*"])),
+    ("AmazonElasticFileSystemServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:*NetworkInterface*", "ec2:Describe*", "kms:ListAliases", "backup-storage:MountCapsule", "tag:GetResources"])),
+    ("AWSElasticLoadBalancingServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:*Address*", "ec2:*NetworkInterface*", "ec2:*SecurityGroup*", "ec2:Describe*", "ec2:Get*", "logs:*", "cloudwatch:*"])),
+    ("CloudWatchEventsServiceRolePolicy", "/aws-service-role/", Actions(&["ec2:Describe*", "ec2:RebootInstances", "ec2:StopInstances", "ec2:TerminateInstances", "ec2:CreateSnapshot", "cloudwatch:DescribeAlarms"])),
+    ("AmazonRDSServiceRolePolicy", "/aws-service-role/", Actions(&["rds:CrossRegionCommunication", "ec2:*", "logs:*", "cloudwatch:PutMetricData", "sns:Publish", "kinesis:*", "secretsmanager:*"])),
+    ("AmazonRedshiftServiceLinkedRolePolicy", "/aws-service-role/", Actions(&["ec2:*NetworkInterface*", "ec2:*Address*", "ec2:Describe*", "logs:*", "cloudwatch:PutMetricData"])),
+    ("DynamoDBReplicationServiceRolePolicy", "/aws-service-role/", Actions(&["dynamodb:*", "application-autoscaling:*"])),
 ];
 
 static BY_ARN: LazyLock<BTreeMap<String, AwsPolicy>> = LazyLock::new(|| {
@@ -185,13 +201,6 @@ impl Managed {
         }
     }
 
-    pub(crate) fn document(&self) -> &str {
-        match self {
-            Self::Aws(policy) => &policy.document,
-            Self::Own(policy) => policy.document(),
-        }
-    }
-
     pub(crate) fn policy(&self) -> Outcome<Arc<Policy>> {
         match self {
             Self::Aws(policy) => Ok(Arc::clone(&policy.policy)),
@@ -259,5 +268,12 @@ mod tests {
         assert_eq!(BY_ARN.len(), TABLE.len());
         let ids: std::collections::BTreeSet<_> = aws_policies().map(|p| &p.id).collect();
         assert_eq!(ids.len(), TABLE.len());
+    }
+
+    #[test]
+    fn every_service_linked_role_has_its_policy() {
+        for arn in crate::ops::service_linked::policies() {
+            assert!(BY_ARN.contains_key(&arn), "{arn}");
+        }
     }
 }

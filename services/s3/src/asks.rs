@@ -128,6 +128,11 @@ impl<'a> Door<'a> {
             })
     }
 
+    pub(crate) fn has_tags(&self, key: &str, version: Option<&str>) -> Result<bool> {
+        let object = self.find(key, version)?.and_then(|found| found.object);
+        Ok(object.is_some_and(|object| !object.traits.tags.is_empty()))
+    }
+
     fn find(&self, key: &str, version: Option<&str>) -> Result<Option<Version>> {
         Ok(match version.map(VersionId::parse) {
             None => versions::current(&self.view, &self.bucket, key)?,

@@ -109,8 +109,10 @@ pub(crate) fn present(members: [(Algorithm, &Option<String>); 10]) -> Vec<(Algor
 #[derive(Debug)]
 pub(crate) struct Claims {
     md5: Option<Vec<u8>>,
-    /// Of which the object keeps the checksum.
+    /// The one that the client speaks of.
     algorithm: Algorithm,
+    /// The one whose checksum is kept, where that is another.
+    kept: Option<Algorithm>,
     /// The value, when it came before the content.
     value: Option<String>,
     /// The field that brings the value behind the content.
@@ -139,6 +141,7 @@ impl Claims {
         let mut claims = Self {
             md5: md5.transpose()?,
             algorithm: algorithm.map(named).transpose()?.unwrap_or(otherwise),
+            kept: None,
             value: None,
             trailer: None,
         };
@@ -174,7 +177,30 @@ impl Claims {
         self.algorithm
     }
 
-    /// Compares what was said with what came. Gives the checksum that the object keeps.
+    /// Whatever the client checks, this checksum is kept.
+    pub(crate) fn keeping(mut self, algorithm: Algorithm) -> Self {
+        self.kept = Some(algorithm).filter(|kept| *kept != self.algorithm);
+        self
+    }
+
+    /// What must be computed of the content.
+    pub(crate) fn wanted(&self) -> Vec<Algorithm> {
+        let own = [Algorithm::Md5, self.algorithm];
+        own.into_iter().chain(self.kept).collect()
+    }
+
+    /// The kept checksum.
+    pub(crate) fn keep(&self, sums: &Sums) -> Option<Checksum> {
+        let algorithm = self.kept.unwrap_or(self.algorithm);
+        let value = STANDARD.encode(sums.get(&algorithm)?);
+        Some(Checksum {
+            algorithm,
+            value,
+            composite: false,
+        })
+    }
+
+    /// Compares what was said with what came. Gives the checksum of the client's algorithm.
     pub(crate) fn check(&self, sums: &Sums, trailers: &Trailers) -> Result<Checksum> {
         let sum = |algorithm| sums.get(&algorithm).map(Vec::as_slice).unwrap_or_default();
         if let Some(md5) = &self.md5

@@ -28,7 +28,10 @@ pub(crate) struct Received {
     pub(crate) size: u64,
     /// Hexadecimal, without quotes.
     pub(crate) etag: String,
+    /// Of the algorithm that the sender chose, or else our default.
     pub(crate) checksum: Checksum,
+    /// The one to keep; the same unless [`Claims::keeping`] says otherwise.
+    pub(crate) kept: Option<Checksum>,
 }
 
 impl Received {
@@ -52,8 +55,7 @@ impl S3 {
     ) -> Result<Received> {
         check_size(body.length().unwrap_or(0))?;
         let trailers = body.trailers();
-        let wanted = [Algorithm::Md5, claims.algorithm()];
-        let mut intake = self.blobs.intake(Some(key)).with_digests(&wanted);
+        let mut intake = self.blobs.intake(Some(key)).with_digests(&claims.wanted());
         while let Some(chunk) = body.chunk().await {
             intake.write(chunk.map_err(broken)?).await?;
             check_size(intake.len())?;
@@ -72,11 +74,13 @@ impl S3 {
             // The MD5 of what a customer encrypts is none of ours to show.
             Sealing::Customer { .. } => id::hex_digits(32),
         };
+        let kept = claims.keep(&taken.sums);
         Ok(Received {
             piece: taken.piece,
             size: taken.len,
             etag,
             checksum,
+            kept,
         })
     }
 

@@ -41,6 +41,7 @@ codes! {
     EntityTooLarge 400 "Your proposed upload exceeds the maximum allowed size"
     EntityTooSmall 400 "Your proposed upload is smaller than the minimum allowed size"
     IllegalLocationConstraintException 400 "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to."
+    IllegalVersioningConfigurationException 400 "The versioning configuration specified in the request is invalid."
     IncompleteBody 400 "You did not provide the number of bytes specified by the Content-Length HTTP header"
     InternalError 500 "We encountered an internal error. Please try again."
     InvalidArgument 400 "Invalid Argument"
@@ -99,6 +100,7 @@ impl Failure {
         Self(Box::new(self.0.header(name, value)))
     }
 
+    #[cfg(test)]
     pub(crate) fn code(&self) -> &str {
         &self.0.code
     }

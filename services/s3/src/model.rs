@@ -327,7 +327,11 @@ pub(crate) struct Part {
     /// Hexadecimal, without quotes.
     pub(crate) etag: String,
     pub(crate) modified: Timestamp,
+    /// Of the upload's algorithm.
     pub(crate) checksum: Option<Checksum>,
+    /// Of the algorithm that the client chose for this part, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claimed: Option<Checksum>,
     pub(crate) piece: Piece,
 }
 

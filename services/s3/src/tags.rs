@@ -56,12 +56,6 @@ pub(crate) fn to_set(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-/// Tags as condition keys want them.
-pub(crate) fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> {
-    tags.iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-}
-
 fn check(tags: &Tags) -> Result<()> {
     if tags.len() > MAX_TAGS {
         return Err(Code::InvalidTag
@@ -102,7 +96,7 @@ mod tests {
     #[test]
     fn a_header_of_tags() {
         let tags = from_header(Some("a=1&b=x+y%2Fz&c")).expect("tags");
-        let pairs: Vec<_> = super::pairs(&tags).collect();
+        let pairs: Vec<_> = tags.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("a", "1"), ("b", "x y/z"), ("c", "")]);
         let eleven: Vec<_> = (0..11).map(|n| format!("k{n}=v")).collect();
         for wrong in [

@@ -82,7 +82,7 @@ pub enum Location {
     HeaderPrefix(&'static str),
     /// Query-string parameter name.
     Query(&'static str),
-    /// A map that catches the query-string parameters that no other member names.
+    /// A map of all query-string parameters, also of those that have members of their own.
     QueryMap,
     /// Label in the URI template.
     Uri(&'static str),

@@ -73,7 +73,8 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.as_str() {
             "" => f.write_str(&self.message),
-            path => write!(f, "{} (at {path})", self.message),
+            // A map's key in the path can be as long as the request.
+            path => write!(f, "{} (at {path:.200})", self.message),
         }
     }
 }

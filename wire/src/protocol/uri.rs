@@ -229,3 +229,73 @@ fn split_greedy(path: &str, after: usize) -> Option<(&str, &str)> {
 fn is_literal(part: &str, literal: &str) -> bool {
     part == literal || (part.contains('%') && text::percent(part).is_ok_and(|p| p == literal))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(template: &'static str, path: &str) -> Option<Vec<String>> {
+        let found = match_path(&segments(template), path)?;
+        Some(
+            found
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_greedy_label_leaves_the_rest_of_the_template_its_segments() {
+        let template = "/files/{Path+}/versions/{Id}";
+        assert_eq!(
+            labels(template, "/files/a/b%2Fc/versions/7"),
+            Some(vec!["Path=a/b%2Fc".into(), "Id=7".into()])
+        );
+        assert_eq!(
+            labels(template, "/files/a/versions/b/versions/7/"),
+            Some(vec!["Path=a/versions/b".into(), "Id=7".into()])
+        );
+        assert_eq!(labels(template, "/files/versions/7"), None);
+    }
+
+    #[test]
+    fn slashes_at_the_end_count_only_in_a_greedy_label() {
+        assert_eq!(
+            labels("/zone/{Id}/rrset/", "/zone/Z1/rrset"),
+            Some(vec!["Id=Z1".into()])
+        );
+        assert_eq!(
+            labels("/zone/{Id}", "/zone/Z1/"),
+            Some(vec!["Id=Z1".into()])
+        );
+        assert_eq!(labels("/zone/{Id}", "/zone//"), None);
+        assert_eq!(labels("/{B}/{K+}", "/b/"), None);
+        assert_eq!(
+            labels("/{B}/{K+}", "/b/k/"),
+            Some(vec!["B=b".into(), "K=k/".into()])
+        );
+        assert_eq!(labels("/", ""), Some(vec![]));
+        assert_eq!(labels("/zone", "/z%6Fne"), Some(vec![]));
+    }
+
+    #[test]
+    fn a_fixed_parameter_keeps_a_request_from_the_wider_operation() {
+        static GET: OperationSpec = OperationSpec::new("GetConfiguration", "DELETE", "/{B}?c&id=1");
+        static ALL: OperationSpec = OperationSpec::new("DeleteAll", "DELETE", "/{B}");
+        let router = Router {
+            rules: vec![Rule::new(&ALL), Rule::new(&GET)],
+        };
+        let name = |query: &str| {
+            let route = router.route(&Method::DELETE, "/b", query, &HeaderMap::new());
+            route.ok().flatten().map(|route| route.op.name)
+        };
+        assert_eq!(name("c&id=1&x-id=Y"), Some("GetConfiguration"));
+        assert_eq!(name("id=1&c="), Some("GetConfiguration"));
+        assert_eq!(name("c&id=2"), Some("DeleteAll"));
+        assert!(
+            router
+                .route(&Method::DELETE, "/b", "%ff", &HeaderMap::new())
+                .is_err()
+        );
+    }
+}

@@ -304,10 +304,11 @@ fn show(view: &View<'_>) -> String {
     }
 }
 
+type Patterns = HashMap<&'static str, Option<Arc<Regex>>>;
+
 /// Patterns are compiled when first needed and kept; one that is not understood is not checked.
 fn compiled(pattern: &'static str) -> Option<Arc<Regex>> {
-    static CACHE: LazyLock<RwLock<HashMap<&'static str, Option<Arc<Regex>>>>> =
-        LazyLock::new(RwLock::default);
+    static CACHE: LazyLock<RwLock<Patterns>> = LazyLock::new(RwLock::default);
     if let Some(regex) = CACHE
         .read()
         .unwrap_or_else(PoisonError::into_inner)

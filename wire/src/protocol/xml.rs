@@ -117,7 +117,7 @@ impl<'x> Reader<'x, '_> {
     ) -> Result<(), DecodeError> {
         for attribute in element.attributes() {
             let attribute = attribute.map_err(|e| malformed(&e.to_string()))?;
-            let name: &str = attribute.key.0.as_ref();
+            let name = attribute.key.0;
             let found = into.schema().members().iter().position(|member| {
                 member.xml_attribute && (member.xml == name || local(member.xml) == local(name))
             });

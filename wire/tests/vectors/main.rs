@@ -1,9 +1,10 @@
-//! botocore's protocol vectors, read from the directory in `GUREUM_VECTORS`: every request that
+//! botocore's protocol vectors, read from `botocore-protocols` in the directory `GUREUM_VECTORS`: every request that
 //! botocore is tested to send is decoded, every answer that it is tested to read is encoded.
 
 #[path = "../support/canonical.rs"]
 mod canonical;
 mod compare;
+#[path = "../support/dynamic.rs"]
 mod dynamic;
 mod shapes;
 
@@ -132,10 +133,18 @@ fn botocore_vectors() {
         println!("SKIPPED: set GUREUM_VECTORS to the directory of botocore's protocol vectors");
         return;
     };
+    // The variable may also name that very directory.
+    let root = Path::new(&root);
+    let inner = root.join("botocore-protocols");
+    let root = if inner.is_dir() {
+        inner
+    } else {
+        root.to_owned()
+    };
     let mut failures = Vec::new();
     let mut total = 0;
     for side in ["input", "output"] {
-        let mut files: Vec<_> = std::fs::read_dir(Path::new(&root).join(side))
+        let mut files: Vec<_> = std::fs::read_dir(root.join(side))
             .expect("the vectors' directory")
             .map(|entry| entry.expect("a file").path())
             .collect();

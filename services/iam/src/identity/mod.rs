@@ -11,7 +11,7 @@ use gureum_schema::{Result, Timestamp};
 use crate::Iam;
 
 pub(crate) use cache::Cache;
-pub(crate) use policies::{managed_by_arn, of_role, of_user};
+pub(crate) use policies::{of_group, of_role, of_user};
 pub use uses::Tidied;
 pub(crate) use uses::Uses;
 

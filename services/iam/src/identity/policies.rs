@@ -65,3 +65,10 @@ pub(crate) fn managed_by_arn(
     let managed = Managed::find(reader, account, arn)?;
     Ok((managed.name().to_owned(), managed.policy()?))
 }
+
+pub(crate) fn of_group(reader: &impl Reader, group: &Group) -> Outcome<Policies> {
+    Ok(Policies {
+        identity: granted(reader, group)?,
+        ..Policies::default()
+    })
+}

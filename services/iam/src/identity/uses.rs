@@ -11,6 +11,7 @@ use gureum_schema::{Result, Timestamp};
 use crate::Iam;
 use crate::errors::{Fault, Outcome};
 use crate::model::{KeyUse, Session, SessionEnd};
+use crate::ops::service_linked;
 
 /// Notes that wait to be written; more are dropped, since these are for information only.
 const CAPACITY: usize = 10_000;
@@ -133,5 +134,6 @@ fn sweep(tx: &mut gureum_kit::Tx, now: i64) -> Outcome<usize> {
         tx.delete::<Session>(&end.id)?;
         tx.delete::<SessionEnd>((end.expires.0, &*end.id))?;
     }
+    service_linked::sweep(tx, now, SWEEP)?;
     Ok(ends.len())
 }

@@ -7,7 +7,7 @@ use gureum_kit::Tx;
 use gureum_model_iam::{op, types};
 use gureum_schema::Result;
 
-use crate::entity::{Entity, Named};
+use crate::entity::Entity;
 use crate::errors::{Fault, Outcome};
 use crate::managed::{Managed, check_arn};
 use crate::model::{PolicyUse, Role, Usage, User, fold};

@@ -9,14 +9,48 @@ use crate::errors::{Fault, Outcome};
 use crate::model::{EntityKind, Grants, PolicyUse, Usage};
 
 pub(crate) mod access_keys;
+pub(crate) mod account;
+pub(crate) mod attachments;
 pub(crate) mod boundaries;
+pub(crate) mod context_keys;
+pub(crate) mod details;
+pub(crate) mod groups;
+pub(crate) mod inline;
+pub(crate) mod login;
+pub(crate) mod oidc;
+pub(crate) mod policies;
+pub(crate) mod profiles;
+pub(crate) mod report;
+pub(crate) mod roles;
+pub(crate) mod service_linked;
+pub(crate) mod simulate;
+pub(crate) mod tags;
 pub(crate) mod users;
 
 /// Every operation of IAM.
 pub(crate) fn table(table: Table) -> Table {
-    [access_keys::table, boundaries::table, users::table]
-        .into_iter()
-        .fold(table, |table, add| add(table))
+    [
+        access_keys::table,
+        account::table,
+        attachments::table,
+        boundaries::table,
+        context_keys::table,
+        details::table,
+        groups::table,
+        inline::table,
+        login::table,
+        oidc::table,
+        policies::table,
+        profiles::table,
+        report::table,
+        roles::table,
+        service_linked::table,
+        simulate::table,
+        tags::table,
+        users::table,
+    ]
+    .into_iter()
+    .fold(table, |table, add| add(table))
 }
 
 /// Whether a path is below the prefix that a listing asks for.

@@ -1,1 +1,0 @@
-//! Handlers, called the way everybody calls them.

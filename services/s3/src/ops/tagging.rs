@@ -1,0 +1,132 @@
+//! Tags of an object.
+
+use std::sync::Arc;
+
+use gureum_dispatch::{Ask, Cx, ServiceBuilder};
+use gureum_model_s3::op;
+use gureum_model_s3::types::{
+    DeleteObjectTaggingOutput, DeleteObjectTaggingRequest, GetObjectTaggingOutput,
+    GetObjectTaggingRequest, PutObjectTaggingOutput, PutObjectTaggingRequest,
+};
+use gureum_schema::Result;
+
+use crate::S3;
+use crate::asks::Door;
+use crate::errors;
+use crate::ops::edit;
+use crate::ops::get;
+use crate::tags;
+
+pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
+    builder
+        .op::<op::GetObjectTagging, _>(
+            |s3, cx, input| {
+                let door = Door::of(
+                    s3,
+                    cx,
+                    &input.bucket,
+                    input.expected_bucket_owner.as_deref(),
+                )?;
+                let actions = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"];
+                Ok(vec![ask(
+                    &door,
+                    actions,
+                    &input.key,
+                    input.version_id.as_deref(),
+                )?])
+            },
+            get,
+        )
+        .op::<op::PutObjectTagging, _>(
+            |s3, cx, input| {
+                let door = Door::of(
+                    s3,
+                    cx,
+                    &input.bucket,
+                    input.expected_bucket_owner.as_deref(),
+                )?;
+                let actions = ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"];
+                let mut ask = ask(&door, actions, &input.key, input.version_id.as_deref())?;
+                let tags = &input.tagging.tag_set;
+                for tag in tags {
+                    ask = ask.key(format!("s3:RequestObjectTag/{}", tag.key), &tag.value);
+                }
+                let names = tags.iter().map(|tag| tag.key.clone()).collect();
+                Ok(vec![ask.keys("s3:RequestObjectTagKeys", names)])
+            },
+            put,
+        )
+        .op::<op::DeleteObjectTagging, _>(
+            |s3, cx, input| {
+                let door = Door::of(
+                    s3,
+                    cx,
+                    &input.bucket,
+                    input.expected_bucket_owner.as_deref(),
+                )?;
+                let actions = ["s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"];
+                Ok(vec![ask(
+                    &door,
+                    actions,
+                    &input.key,
+                    input.version_id.as_deref(),
+                )?])
+            },
+            delete,
+        )
+}
+
+/// The action has one name for the newest version and another for a named one.
+fn ask(
+    door: &Door<'_>,
+    [newest, named]: [&'static str; 2],
+    key: &str,
+    version: Option<&str>,
+) -> errors::Result<Ask> {
+    let action = if version.is_some() { named } else { newest };
+    door.ask_existing(action, key, version)
+}
+
+async fn get(
+    s3: Arc<S3>,
+    cx: Cx,
+    input: GetObjectTaggingRequest,
+) -> Result<GetObjectTaggingOutput> {
+    let version = input.version_id.as_deref();
+    let found = get::find(&s3, &cx, &input.bucket, &input.key, version)?;
+    Ok(GetObjectTaggingOutput {
+        version_id: found.bucket.shown_id(&found.version),
+        tag_set: tags::to_set(&found.object.traits.tags),
+    })
+}
+
+async fn put(
+    s3: Arc<S3>,
+    cx: Cx,
+    input: PutObjectTaggingRequest,
+) -> Result<PutObjectTaggingOutput> {
+    let tags = tags::from_set(&input.tagging.tag_set)?;
+    let version = input.version_id.as_deref();
+    let version_id = edit::edit(&s3, &cx, &input.bucket, &input.key, version, |object, _| {
+        object.traits.tags.clone_from(&tags);
+        Ok(())
+    });
+    Ok(PutObjectTaggingOutput {
+        version_id: version_id.await?.0,
+    })
+}
+
+async fn delete(
+    s3: Arc<S3>,
+    cx: Cx,
+    input: DeleteObjectTaggingRequest,
+) -> Result<DeleteObjectTaggingOutput> {
+    let version = input.version_id.as_deref();
+    let version_id = edit::edit(&s3, &cx, &input.bucket, &input.key, version, |object, _| {
+        object.traits.tags.clear();
+        Ok(())
+    });
+    Ok(DeleteObjectTaggingOutput {
+        version_id: version_id.await?.0,
+    })
+}
