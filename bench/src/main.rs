@@ -33,7 +33,8 @@ struct Arguments {
     /// The program under measure [default: `gureum` beside this one]
     #[arg(long, env = "GUREUM_BIN")]
     program: Option<PathBuf>,
-    /// Only these groups, separated by commas
+    /// Only these groups, separated by commas: start, sts, s3-read, s3-write, listing, streaming,
+    /// sqs, peers
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each comparison; the median counts
@@ -65,10 +66,11 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 7] = [
+const GROUPS: [(&str, Measure); 8] = [
     ("start", start::measure),
     ("sts", sts::measure),
-    ("s3", s3::measure),
+    ("s3-read", s3::read),
+    ("s3-write", s3::write),
     ("listing", listing::measure),
     ("streaming", streaming::measure),
     ("sqs", sqs::measure),

@@ -21,15 +21,24 @@ const SMALL: usize = 4096;
 /// MiB of a large object.
 const LARGE: u64 = 64;
 
-pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
-    let cloud = setting.cloud("s3")?;
-    let requests = Requests::to(cloud.address)?;
-    create_bucket(&cloud, &requests, "/bench")?;
+pub(crate) fn read(setting: &Setting) -> Result<Vec<Row>> {
+    let (cloud, requests) = with_bucket(setting, "s3-read")?;
+    Ok(vec![get(setting, &cloud, &requests)?])
+}
+
+pub(crate) fn write(setting: &Setting) -> Result<Vec<Row>> {
+    let (cloud, requests) = with_bucket(setting, "s3-write")?;
     Ok(vec![
-        get(setting, &cloud, &requests)?,
         put_small(setting, &cloud, &requests)?,
         put_large(setting, &cloud, &requests)?,
     ])
+}
+
+fn with_bucket(setting: &Setting, name: &str) -> Result<(Server, Requests)> {
+    let cloud = setting.cloud(name)?;
+    let requests = Requests::to(cloud.address)?;
+    create_bucket(&cloud, &requests, "/bench")?;
+    Ok((cloud, requests))
 }
 
 fn get(setting: &Setting, cloud: &Server, requests: &Requests) -> Result<Row> {
