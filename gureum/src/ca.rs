@@ -14,7 +14,10 @@ use crate::failure::{Context, Failure};
 pub(crate) fn open(dir: &DataDir) -> Result<AuthorityPem, Failure> {
     let folder = dir.ca();
     let key_file = folder.join("ca.key");
-    let doing = format!("cannot open the certificate authority in {}", folder.display());
+    let doing = format!(
+        "cannot open the certificate authority in {}",
+        folder.display()
+    );
     match fs::read_to_string(&key_file) {
         Ok(key) => {
             let certificate = fs::read_to_string(dir.ca_bundle()).or_fail(&doing)?;

@@ -51,9 +51,13 @@ impl Config {
         };
         let listen = match (args.listen, file.listen) {
             (Some(listen), _) => listen,
-            (None, Some(text)) => text
-                .parse()
-                .map_err(|_| bad("listen", &text, "an address and port such as 127.0.0.1:4566"))?,
+            (None, Some(text)) => text.parse().map_err(|_| {
+                bad(
+                    "listen",
+                    &text,
+                    "an address and port such as 127.0.0.1:4566",
+                )
+            })?,
             (None, None) => SocketAddr::from(([127, 0, 0, 1], 4566)),
         };
         let auth = parse_auth(args.auth.or(file.auth))?;
@@ -75,7 +79,9 @@ impl Config {
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),
-                args.root_secret_access_key.or(secret).or(file.root_secret_access_key),
+                args.root_secret_access_key
+                    .or(secret)
+                    .or(file.root_secret_access_key),
             )?,
         })
     }
@@ -85,8 +91,7 @@ impl File {
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Failure::new(format!("config: cannot read {}: {e}", path.display())))?;
-        toml::from_str(&text)
-            .map_err(|e| Failure::new(format!("config: {}: {e}", path.display())))
+        toml::from_str(&text).map_err(|e| Failure::new(format!("config: {}: {e}", path.display())))
     }
 }
 
@@ -117,20 +122,22 @@ fn parse_auth(text: Option<String>) -> Result<Auth, Failure> {
 
 fn parse_region(text: Option<String>) -> Result<Region, Failure> {
     let text = text.unwrap_or_else(|| "us-east-1".into());
-    text.parse().map_err(|_| bad("region", &text, "a region name such as us-east-1"))
+    text.parse()
+        .map_err(|_| bad("region", &text, "a region name such as us-east-1"))
 }
 
 fn parse_account(text: Option<String>) -> Result<AccountId, Failure> {
     let text = text.unwrap_or_else(|| "000000000000".into());
-    text.parse().map_err(|_| bad("account_id", &text, "twelve digits"))
+    text.parse()
+        .map_err(|_| bad("account_id", &text, "twelve digits"))
 }
 
 fn parse_domain(text: Option<String>) -> Result<String, Failure> {
-    let text = text.unwrap_or_else(|| "gureum.localhost".into()).to_ascii_lowercase();
+    let text = text
+        .unwrap_or_else(|| "gureum.localhost".into())
+        .to_ascii_lowercase();
     let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if text.len() <= 200 && text.split('.').all(label) {
         Ok(text)
@@ -170,10 +177,34 @@ mod tests {
     #[test]
     fn bad_values_name_their_key() {
         let cases = [
-            (UpArgs { region: Some("Mars".into()), ..UpArgs::default() }, "region"),
-            (UpArgs { auth: Some("lax".into()), ..UpArgs::default() }, "auth"),
-            (UpArgs { domain: Some("a..b".into()), ..UpArgs::default() }, "domain"),
-            (UpArgs { account_id: Some("12".into()), ..UpArgs::default() }, "account_id"),
+            (
+                UpArgs {
+                    region: Some("Mars".into()),
+                    ..UpArgs::default()
+                },
+                "region",
+            ),
+            (
+                UpArgs {
+                    auth: Some("lax".into()),
+                    ..UpArgs::default()
+                },
+                "auth",
+            ),
+            (
+                UpArgs {
+                    domain: Some("a..b".into()),
+                    ..UpArgs::default()
+                },
+                "domain",
+            ),
+            (
+                UpArgs {
+                    account_id: Some("12".into()),
+                    ..UpArgs::default()
+                },
+                "account_id",
+            ),
         ];
         for (args, key) in cases {
             let error = load(args).err().unwrap_or_default();

@@ -17,7 +17,9 @@ pub(crate) fn page(args: &CloudArgs, path: &str) -> Result<Value, Failure> {
     let dir = DataDir::at(data_dir(args)?);
     let running = dir.running()?.ok_or_else(|| dir.nothing_here())?;
     let doing = "cannot reach the cloud";
-    let uri: http::Uri = format!("{}{path}", running.endpoint).parse().or_fail(doing)?;
+    let uri: http::Uri = format!("{}{path}", running.endpoint)
+        .parse()
+        .or_fail(doing)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

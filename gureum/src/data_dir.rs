@@ -104,7 +104,8 @@ impl DataDir {
     }
 
     pub(crate) fn read_credentials(&self) -> Result<RootCredentials, Failure> {
-        self.read_json(&self.credentials_file())?.ok_or_else(|| self.nothing_here())
+        self.read_json(&self.credentials_file())?
+            .ok_or_else(|| self.nothing_here())
     }
 
     pub(crate) fn running(&self) -> Result<Option<Running>, Failure> {

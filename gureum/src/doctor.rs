@@ -58,7 +58,9 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
         }
     }
     match findings.iter().any(|f| f.verdict == Verdict::Missing) {
-        true => Err(Failure::new("Something that Gureum needs is missing; see above.")),
+        true => Err(Failure::new(
+            "Something that Gureum needs is missing; see above.",
+        )),
         false => Ok(()),
     }
 }
@@ -77,12 +79,15 @@ fn print(finding: &Finding) {
 
 fn directory(dir: &DataDir) -> Finding {
     let path = dir.path();
-    let writable = nearest(path).is_some_and(|existing| {
-        rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok()
-    });
+    let writable = nearest(path)
+        .is_some_and(|existing| rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok());
     Finding {
         name: "data directory",
-        verdict: if writable { Verdict::Good } else { Verdict::Missing },
+        verdict: if writable {
+            Verdict::Good
+        } else {
+            Verdict::Missing
+        },
         seen: path.display().to_string(),
         advice: (!writable).then(|| "It cannot be written: name another with --data-dir.".into()),
     }
@@ -95,7 +100,11 @@ fn disk(dir: &DataDir) -> Finding {
     let enough = free >= DISK;
     Finding {
         name: "disk",
-        verdict: if enough { Verdict::Good } else { Verdict::Limited },
+        verdict: if enough {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
         seen: format!("{} MiB free", free >> 20),
         advice: (!enough).then(|| "Free some space, or put --data-dir on another disk.".into()),
     }
@@ -139,7 +148,11 @@ fn resolver() -> Finding {
     let good = !found.is_empty() && found.iter().all(IpAddr::is_loopback);
     Finding {
         name: "*.localhost",
-        verdict: if good { Verdict::Good } else { Verdict::Limited },
+        verdict: if good {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
         seen: match good {
             true => "resolves to loopback".into(),
             false => format!("{name} does not resolve to loopback here"),
@@ -155,7 +168,11 @@ fn descriptors() -> Finding {
     let enough = limit >= DESCRIPTORS;
     Finding {
         name: "descriptors",
-        verdict: if enough { Verdict::Good } else { Verdict::Limited },
+        verdict: if enough {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
         seen: format!("{limit} open files at once"),
         advice: (!enough).then(|| format!("Raise it: ulimit -n {DESCRIPTORS}")),
     }
@@ -163,11 +180,19 @@ fn descriptors() -> Finding {
 
 fn client() -> Finding {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join("aws")).find(|aws| aws.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join("aws"))
+        .find(|aws| aws.is_file());
     Finding {
         name: "AWS CLI",
-        verdict: if found.is_some() { Verdict::Good } else { Verdict::Limited },
-        seen: found.as_ref().map_or("not on the PATH".into(), |aws| aws.display().to_string()),
+        verdict: if found.is_some() {
+            Verdict::Good
+        } else {
+            Verdict::Limited
+        },
+        seen: found
+            .as_ref()
+            .map_or("not on the PATH".into(), |aws| aws.display().to_string()),
         advice: found.is_none().then(|| "pip install awscli".into()),
     }
 }

@@ -25,7 +25,10 @@ pub(crate) fn down(args: &CloudArgs) -> Result<(), Failure> {
 pub(crate) fn reset(args: &ResetArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(&args.cloud)?);
     if !dir.path().exists() {
-        println!("Nothing to delete: {} does not exist.", dir.path().display());
+        println!(
+            "Nothing to delete: {} does not exist.",
+            dir.path().display()
+        );
         return Ok(());
     }
     // Only what is ours may be deleted, whatever the flag says.
@@ -48,13 +51,17 @@ pub(crate) fn reset(args: &ResetArgs) -> Result<(), Failure> {
 
 fn confirmed(dir: &DataDir) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("Nobody is here to confirm that everything may be deleted.")
-            .hint("Add --yes."));
+        return Err(
+            Failure::new("Nobody is here to confirm that everything may be deleted.")
+                .hint("Add --yes."),
+        );
     }
     print!("Delete everything under {}? [y/N] ", dir.path().display());
     std::io::stdout().flush().or_fail("cannot ask")?;
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).or_fail("cannot read the answer")?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .or_fail("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
@@ -73,7 +80,10 @@ fn stop(dir: &DataDir) -> Result<bool, Failure> {
                 running.pid,
                 PATIENCE.as_secs()
             ))
-            .hint(format!("It loses nothing that it acknowledged if you `kill -9 {}`.", running.pid)));
+            .hint(format!(
+                "It loses nothing that it acknowledged if you `kill -9 {}`.",
+                running.pid
+            )));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -23,7 +23,20 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), Failure> {
     }
     // A token or profile left in the shell would be sent along with these keys.
     println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    if !has_cli_v2() {
+        // Version 1 overlooks AWS_ENDPOINT_URL for SQS and asks AWS itself; the option it heeds.
+        println!("aws() {{ command aws --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"; }}");
+    }
     Ok(())
+}
+
+/// Version 2 of the AWS CLI installs itself as `…/aws-cli/v2/…` and links to it.
+fn has_cli_v2() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|dir| dir.join("aws"));
+    found
+        .find_map(|aws| std::fs::canonicalize(aws).ok())
+        .is_some_and(|aws| aws.components().any(|part| part.as_os_str() == "v2"))
 }
 
 /// Single quotes, so that a shell takes every character as it is.

@@ -11,7 +11,11 @@ pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
     if args.json {
         return print(&status);
     }
-    println!("Gureum {} (auth: {})", text(&status["version"]), text(&status["auth"]));
+    println!(
+        "Gureum {} (auth: {})",
+        text(&status["version"]),
+        text(&status["auth"])
+    );
     println!("\nServices");
     for (name, service) in object(&status["services"]) {
         let operations = object(&service["operations"]);

@@ -39,7 +39,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
         ))
         .hint("Use it, stop it with `gureum down`, or choose another --data-dir."));
     }
-    let rooms = wiring::open(&config, &dir)?;
+    let rooms = wiring::open(&config, &dir).await?;
     let authority = ca::open(&dir)?;
     let tls = tls::server_config(&authority).or_fail("cannot set up TLS")?;
     let listening = Listening::bind(config.listen, tls)
@@ -84,8 +84,14 @@ fn greet(config: &Config, running: &Running, started: Instant) {
         env!("CARGO_PKG_VERSION"),
         started.elapsed().as_millis()
     );
-    println!("  endpoint     {} (and https on the same port)", running.endpoint);
-    println!("  credentials  eval \"$(gureum env --data-dir {})\"", config.data_dir.display());
+    println!(
+        "  endpoint     {} (and https on the same port)",
+        running.endpoint
+    );
+    println!(
+        "  credentials  eval \"$(gureum env --data-dir {})\"",
+        config.data_dir.display()
+    );
     println!(
         "  access       {}",
         match config.auth {
@@ -131,8 +137,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
 /// Logs go to standard error; `GUREUM_LOG` says how much (`info`, `audit=info`, `access=debug`).
 fn log() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("GUREUM_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,audit=off"));
+    let filter =
+        EnvFilter::try_from_env("GUREUM_LOG").unwrap_or_else(|_| EnvFilter::new("warn,audit=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -9,6 +9,7 @@ use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_s3::S3;
+use gureum_sqs::Sqs;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -28,7 +29,7 @@ pub(crate) struct Work {
     running: Running,
 }
 
-pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
+pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
@@ -46,21 +47,30 @@ pub(crate) fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
         None,
     );
 
-    let key = secret::read_or_create::<32>(&dir.secrets().join("s3")).or_fail("cannot open S3's key")?;
-    let s3 = S3::new(store.clone(), blobs, clock.clone(), &key);
+    let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
+    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
+        .await
+        .or_fail("cannot open SQS")?;
 
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
         .service(s3.service())
+        .service(sqs.service())
         .build();
-    let work: Vec<Arc<dyn Reconciler>> = Vec::new();
+    let mut work = iam.reconcilers();
+    work.extend(sqs.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),
         cloud,
         driver,
         work,
     })
+}
+
+/// The key that a service encrypts with what it keeps at rest.
+fn key(dir: &DataDir, service: &str) -> Result<[u8; 32], Failure> {
+    secret::read_or_create(&dir.secrets().join(service)).or_fail("cannot open a secret")
 }
 
 impl Rooms {

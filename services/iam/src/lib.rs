@@ -22,6 +22,7 @@ mod model;
 mod names;
 mod ops;
 mod page;
+mod reconcile;
 mod sts;
 mod trust;
 mod view;
@@ -29,6 +30,7 @@ mod view;
 use std::sync::Arc;
 
 use gureum_dispatch::{Service, ServiceBuilder};
+use gureum_kit::reconcile::Reconciler;
 use gureum_kit::{AccountId, Clock, Store, Tx};
 
 use errors::Outcome;
@@ -88,6 +90,11 @@ impl Iam {
     pub fn sts_service(self: &Arc<Self>) -> Service {
         let builder = Service::builder(&gureum_model_sts::SERVICE, Arc::clone(self));
         sts::table(builder).admit_anonymous().build()
+    }
+
+    /// The background work: writes notes of use, removes what has expired.
+    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
+        vec![Arc::new(reconcile::Tidying(Arc::clone(self)))]
     }
 
     /// A transaction that may change who may do what.

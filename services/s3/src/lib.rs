@@ -76,7 +76,8 @@ impl S3 {
     pub fn service(self: &Arc<Self>) -> Service {
         let builder = Service::builder(&gureum_model_s3::SERVICE, Arc::clone(self))
             .denied(|_| Code::AccessDenied.error().into())
-            .invalid(invalid);
+            .invalid(invalid)
+            .admit_anonymous();
         ops::register(builder).build()
     }
 

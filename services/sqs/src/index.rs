@@ -376,11 +376,6 @@ impl Index {
     pub(crate) fn take_trash(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.trash)
     }
-
-    /// Gives back what could not be removed.
-    pub(crate) fn put_trash(&mut self, trash: Vec<Message>) {
-        self.trash.extend(trash);
-    }
 }
 
 /// A write of this message is under way; ask again when it has settled.

@@ -24,6 +24,7 @@ mod model;
 mod mover;
 mod ops;
 mod queue;
+mod reconcile;
 mod seal;
 mod settings;
 mod state;

@@ -68,10 +68,6 @@ impl Sqs {
         let (most, _) = pace(&task);
         let claimed = self.claim_dead(&source, &task, most);
         if claimed.is_empty() {
-            let counts = source.lock(self.clock.now()).index.counts();
-            if counts.in_flight + counts.delayed == 0 || task.moved >= task.to_move {
-                return self.end(task, MoveStatus::Completed, None).await;
-            }
             return self.end(task, MoveStatus::Completed, None).await;
         }
         self.carry(&source, task, claimed).await

@@ -1,19 +1,23 @@
 //! The service's state: every queue, the order of numbers, and the way to the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use gureum_dispatch::Cx;
-use gureum_kit::{AccountId, Arn, Clock, Reader, Region, Scan, Store, StoreError};
+use gureum_kit::{
+    AccountId, Arn, Clock, Driver, Reader, Region, Row, Scan, Store, StoreError, Waker,
+};
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Attempt, Duplicate, Epoch, Message, QueueKey, QueueRow, Tombstone};
 use crate::queue::Queue;
+use crate::reconcile::{MOVES, SWEEP};
 use crate::seal::Keys;
 use crate::sweep::Sweep;
+use crate::window::Kind;
 
 /// How many numbers one run of the service may give out, as a power of two.
 const NUMBERS: u32 = 40;
@@ -28,12 +32,13 @@ pub struct Sqs {
     /// Held by whoever changes queues, so that such changes happen one after the other.
     pub(crate) admin: tokio::sync::Mutex<()>,
     pub(crate) sweep: Sweep,
-    pub(crate) moves: tokio::sync::Notify,
+    pub(crate) wake_sweep: Waker,
+    pub(crate) wake_moves: Waker,
 }
 
 #[derive(Default)]
 pub(crate) struct Queues {
-    by_key: std::collections::BTreeMap<QueueKey, Arc<Queue>>,
+    by_key: BTreeMap<QueueKey, Arc<Queue>>,
     /// When queues were deleted, ms since the epoch.
     deleted: HashMap<QueueKey, i64>,
 }
@@ -41,11 +46,12 @@ pub(crate) struct Queues {
 impl Sqs {
     /// Opens the service on what the store holds. `secret` is the key for contents, receipt
     /// handles and page tokens; keep it outside the store, and keep it: what was sealed with
-    /// another one cannot be read.
+    /// another one cannot be read. `driver` is who will run [`Sqs::reconcilers`].
     pub async fn open(
         store: Store,
         clock: Clock,
         secret: &[u8; 32],
+        driver: &Driver,
     ) -> Result<Arc<Self>, StoreError> {
         let epoch = store
             .transact(|tx| {
@@ -61,7 +67,8 @@ impl Sqs {
             next: AtomicU64::new((epoch << NUMBERS) + 1),
             admin: tokio::sync::Mutex::new(()),
             sweep: Sweep::default(),
-            moves: tokio::sync::Notify::new(),
+            wake_sweep: driver.waker(SWEEP),
+            wake_moves: driver.waker(MOVES),
             store,
             clock,
         };
@@ -77,7 +84,7 @@ impl Sqs {
         let mut queues = self.queues_mut();
         for row in view.scan(Scan::<QueueRow>::all()) {
             let row = row?;
-            let key = gureum_kit::Row::key(&row);
+            let key = row.key();
             let queue = Arc::new(Queue::new(row));
             by_id.insert(queue.id, Arc::clone(&queue));
             queues.by_key.insert(key, queue);
@@ -85,7 +92,7 @@ impl Sqs {
         for stone in view.scan(Scan::<Tombstone>::all()) {
             let stone = stone?;
             let deleted = stone.deleted;
-            queues.deleted.insert(gureum_kit::Row::key(&stone), deleted);
+            queues.deleted.insert(stone.key(), deleted);
         }
         drop(queues);
         for message in view.scan(Scan::<Message>::all()) {
@@ -99,14 +106,20 @@ impl Sqs {
             let duplicate = duplicate?;
             match by_id.get(&duplicate.queue) {
                 Some(queue) => queue.lock(now).window.restore(duplicate),
-                None => self.sweep.duplicate(duplicate.queue, duplicate.key),
+                None => {
+                    let key = (Kind::Duplicate, duplicate.key);
+                    self.sweep.orphan(duplicate.queue, key);
+                }
             }
         }
         for attempt in view.scan(Scan::<Attempt>::all()) {
             let attempt = attempt?;
             match by_id.get(&attempt.queue) {
                 Some(queue) => queue.lock(now).window.note_attempt(attempt),
-                None => self.sweep.attempt(attempt.queue, attempt.id),
+                None => {
+                    let key = (Kind::Attempt, attempt.id);
+                    self.sweep.orphan(attempt.queue, key);
+                }
             }
         }
         Ok(())

@@ -20,9 +20,18 @@ pub(crate) struct Sweep(Mutex<Vec<Dust>>);
 
 #[derive(Clone)]
 enum Dust {
-    Message { queue: u64, seq: u64, content: u64 },
-    Duplicate { queue: u64, key: String },
-    Attempt { queue: u64, id: String },
+    Message {
+        queue: u64,
+        seq: u64,
+        content: u64,
+    },
+    Window {
+        queue: u64,
+        kind: Kind,
+        key: String,
+        /// The queue is gone, so its rows need not have expired.
+        orphan: bool,
+    },
     Tombstone(QueueKey),
 }
 
@@ -32,13 +41,6 @@ impl Dust {
             queue: message.queue,
             seq: message.seq,
             content: message.content,
-        }
-    }
-
-    fn of_window(queue: u64, (kind, key): (Kind, String)) -> Self {
-        match kind {
-            Kind::Duplicate => Self::Duplicate { queue, key },
-            Kind::Attempt => Self::Attempt { queue, id: key },
         }
     }
 
@@ -52,19 +54,24 @@ impl Dust {
                 tx.delete::<Message>((*queue, *seq))?;
                 tx.delete::<Content>(*content)
             }
-            // The others' keys may be in use again by now.
-            Self::Duplicate { queue, key } => {
+            // The keys of all others may be in use again by now.
+            Self::Window {
+                queue,
+                kind,
+                key,
+                orphan,
+            } => {
                 let key = (*queue, key.as_str());
-                match tx.get::<Duplicate>(key)? {
-                    Some(row) if row.expires <= now => tx.delete::<Duplicate>(key),
-                    _ => Ok(()),
-                }
-            }
-            Self::Attempt { queue, id } => {
-                let key = (*queue, id.as_str());
-                match tx.get::<Attempt>(key)? {
-                    Some(row) if row.expires <= now => tx.delete::<Attempt>(key),
-                    _ => Ok(()),
+                let over = |expires: i64| *orphan || expires <= now;
+                match kind {
+                    Kind::Duplicate => match tx.get::<Duplicate>(key)? {
+                        Some(row) if over(row.expires) => tx.delete::<Duplicate>(key),
+                        _ => Ok(()),
+                    },
+                    Kind::Attempt => match tx.get::<Attempt>(key)? {
+                        Some(row) if over(row.expires) => tx.delete::<Attempt>(key),
+                        _ => Ok(()),
+                    },
                 }
             }
             Self::Tombstone((region, account, name)) => {
@@ -92,16 +99,14 @@ impl Sweep {
         self.add([Dust::message(&message)]);
     }
 
-    pub(crate) fn duplicate(&self, queue: u64, key: String) {
-        self.add([Dust::Duplicate { queue, key }]);
-    }
-
-    pub(crate) fn window(&self, queue: u64, old: (Kind, String)) {
-        self.add([Dust::of_window(queue, old)]);
-    }
-
-    pub(crate) fn attempt(&self, queue: u64, id: String) {
-        self.add([Dust::Attempt { queue, id }]);
+    /// What a queue that is gone remembered.
+    pub(crate) fn orphan(&self, queue: u64, (kind, key): (Kind, String)) {
+        self.add([Dust::Window {
+            queue,
+            kind,
+            key,
+            orphan: true,
+        }]);
     }
 }
 
@@ -116,7 +121,12 @@ impl Sqs {
             drop(locked);
             self.sweep.add(messages.iter().map(Dust::message));
             self.sweep
-                .add(window.into_iter().map(|old| Dust::of_window(queue.id, old)));
+                .add(window.into_iter().map(|(kind, key)| Dust::Window {
+                    queue: queue.id,
+                    kind,
+                    key,
+                    orphan: false,
+                }));
         }
         let stones = self.forget_deleted(now - NAME_TAKEN);
         self.sweep.add(stones.into_iter().map(Dust::Tombstone));

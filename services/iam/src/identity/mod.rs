@@ -13,7 +13,7 @@ use crate::Iam;
 pub(crate) use cache::Cache;
 pub(crate) use policies::{of_group, of_role, of_user};
 pub use uses::Tidied;
-pub(crate) use uses::Uses;
+pub(crate) use uses::{SWEEP, Uses};
 
 impl Identities for Iam {
     fn credential(&self, access_key: &str) -> Result<Option<Credential>> {

@@ -1,8 +1,7 @@
 //! When keys and roles were last used: noted in memory on the request path, written now and then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gureum_dispatch::{Caller, CallerKind};
 use gureum_kit::{Reader, Scan};
@@ -16,8 +15,7 @@ use crate::ops::service_linked;
 /// Notes that wait to be written; more are dropped, since these are for information only.
 const CAPACITY: usize = 10_000;
 /// Rows that one round of tidying removes in one transaction.
-const SWEEP: usize = 1000;
-const PERIOD: Duration = Duration::from_secs(30);
+pub(crate) const SWEEP: usize = 1000;
 
 #[derive(Default)]
 pub(crate) struct Uses(Mutex<HashMap<String, KeyUse>>);
@@ -111,16 +109,6 @@ impl Iam {
             uses: notes.len(),
             sessions: sessions?,
         })
-    }
-
-    /// Tidies for as long as it is polled.
-    pub async fn keep_tidy(self: Arc<Self>) {
-        loop {
-            self.clock.sleep(PERIOD).await;
-            if let Err(error) = self.tidy().await {
-                tracing::warn!(%error, "IAM could not tidy up; it will try again");
-            }
-        }
     }
 }
 

@@ -195,6 +195,7 @@ impl Sqs {
         self.save(queue, row).await?;
         let purged = queue.config().row.purged;
         queue.lock(now).index.purge(purged);
+        self.wake_sweep.wake();
         Ok(())
     }
 }

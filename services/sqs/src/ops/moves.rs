@@ -52,7 +52,7 @@ pub(crate) async fn start_move(
     }
     let started = Arc::clone(&sqs);
     let id = Sqs::whole(async move { started.begin_move(&source, &input).await }).await?;
-    sqs.moves.notify_one();
+    sqs.wake_moves.wake();
     Ok(t::StartMessageMoveTaskResult {
         task_handle: Some(id),
     })
@@ -146,7 +146,7 @@ pub(crate) async fn cancel_move(
             Ok(task.moved)
         })
         .await?;
-    sqs.moves.notify_one();
+    sqs.wake_moves.wake();
     Ok(t::CancelMessageMoveTaskResult {
         approximate_number_of_messages_moved: Some(moved),
     })

@@ -177,8 +177,10 @@ impl Sqs {
             self.sweep.message(message);
         }
         for key in locked.window.close() {
-            self.sweep.window(queue.id, key);
+            self.sweep.orphan(queue.id, key);
         }
+        drop(locked);
+        self.wake_sweep.wake();
         Ok(())
     }
 }
