@@ -59,6 +59,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(sqs.service())
         .build();
     let mut work = iam.reconcilers();
+    work.extend(s3.reconcilers());
     work.extend(sqs.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),

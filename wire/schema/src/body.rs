@@ -149,15 +149,18 @@ impl Body {
         Self::stream(worded, length).with_trailers(trailers)
     }
 
-    /// Everything in memory; fails once it is more than `limit` bytes.
+    /// Everything in memory; fails with [`io::ErrorKind::FileTooLarge`] when it is more than `limit`
+    /// bytes, before reading any of it where the length is known.
     pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
+        let too_large = || Err(io::ErrorKind::FileTooLarge.into());
+        if self.length.is_some_and(|length| length > limit as u64) {
+            return too_large();
+        }
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await {
             let chunk = chunk?;
             if whole.len() + chunk.len() > limit {
-                return Err(io::Error::other(format!(
-                    "the body is larger than {limit} bytes"
-                )));
+                return too_large();
             }
             whole.extend_from_slice(&chunk);
         }

@@ -14,8 +14,34 @@ use crate::sigv4::{Claim, Family, Payload, Place, Policy, PostClaim, SigError};
 pub(crate) struct Proof {
     pub(crate) caller: Arc<Caller>,
     pub(crate) payload: Payload,
-    /// `s3:authType` as policies see it.
+    pub(crate) signature: Signature,
+}
+
+/// What policies may ask of a signature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signature {
+    /// `s3:authType`
     pub(crate) auth_type: &'static str,
+    /// `s3:signatureAge`, in milliseconds.
+    pub(crate) age: i64,
+}
+
+impl Signature {
+    pub(crate) const NONE: Self = Self {
+        auth_type: "Anonymous",
+        age: 0,
+    };
+
+    fn of(claim: &Claim<'_>, now: Timestamp) -> Self {
+        Self {
+            auth_type: match claim.place() {
+                Place::Header => "REST-HEADER",
+                Place::Query => "REST-QUERY-STRING",
+                Place::Form => "POST",
+            },
+            age: now.0.saturating_sub(claim.signed_at().0),
+        }
+    }
 }
 
 impl Door {
@@ -33,19 +59,15 @@ impl Door {
             return Ok(Proof {
                 caller: Arc::new(Caller::anonymous()),
                 payload: payload.map_err(|error| error.reply(family))?,
-                auth_type: "Anonymous",
+                signature: Signature::NONE,
             });
         };
-        let auth_type = match claim.place() {
-            Place::Header => "REST-HEADER",
-            Place::Query => "REST-QUERY-STRING",
-            Place::Form => "POST",
-        };
+        let signature = Signature::of(&claim, now);
         if let AuthMode::Relaxed { account } = &self.options.auth {
             return Ok(Proof {
                 caller: Arc::new(relaxed(claim.access_key(), *account)),
                 payload: claim.unverified_payload(),
-                auth_type,
+                signature,
             });
         }
         let credential = self.credential(claim.access_key(), claim.session_token(), now, family)?;
@@ -59,7 +81,7 @@ impl Door {
         Ok(Proof {
             caller: credential.caller,
             payload: verified.payload,
-            auth_type,
+            signature,
         })
     }
 

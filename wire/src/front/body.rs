@@ -8,28 +8,73 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use gureum_schema::Body;
+use http::header::EXPECT;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyDataStream;
 use hyper::body::Incoming;
 
 /// A client must send something this often while it sends a body.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long what nobody wants is still received.
+const LINGER: Duration = Duration::from_secs(10);
 
-/// A request's body as a stream that gives up on clients that stall.
-pub(crate) fn incoming(body: Incoming) -> Body {
-    let length = http_body::Body::size_hint(&body).exact();
-    if length == Some(0) {
-        return Body::empty();
-    }
-    let chunks = stream::unfold(BodyDataStream::new(body), |mut body| async move {
-        let chunk = match tokio::time::timeout(IDLE, body.next()).await {
-            Ok(None) => return None,
-            Ok(Some(chunk)) => chunk.map_err(io::Error::other),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+/// A request whose body is read only when somebody asks for it. hyper says `100 Continue` at that
+/// moment, so a client that waits for it is not made to send a body that is refused anyway.
+pub(crate) fn incoming(request: http::Request<Incoming>) -> http::Request<Body> {
+    let waits = request.headers().contains_key(EXPECT);
+    request.map(|body| {
+        let length = http_body::Body::size_hint(&body).exact();
+        if length == Some(0) {
+            return Body::empty();
+        }
+        let inbound = Inbound {
+            body: Some(BodyDataStream::new(body)),
+            coming: !waits,
         };
-        Some((chunk, body))
-    });
-    Body::stream(chunks, length)
+        let chunks = stream::unfold(inbound, |mut inbound| async move {
+            Some((inbound.chunk().await?, inbound))
+        });
+        Body::stream(chunks, length)
+    })
+}
+
+/// A body on its way in.
+struct Inbound {
+    /// `None` once it has ended or failed.
+    body: Option<BodyDataStream<Incoming>>,
+    /// The client sends it, or is about to.
+    coming: bool,
+}
+
+impl Inbound {
+    async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
+        self.coming = true;
+        let next = tokio::time::timeout(IDLE, self.body.as_mut()?.next()).await;
+        let chunk = match next {
+            Ok(Some(chunk)) => Some(chunk.map_err(io::Error::other)),
+            Ok(None) => None,
+            Err(_) => Some(Err(io::ErrorKind::TimedOut.into())),
+        };
+        if !matches!(chunk, Some(Ok(_))) {
+            self.body = None;
+        }
+        chunk
+    }
+}
+
+/// Closing a connection on bytes that were not read resets it, and the client may lose the reply
+/// that says why. So the rest of an unwanted body is received and thrown away for a while.
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        let (true, Some(mut rest)) = (self.coming, self.body.take()) else {
+            return;
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(LINGER, async move {
+                while let Some(Ok(_)) = rest.next().await {}
+            }));
+        }
+    }
 }
 
 /// A reply's body for hyper.
