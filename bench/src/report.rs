@@ -144,7 +144,8 @@ fn markdown(rows: &[Row], machine: &str) -> String {
     text
 }
 
-const BEGIN: &str = "<!-- figures: written by `make bench WRITE=1` -->\n";
+const BEGIN: &str =
+    "<!-- figures: written by `make bench ARGS=\"--write-docs docs/performance.md\"` -->\n";
 const END: &str = "<!-- end of figures -->";
 
 /// Replaces the figures in the documentation.
