@@ -31,9 +31,9 @@ lint: setup
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo xtask tidy
 
-bench: $(VENV)/ready ## measured comparisons, in one run
-	cargo build --release --quiet --bin gureum
-	PATH=$(VENV)/bin:$$PATH GUREUM_BIN=$(TARGET)/release/gureum $(VENV)/bin/python bench/run.py
+bench: setup         ## measured comparisons, in one run; ARGS=--help tells what can be chosen
+	cargo build --release --quiet --package gureum --package gureum-bench --bins
+	GUREUM_BIN=$(TARGET)/release/gureum $(TARGET)/release/gureum-bench $(ARGS)
 
 models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 	PATH=$(VENV)/bin:$$PATH cargo xtask models

@@ -180,7 +180,12 @@ impl Hall {
             asked.store(true, Ordering::Relaxed);
             let door = Arc::clone(&self.door);
             async move {
-                let reply = door.answer(body::incoming(request), via).await;
+                let one = request.version() < http::Version::HTTP_2;
+                let (request, asked) = body::incoming(request);
+                let mut reply = door.answer(request, via).await;
+                if one {
+                    asked.settle(&mut reply);
+                }
                 Ok::<_, Infallible>(reply.map(body::Outgoing))
             }
         });
