@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -180,7 +182,12 @@ impl Hall {
             asked.store(true, Ordering::Relaxed);
             let door = Arc::clone(&self.door);
             async move {
-                let reply = door.answer(body::incoming(request), via).await;
+                let last = body::waits_in_vain(&request);
+                let mut reply = door.answer(body::incoming(request), via).await;
+                if last {
+                    let close = HeaderValue::from_static("close");
+                    reply.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, Infallible>(reply.map(body::Outgoing))
             }
         });

@@ -38,6 +38,15 @@ pub(crate) fn incoming(request: http::Request<Incoming>) -> http::Request<Body> 
     })
 }
 
+/// Whether the sender waits in vain for `100 Continue`, because an empty body is never read.
+/// botocore sends this with every upload, and where the final answer comes first, it misreads the
+/// next answer on the same connection: so that connection has to end.
+pub(crate) fn waits_in_vain(request: &http::Request<Incoming>) -> bool {
+    let empty = http_body::Body::size_hint(request.body()).exact() == Some(0);
+    let waits = request.headers().contains_key(EXPECT);
+    empty && waits && request.version() < http::Version::HTTP_2
+}
+
 /// A body on its way in.
 struct Inbound {
     /// `None` once it has ended or failed.
