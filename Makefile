@@ -18,8 +18,8 @@ setup:               ## install what this host lacks, saying what and why
 
 test: lint unit acceptance   ## everything
 
-unit: setup
-	cargo test --workspace --quiet
+unit: $(VENV)/ready
+	PATH=$(VENV)/bin:$$PATH cargo test --workspace --quiet
 
 acceptance: $(VENV)/ready
 	cargo build --quiet --bin gureum
@@ -41,7 +41,7 @@ models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 coverage:            ## rewrite docs/coverage.md from the program itself
 	cargo xtask coverage
 
-$(VENV)/ready: tests/requirements.txt
+$(VENV)/ready: tests/requirements.txt | setup
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -r tests/requirements.txt
 	touch $@

@@ -5,6 +5,7 @@ import concurrent.futures
 import hashlib
 import io
 import os
+import random
 import subprocess
 import time
 import zlib

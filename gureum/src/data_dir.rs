@@ -11,6 +11,7 @@
 //! ```
 
 use std::fs::{self, File};
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ impl DataDir {
         let doing = format!("cannot see who holds {}", self.0.display());
         let file = match File::open(self.lock_file()) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
             Err(error) => return Err(error).or_fail(doing),
         };
         let held = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).or_fail(doing)?;
@@ -192,7 +193,7 @@ impl DataDir {
     fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, Failure> {
         let text = match fs::read(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == NotFound => return Ok(None),
             Err(e) => return Err(Failure::new(format!("cannot read {}: {e}", path.display()))),
         };
         serde_json::from_slice(&text)

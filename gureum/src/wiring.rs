@@ -55,11 +55,11 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
-        .service(s3.service())
+        .service(s3.service(&config.domain))
         .service(sqs.service())
         .build();
     let mut work = iam.reconcilers();
-    work.extend(s3.reconcilers());
+    work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),

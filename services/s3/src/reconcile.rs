@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gureum_blob::BlobId;
+use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::{Outcome, Reconciler, RunError};
 use gureum_kit::{Reader, Scan, StoreError};
 use tokio::sync::Mutex;
 
 use crate::S3;
 use crate::leases::Moment;
+use crate::lifecycle::Ender;
 use crate::model::{File, Garbage};
+use crate::notify::Courier;
 
 /// Files that are removed before their rows are.
 const BATCH: usize = 256;
@@ -34,8 +37,13 @@ pub(crate) struct Reaper {
 
 impl S3 {
     /// The service's background work.
-    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
-        vec![Arc::new(Reaper::new(Arc::clone(self)))]
+    pub fn reconcilers(self: &Arc<Self>, cloud: &Arc<Cloud>) -> Vec<Arc<dyn Reconciler>> {
+        let s3 = || Arc::clone(self);
+        vec![
+            Arc::new(Reaper::new(s3())),
+            Arc::new(Ender::new(s3())),
+            Arc::new(Courier::new(s3(), Arc::clone(cloud))),
+        ]
     }
 }
 

@@ -1,9 +1,12 @@
 //! The service through its own table of operations, with a store in memory and content in a
 //! temporary directory.
 
+mod access;
+mod configs;
 mod multipart;
 mod objects;
 mod versioning;
+mod web;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -43,7 +46,7 @@ impl World {
         let clock = Clock::manual(1_700_000_000_000);
         let s3 = S3::new(Store::memory(), blobs, clock.clone(), &[7; 32]);
         let cloud = Cloud::builder(Arc::new(Nobody), clock.clone(), Region::default())
-            .service(s3.service())
+            .service(s3.service("gureum.localhost"))
             .build();
         Self {
             dir,

@@ -62,10 +62,7 @@ impl Trailers {
 
 /// What a failure to read a body means to the client, if its producer said so.
 pub fn reason(error: io::Error) -> Result<crate::Error, io::Error> {
-    match error.downcast::<crate::Error>() {
-        Ok(reason) => Ok(reason),
-        Err(error) => Err(error),
-    }
+    error.downcast()
 }
 
 #[derive(Default)]

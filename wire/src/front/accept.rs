@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -182,11 +180,11 @@ impl Hall {
             asked.store(true, Ordering::Relaxed);
             let door = Arc::clone(&self.door);
             async move {
-                let last = body::waits_in_vain(&request);
-                let mut reply = door.answer(body::incoming(request), via).await;
-                if last {
-                    let close = HeaderValue::from_static("close");
-                    reply.headers_mut().insert(CONNECTION, close);
+                let one = request.version() < http::Version::HTTP_2;
+                let (request, asked) = body::incoming(request);
+                let mut reply = door.answer(request, via).await;
+                if one {
+                    asked.settle(&mut reply);
                 }
                 Ok::<_, Infallible>(reply.map(body::Outgoing))
             }

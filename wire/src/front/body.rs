@@ -2,13 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use gureum_schema::Body;
-use http::header::EXPECT;
+use http::HeaderValue;
+use http::header::{CONNECTION, EXPECT};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyDataStream;
 use hyper::body::Incoming;
@@ -20,44 +23,56 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// A request whose body is read only when somebody asks for it. hyper says `100 Continue` at that
 /// moment, so a client that waits for it is not made to send a body that is refused anyway.
-pub(crate) fn incoming(request: http::Request<Incoming>) -> http::Request<Body> {
-    let waits = request.headers().contains_key(EXPECT);
-    request.map(|body| {
+pub(crate) fn incoming(request: http::Request<Incoming>) -> (http::Request<Body>, Asked) {
+    let asked = Asked(Arc::new(AtomicBool::new(
+        !request.headers().contains_key(EXPECT),
+    )));
+    let request = request.map(|body| {
         let length = http_body::Body::size_hint(&body).exact();
         if length == Some(0) {
             return Body::empty();
         }
         let inbound = Inbound {
             body: Some(BodyDataStream::new(body)),
-            coming: !waits,
+            coming: asked.clone(),
         };
         let chunks = stream::unfold(inbound, |mut inbound| async move {
             Some((inbound.chunk().await?, inbound))
         });
         Body::stream(chunks, length)
-    })
+    });
+    (request, asked)
 }
 
-/// Whether the sender waits in vain for `100 Continue`, because an empty body is never read.
-/// botocore sends this with every upload, and where the final answer comes first, it misreads the
-/// next answer on the same connection: so that connection has to end.
-pub(crate) fn waits_in_vain(request: &http::Request<Incoming>) -> bool {
-    let empty = http_body::Body::size_hint(request.body()).exact() == Some(0);
-    let waits = request.headers().contains_key(EXPECT);
-    empty && waits && request.version() < http::Version::HTTP_2
+/// Whether the client sends its body, or has been asked to.
+#[derive(Clone)]
+pub(crate) struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    fn yes(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A client that waited for `100 Continue` in vain may send its body after all, or not: what
+    /// comes next on this connection cannot be told, so it ends with the reply, and says so.
+    pub(crate) fn settle<B>(&self, reply: &mut http::Response<B>) {
+        if !self.yes() {
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(CONNECTION, close);
+        }
+    }
 }
 
 /// A body on its way in.
 struct Inbound {
     /// `None` once it has ended or failed.
     body: Option<BodyDataStream<Incoming>>,
-    /// The client sends it, or is about to.
-    coming: bool,
+    coming: Asked,
 }
 
 impl Inbound {
     async fn chunk(&mut self) -> Option<io::Result<Bytes>> {
-        self.coming = true;
+        self.coming.0.store(true, Ordering::Relaxed);
         let next = tokio::time::timeout(IDLE, self.body.as_mut()?.next()).await;
         let chunk = match next {
             Ok(Some(chunk)) => Some(chunk.map_err(io::Error::other)),
@@ -75,7 +90,7 @@ impl Inbound {
 /// that says why. So the rest of an unwanted body is received and thrown away for a while.
 impl Drop for Inbound {
     fn drop(&mut self) {
-        let (true, Some(mut rest)) = (self.coming, self.body.take()) else {
+        let (true, Some(mut rest)) = (self.coming.yes(), self.body.take()) else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

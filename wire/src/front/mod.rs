@@ -24,6 +24,9 @@ mod refuse;
 mod route;
 pub mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use gureum_dispatch::Cloud;
