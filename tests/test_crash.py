@@ -29,14 +29,19 @@ class Ledger:
 
     def __init__(self):
         self.possible = {}
+        self.lock = threading.Lock()
 
     @contextlib.contextmanager
     def change(self, name, outcome):
         """Around a call that makes `name` be `outcome`. Cut off, it may have happened or not."""
-        before = self.possible.get(name, {ABSENT})
-        self.possible[name] = before | {outcome}
+        with self.lock:
+            mine = self.possible.get(name, {ABSENT}) | {outcome}
+            self.possible[name] = mine
         yield
-        self.possible[name] = {outcome}
+        with self.lock:
+            # A message may be received before its sender hears that it was sent.
+            if self.possible[name] is mine:
+                self.possible[name] = {outcome}
 
     def settle(self, found):
         """Compares with everything that was found, and takes it as the truth."""
