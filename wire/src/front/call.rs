@@ -12,6 +12,7 @@ use http::{Response, header};
 use super::Door;
 use super::auth::{Proof, Signature};
 use super::host::{self, Host};
+use super::integrity;
 use super::pipeline::Visit;
 use super::query::Query;
 use super::refuse::{self, Refusal};
@@ -114,7 +115,11 @@ impl Door {
         let body = refuse::guard(proof.payload, body, &visit.parts.headers, family)?;
         let body = match protocol::streams_input(target.op) {
             true => protocol::Payload::Stream(body),
-            false => protocol::Payload::Whole(refuse::whole(body, WHOLE_BODY).await?),
+            false => {
+                let whole = refuse::whole(body, WHOLE_BODY).await?;
+                integrity::check(visit, service.spec, target.op, &whole)?;
+                protocol::Payload::Whole(whole)
+            }
         };
         let mut input = op.new_input();
         let request = protocol::Request {

@@ -17,6 +17,7 @@ mod call;
 mod form;
 mod host;
 mod insider;
+mod integrity;
 mod pages;
 mod pipeline;
 mod query;

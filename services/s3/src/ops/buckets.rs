@@ -159,15 +159,12 @@ fn make(tx: &mut Tx, bucket: &Bucket, input: &CreateBucketRequest) -> errors::Re
 }
 
 fn check_create(input: &CreateBucketRequest) -> errors::Result<()> {
-    if let Some(CreateBucketConfiguration {
-        location, bucket, ..
-    }) = &input.create_bucket_configuration
-    {
-        if location.is_some() || bucket.is_some() {
-            return Err(Failure::not_implemented("A directory bucket"));
-        }
+    let directory =
+        |asked: &CreateBucketConfiguration| asked.location.is_some() || asked.bucket.is_some();
+    match &input.create_bucket_configuration {
+        Some(asked) if directory(asked) => Err(Failure::not_implemented("A directory bucket")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 async fn head(s3: Arc<S3>, _: Cx, input: HeadBucketRequest) -> Result<HeadBucketOutput> {
