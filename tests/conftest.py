@@ -85,13 +85,13 @@ class Cloud:
     def ca(self):
         return self.environment["AWS_CA_BUNDLE"]
 
-    def client(self, service, key=None, secret=None, token=None, region=None, tls=False, **config):
+    def client(self, service, key=None, secret=None, token=None, region=None, tls=False, endpoint=None, **config):
         """A boto3 client; root's unless a key is given."""
         config.setdefault("retries", {"max_attempts": 0})
         config.setdefault("read_timeout", 60)
         return boto3.client(
             service,
-            endpoint_url=self.tls_url if tls else self.url,
+            endpoint_url=endpoint or (self.tls_url if tls else self.url),
             verify=self.ca if tls else None,
             region_name=region or self.environment["AWS_DEFAULT_REGION"],
             aws_access_key_id=key or self.environment["AWS_ACCESS_KEY_ID"],

@@ -470,14 +470,69 @@ def test_s3_refuses_xml_that_is_none(cloud, name):
 
 def test_s3_by_bucket_host_over_tls(cloud, name):
     need(cloud, "s3")
-    s3 = cloud.client("s3", signature_version="s3v4")
+    s3 = cloud.client("s3")
     bucket = name("host")
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="a b", Body=b"hello")
-    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b"})
-    assert send(urllib.request.Request(url))[2] == b"hello"
     status, _, body = exchange(cloud, head("GET", "/a%20b", Host=f"{bucket}.s3.gureum.localhost"), tls=True)
     assert (status, code_of("xml", body)) == (403, "AccessDenied")
+
+
+@pytest.mark.parametrize("version", [None, "s3v4"], ids=["default", "v4"])
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_presigned_urls_of_boto3(cloud, name, version, style):
+    need(cloud, "s3")
+    s3 = cloud.client("s3", signature_version=version)
+    bucket, key = name("signed"), "a b/ü+c"
+    s3.create_bucket(Bucket=bucket)
+    names = {"Bucket": bucket, "Key": key}
+    query = {**names, "ResponseContentType": "text/plain; charset=utf-8"}
+
+    def fetch(method, url, body=None):
+        # The name of a bucket's host need not resolve on this machine.
+        parts = urllib.parse.urlsplit(url)
+        target = f"{parts.path}?{parts.query}"
+        sent = head(method, target, Host=parts.netloc, Content_Length=len(body or b""))
+        return exchange(cloud, sent + (body or b""))
+
+    if style == "virtual":
+        host = f"http://s3.gureum.localhost:{address(cloud)[1]}"
+        s3 = cloud.client(
+            "s3", signature_version=version, s3={"addressing_style": "virtual"}, endpoint=host
+        )
+    assert fetch("PUT", s3.generate_presigned_url("put_object", Params=names), b"hello")[0] == 200
+    url = s3.generate_presigned_url("get_object", Params=query)
+    status, headers, body = fetch("GET", url)
+    assert (status, body) == (200, b"hello"), body
+    assert headers["content-type"] == "text/plain; charset=utf-8"
+    assert fetch("GET", url.replace("a%20b", "a%20c"))[0] == 403
+    assert fetch("DELETE", url)[0] == 403
+    over = s3.generate_presigned_url("get_object", Params=names, ExpiresIn=-10)
+    assert fetch("GET", over)[0] in (400, 403)
+
+
+@pytest.mark.parametrize("version", [None, "s3v4"], ids=["default", "v4"])
+def test_presigned_urls_with_temporary_credentials(cloud, name, version):
+    need(cloud, "s3")
+    bucket, user = name("signed"), name("user")
+    cloud.client("s3").create_bucket(Bucket=bucket)
+    iam = cloud.client("iam")
+    iam.create_user(UserName=user)
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    iam.put_user_policy(UserName=user, PolicyName="s3", PolicyDocument=document)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    sts = cloud.client("sts", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    made = sts.get_session_token()["Credentials"]
+    held = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"], "token": made["SessionToken"]}
+    s3 = cloud.client("s3", **held, signature_version=version)
+    url = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    status, _, body = send(urllib.request.Request(url))
+    assert status == 200, body
+    del held["token"]
+    s3 = cloud.client("s3", **held, signature_version=version)
+    url = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    assert send(urllib.request.Request(url))[0] in (400, 403)
 
 
 def test_a_refused_upload_is_not_asked_for_its_body(cloud, name):

@@ -8,7 +8,7 @@ use gureum_schema::{Error, Result, Timestamp};
 use http::request::Parts;
 
 use super::{AuthMode, Door};
-use crate::sigv4::{Claim, Family, Payload, Place, Policy, PostClaim, SigError};
+use crate::sigv4::{Claim, Family, LegacyClaim, Payload, Place, Policy, PostClaim, SigError};
 
 /// A caller, and what the signature says of the body that is still to come.
 pub(crate) struct Proof {
@@ -82,6 +82,36 @@ impl Door {
             caller: credential.caller,
             payload: verified.payload,
             signature,
+        })
+    }
+
+    /// Proves a presigned URL of the older kind; `path` is the path-style one.
+    pub(crate) fn prove_legacy(
+        &self,
+        claim: &LegacyClaim<'_>,
+        path: &str,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<Proof> {
+        let caller = match &self.options.auth {
+            AuthMode::Relaxed { account } => Arc::new(relaxed(claim.access_key(), *account)),
+            AuthMode::Strict => {
+                let token = claim.session_token();
+                let credential = self.credential(claim.access_key(), token, now, Family::S3)?;
+                let verified = claim.verify(&credential.secret, path, now);
+                verified.map_err(|error| error.reply(Family::S3))?;
+                credential.caller
+            }
+        };
+        let payload = Payload::anonymous(&parts.headers);
+        Ok(Proof {
+            caller,
+            payload: payload.map_err(|error| error.reply(Family::S3))?,
+            signature: Signature {
+                auth_type: "REST-QUERY-STRING",
+                // The URL says when it ends, not when it was made.
+                age: 0,
+            },
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gureum_dispatch::{Caller, Op, Service};
 use gureum_kit::Region;
 use gureum_schema::{Body, Error, OperationSpec, Result, ServiceSpec};
+use http::request::Parts;
 use http::{Response, header};
 
 use super::Door;
@@ -16,10 +17,35 @@ use super::query::Query;
 use super::refuse::{self, Refusal};
 use super::route::{Routes, Target};
 use crate::protocol;
-use crate::sigv4::{Claim, Family, Request as Signed};
+use crate::sigv4::{Claim, Family, LegacyClaim, Mechanism, Request, SigError};
 
 /// No operation that is held in memory has a larger body (the models' own limits are far below).
 const WHOLE_BODY: usize = 32 << 20;
+
+/// What a request says of its sender.
+enum Signed<'v> {
+    /// With the current signature; `None` is an anonymous request.
+    Now(Option<Claim<'v>>),
+    /// With a presigned URL of the older kind, which S3 still takes.
+    Before(LegacyClaim<'v>),
+}
+
+impl<'v> Signed<'v> {
+    fn read(parts: &'v Parts) -> Result<Self, SigError> {
+        let request = Request::of(parts);
+        match LegacyClaim::parse(request) {
+            Some(claim) => Ok(Self::Before(claim)),
+            None => Claim::parse(request).map(Self::Now),
+        }
+    }
+
+    fn claim(&self) -> Option<&Claim<'v>> {
+        match self {
+            Self::Now(claim) => claim.as_ref(),
+            Self::Before(_) => None,
+        }
+    }
+}
 
 /// The URL as the protocols shall read it, which is not always as it was sent.
 struct Url<'a> {
@@ -39,8 +65,8 @@ impl Door {
     async fn find_and_run(&self, visit: &Visit, body: Body) -> Result<Response<Body>, Refusal> {
         let parts = &visit.parts;
         let host = host::read(&visit.host, &self.options.domain);
-        let claim = Claim::parse(Signed::of(parts));
-        let scope = claim.as_ref().ok().and_then(Option::as_ref);
+        let signed = Signed::read(parts);
+        let scope = signed.as_ref().ok().and_then(Signed::claim);
         let scope = scope.map(|claim| claim.scope().service());
 
         let (query, body) = Query::read(parts, body).await?;
@@ -52,14 +78,14 @@ impl Door {
         let in_protocol = |error| Refusal::of(service.spec, protocol, error);
 
         let family = Family::of(service.spec);
-        let claim = claim.map_err(|error| in_protocol(error.reply(family)))?;
+        let signed = signed.map_err(|error| in_protocol(error.reply(family)))?;
         let url = url(host, visit, service.spec, &query);
         let action = query.value("Action");
         let target = self
             .routes
             .operation(&service, protocol, parts, &url.path, action)
             .map_err(|lost| in_protocol(lost.error(parts, &service)))?;
-        let reply = refuse::survive(self.run(visit, claim, &url, target, body)).await;
+        let reply = refuse::survive(self.run(visit, signed, &url, target, body)).await;
         let mut reply =
             reply.unwrap_or_else(|error| refuse::reply(protocol, service.spec, &error, visit));
         self.decorate(&service, visit, &mut reply);
@@ -69,7 +95,7 @@ impl Door {
     async fn run(
         &self,
         visit: &Visit,
-        claim: Option<Claim<'_>>,
+        signed: Signed<'_>,
         url: &Url<'_>,
         target: Target,
         body: Body,
@@ -78,8 +104,8 @@ impl Door {
         let op = implemented(service, target.op)?;
         readable(visit, service.spec, target.op)?;
         let family = Family::of(service.spec);
-        let region = self.region(claim.as_ref(), service.spec)?;
-        let (proof, body) = self.proven(visit, claim, body, family).await?;
+        let region = self.region(signed.claim(), service.spec)?;
+        let (proof, body) = self.proven(visit, signed, &url.path, body, family).await?;
         if proof.caller.is_anonymous() && !service.admits_anonymous() {
             return Err(refuse::unsigned(service.spec));
         }
@@ -116,10 +142,21 @@ impl Door {
     async fn proven(
         &self,
         visit: &Visit,
-        claim: Option<Claim<'_>>,
+        signed: Signed<'_>,
+        path: &str,
         body: Body,
         family: Family,
     ) -> Result<(Proof, Body)> {
+        let claim = match signed {
+            Signed::Now(claim) => claim,
+            Signed::Before(claim) if family == Family::S3 => {
+                let proof = self.prove_legacy(&claim, path, &visit.parts, visit.now)?;
+                return Ok((proof, body));
+            }
+            Signed::Before(_) => {
+                return Err(SigError::Unsupported(Mechanism::SigV2).reply(family));
+            }
+        };
         if !claim.as_ref().is_some_and(Claim::needs_body) {
             let proof = self.prove(claim, &visit.parts, None, family, visit.now)?;
             return Ok((proof, body));

@@ -74,12 +74,6 @@ impl Door {
             },
         };
         name(&visit, &mut reply);
-        if reply.status().as_u16() >= 300 && visit.parts.headers.contains_key(header::EXPECT) {
-            // Whoever waited for `100 Continue` and got this instead starts afresh: botocore keeps
-            // the refusal's status for the next request on the same connection.
-            let close = header::HeaderValue::from_static("close");
-            reply.headers_mut().insert(header::CONNECTION, close);
-        }
         if visit.parts.method == Method::HEAD {
             *reply.body_mut() = Body::absent(reply.body().length());
         }

@@ -38,8 +38,8 @@ pub(crate) fn print(
         None => bare(status),
     };
     print_headers(out, response.headers_mut())?;
-    // S3's model gives one status for whole and partial content; RFC 9110, section 15.3.7.
-    if status == 200 && response.headers().contains_key(CONTENT_RANGE) {
+    // RFC 9110, 15.3.7: what a success says the range of is a part. No model tells.
+    if response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)

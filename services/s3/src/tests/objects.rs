@@ -382,6 +382,79 @@ async fn a_missing_key_is_a_secret_from_those_who_may_not_list() {
 }
 
 #[tokio::test]
+async fn the_unsigned_may_do_what_the_bucket_policy_says_and_no_more() {
+    let world = World::with_bucket().await;
+    world.put("k", "x").await;
+    let nobody = world.cx(Caller::anonymous(), "us-east-1");
+    let create = CreateBucketRequest {
+        bucket: "theirs".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        code(nobody.call::<op::CreateBucket>(create).await),
+        "AccessDenied"
+    );
+    let list = ListBucketsRequest::default();
+    assert_eq!(
+        code(nobody.call::<op::ListBuckets>(list).await),
+        "AccessDenied"
+    );
+    assert_eq!(
+        code(nobody.call::<op::PutObject>(put("k", "y")).await),
+        "AccessDenied"
+    );
+    assert_eq!(
+        code(nobody.call::<op::GetObject>(get("k")).await),
+        "AccessDenied"
+    );
+    let delete = DeleteObjectsRequest {
+        bucket: "bbb".into(),
+        delete: Delete {
+            objects: vec![ObjectIdentifier {
+                key: "k".into(),
+                ..Default::default()
+            }],
+            quiet: None,
+        },
+        ..Default::default()
+    };
+    let out = nobody
+        .call::<op::DeleteObjects>(delete)
+        .await
+        .expect("answer");
+    let codes: Vec<_> = out
+        .errors
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.code)
+        .collect();
+    assert_eq!(codes, ["AccessDenied"]);
+
+    let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bbb/*"}]}"#;
+    let mut bucket = world.s3.bucket("bbb").expect("bucket");
+    bucket.revision += 1;
+    let config = crate::model::Config {
+        bucket: bucket.id,
+        kind: crate::rules::POLICY.into(),
+        text: text.into(),
+    };
+    let change = world.s3.store.transact(|tx| {
+        tx.put(&config)?;
+        tx.put(&bucket)
+    });
+    change.await.expect("policy");
+    assert_eq!(code(nobody.call::<op::GetObject>(get("k")).await), "ok");
+    assert_eq!(
+        code(nobody.call::<op::GetObject>(get("none")).await),
+        "AccessDenied"
+    );
+    assert_eq!(
+        code(nobody.call::<op::PutObject>(put("k", "y")).await),
+        "AccessDenied"
+    );
+}
+
+#[tokio::test]
 async fn listings_fold_and_go_on() {
     let world = World::with_bucket().await;
     for key in ["a", "b/1", "b/2", "b/3", "c", "d/x", "é"] {

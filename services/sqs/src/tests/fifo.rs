@@ -213,3 +213,37 @@ async fn a_delayed_head_holds_back_its_group() {
     bench.pass(10);
     assert_eq!(bodies(&bench, &url, 10).await, ["1", "2"]);
 }
+
+#[tokio::test]
+async fn so_many_may_be_in_flight_and_no_more() {
+    let bench = Bench::new().await;
+    let url = bench.queue("q.fifo", &[FIFO, CONTENT]).await;
+    for batch in 0..2_001 {
+        let entry = |n: i32| t::SendMessageBatchRequestEntry {
+            id: n.to_string(),
+            message_body: format!("{batch} {n}"),
+            message_group_id: Some(format!("{batch}-{n}")),
+            ..Default::default()
+        };
+        let input = t::SendMessageBatchRequest {
+            queue_url: url.clone(),
+            entries: (0..10).map(entry).collect(),
+        };
+        bench
+            .call::<op::SendMessageBatch>(input)
+            .await
+            .expect("sent");
+    }
+    let mut last = None;
+    for _ in 0..2_000 {
+        let got = bench.receive(&url).await;
+        assert_eq!(got.len(), 10);
+        last = got.into_iter().next_back();
+    }
+    assert_eq!(code(bench.receive_with(receive(&url)).await), "OverLimit");
+    bench
+        .delete(&url, &last.expect("one"))
+        .await
+        .expect("deleted");
+    assert_eq!(bench.receive(&url).await.len(), 1, "one place is free");
+}

@@ -1,5 +1,6 @@
 //! The service as its callers know it, at hours of our choosing.
 
+mod crowd;
 mod dead;
 mod fifo;
 mod oracle;
@@ -72,12 +73,6 @@ impl Bench {
     pub(super) async fn restart(self) -> Self {
         self.shutdown.begin();
         Self::over(self.store.clone(), self.clock.clone()).await
-    }
-
-    #[must_use]
-    pub(super) fn as_caller(mut self, caller: Caller) -> Self {
-        self.caller = Arc::new(caller);
-        self
     }
 
     pub(super) fn set_caller(&mut self, caller: Caller) {
