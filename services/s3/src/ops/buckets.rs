@@ -7,9 +7,9 @@ use gureum_kit::names::id;
 use gureum_kit::{Reader, Region, Scan, Tx};
 use gureum_model_s3::op;
 use gureum_model_s3::types::{
-    Bucket as BucketEntry, CreateBucketConfiguration, CreateBucketOutput, CreateBucketRequest,
-    DeleteBucketOutput, DeleteBucketRequest, GetBucketLocationOutput, GetBucketLocationRequest,
-    HeadBucketOutput, HeadBucketRequest, ListBucketsOutput, ListBucketsRequest, Owner,
+    Bucket as BucketEntry, CreateBucketOutput, CreateBucketRequest, DeleteBucketOutput,
+    DeleteBucketRequest, GetBucketLocationOutput, GetBucketLocationRequest, HeadBucketOutput,
+    HeadBucketRequest, ListBucketsOutput, ListBucketsRequest, Owner,
 };
 use gureum_schema::{Result, Timestamp};
 
@@ -159,15 +159,12 @@ fn make(tx: &mut Tx, bucket: &Bucket, input: &CreateBucketRequest) -> errors::Re
 }
 
 fn check_create(input: &CreateBucketRequest) -> errors::Result<()> {
-    if let Some(CreateBucketConfiguration {
-        location, bucket, ..
-    }) = &input.create_bucket_configuration
-    {
-        if location.is_some() || bucket.is_some() {
-            return Err(Failure::not_implemented("A directory bucket"));
+    match &input.create_bucket_configuration {
+        Some(said) if said.location.is_some() || said.bucket.is_some() => {
+            Err(Failure::not_implemented("A directory bucket"))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 async fn head(s3: Arc<S3>, _: Cx, input: HeadBucketRequest) -> Result<HeadBucketOutput> {
