@@ -1,9 +1,10 @@
 # Thin on purpose: each target is one command that you could type yourself.
 # Build output goes to $(TARGET), outside the checkout, so that fresh clones build fast.
 
-TARGET ?= $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/gureum/target)
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+TARGET := $(or $(CARGO_TARGET_DIR),$(CACHE)/gureum/target)
 VENV   ?= $(TARGET)/venv
-export CARGO_TARGET_DIR = $(TARGET)
+export CARGO_TARGET_DIR := $(TARGET)
 export CARGO_TERM_COLOR ?= auto
 
 PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum GUREUM_CODEC_ECHO=$(TARGET)/debug/examples/codec_echo $(VENV)/bin/python -m pytest -q

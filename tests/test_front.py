@@ -511,6 +511,30 @@ def test_presigned_urls_of_boto3(cloud, name, version, style):
     assert fetch("GET", over)[0] in (400, 403)
 
 
+@pytest.mark.parametrize("version", [None, "s3v4"], ids=["default", "v4"])
+def test_presigned_urls_with_temporary_credentials(cloud, name, version):
+    need(cloud, "s3")
+    bucket, user = name("signed"), name("user")
+    cloud.client("s3").create_bucket(Bucket=bucket)
+    iam = cloud.client("iam")
+    iam.create_user(UserName=user)
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    iam.put_user_policy(UserName=user, PolicyName="s3", PolicyDocument=document)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    sts = cloud.client("sts", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    made = sts.get_session_token()["Credentials"]
+    held = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"], "token": made["SessionToken"]}
+    s3 = cloud.client("s3", **held, signature_version=version)
+    url = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    status, _, body = send(urllib.request.Request(url))
+    assert status == 200, body
+    del held["token"]
+    s3 = cloud.client("s3", **held, signature_version=version)
+    url = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    assert send(urllib.request.Request(url))[0] in (400, 403)
+
+
 def test_a_refused_upload_is_not_asked_for_its_body(cloud, name):
     need(cloud, "s3")
     with connect(cloud) as stream:

@@ -16,6 +16,7 @@
 //! Gaps, which are refused: KMS keys, directory buckets and access points, S3 Select, replication,
 //! appending to objects, MFA delete. `docs/services/s3.md` has them all.
 
+mod access_log;
 mod asks;
 mod checksum;
 mod conditions;
@@ -62,6 +63,7 @@ pub struct S3 {
     pub(crate) leases: Leases,
     pub(crate) rules: rules::Cache,
     pub(crate) sequence: notify::Sequence,
+    pub(crate) lines: access_log::Lines,
 }
 
 impl S3 {
@@ -75,6 +77,7 @@ impl S3 {
             leases: Leases::default(),
             rules: rules::Cache::default(),
             sequence: notify::Sequence::default(),
+            lines: access_log::Lines::default(),
         })
     }
 

@@ -13,6 +13,7 @@ use gureum_kit::{Reader, Scan, StoreError};
 use tokio::sync::Mutex;
 
 use crate::S3;
+use crate::access_log::Scribe;
 use crate::leases::Moment;
 use crate::lifecycle::Ender;
 use crate::model::{File, Garbage};
@@ -43,6 +44,7 @@ impl S3 {
             Arc::new(Reaper::new(s3())),
             Arc::new(Ender::new(s3())),
             Arc::new(Courier::new(s3(), Arc::clone(cloud))),
+            Arc::new(Scribe::new(s3(), Arc::clone(cloud))),
         ]
     }
 }

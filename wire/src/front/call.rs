@@ -127,9 +127,14 @@ impl Door {
         refuse::decode(service, protocol, &target.labels, request, &mut *input)?;
 
         let cx = self.cx(visit, proof.caller, region, proof.signature);
-        let mut out = self.cloud.call(cx, service, op, input).await?;
-        let reply = protocol::encode(protocol, service.spec, target.op, &mut *out, &visit.id);
-        Ok(reply)
+        let out = self.cloud.call(cx.clone(), service, op, input).await;
+        let reply = out.map(|mut out| {
+            protocol::encode(protocol, service.spec, target.op, &mut *out, &visit.id)
+        });
+        if let Some(web) = service.web() {
+            web.served(&cx, &visit.parts, reply.as_ref());
+        }
+        reply
     }
 
     /// Proves the claim. Where the signature covers a hash that only the body tells, the body is

@@ -104,11 +104,15 @@ impl<'r> LegacyClaim<'r> {
                 now,
             });
         }
-        let text = self.string_to_sign(path);
         let key = hmac::Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
         let signature = STANDARD.decode(self.signature.as_bytes());
-        let matches = signature.is_ok_and(|s| hmac::verify(&key, text.as_bytes(), &s).is_ok());
-        if matches {
+        let signature = signature.unwrap_or_default();
+        let signs = |text: &str| hmac::verify(&key, text.as_bytes(), &signature).is_ok();
+        let text = self.string_to_sign(path);
+        // A bucket alone is signed as `/bucket/`, though its URL may lack the last slash.
+        let bucket = path.strip_prefix('/');
+        let bucket = bucket.is_some_and(|name| !name.is_empty() && !name.contains('/'));
+        if signs(&text) || bucket && signs(&self.string_to_sign(&format!("{path}/"))) {
             return Ok(());
         }
         Err(SigError::Mismatch(Box::new(Mismatch {
@@ -183,4 +187,46 @@ fn value<'r>(query: &'r str, name: &str) -> Option<Cow<'r, str>> {
 
 fn decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    fn verify(query: &str, path: &str, now: i64) -> Result<(), SigError> {
+        let headers = HeaderMap::new();
+        let request = Request {
+            method: "GET",
+            path: "/photos/puppy.jpg",
+            query,
+            authority: None,
+            headers: &headers,
+        };
+        let claim = LegacyClaim::parse(request).expect("a claim");
+        assert_eq!(claim.access_key(), "AKIAIOSFODNN7EXAMPLE");
+        claim.verify(SECRET, path, Timestamp::from_secs(now))
+    }
+
+    /// The example of AWS's page.
+    #[test]
+    fn a_url_is_good_for_one_object_until_its_end() {
+        let query = "AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE\
+            &Signature=NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D&Expires=1175139620";
+        let path = "/johnsmith/photos/puppy.jpg";
+        assert_eq!(verify(query, path, 1_175_139_619), Ok(()));
+        let late = verify(query, path, 1_175_139_620);
+        assert!(matches!(late, Err(SigError::Expired { .. })));
+        let other = verify(query, "/johnsmith/photos/kitten.jpg", 0);
+        assert!(matches!(other, Err(SigError::Mismatch(_))));
+        let longer = verify(&query.replace("139620", "139621"), path, 0);
+        assert!(matches!(longer, Err(SigError::Mismatch(_))));
+        let never = verify(&query.replace("1175139620", "x"), path, 0);
+        assert!(matches!(never, Err(SigError::Malformed { .. })));
+        let more = verify(&format!("{query}&versionId=1"), path, 0);
+        assert!(matches!(more, Err(SigError::Mismatch(_))));
+    }
 }

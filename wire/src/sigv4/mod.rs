@@ -19,6 +19,8 @@
 //! let body = verified.payload.guard(body, &parts.headers)?;
 //! ```
 //!
+//! Presigned URLs of the version before, which S3 still takes, are a [`LegacyClaim`].
+//!
 //! Source: "AWS Signature Version 4 for API requests" in the IAM User Guide, and "Authenticating
 //! Requests (AWS Signature Version 4)" in the S3 API Reference.
 

@@ -20,7 +20,9 @@ impl World {
             lifecycle_configuration: Some(BucketLifecycleConfiguration { rules }),
             ..Default::default()
         };
-        self.call::<op::PutBucketLifecycleConfiguration>(request).await.expect("rules");
+        self.call::<op::PutBucketLifecycleConfiguration>(request)
+            .await
+            .expect("rules");
     }
 
     async fn days_pass(&self, days: u32) {
@@ -29,9 +31,18 @@ impl World {
     }
 
     async fn versions(&self) -> (usize, usize) {
-        let request = ListObjectVersionsRequest { bucket: "bbb".into(), ..Default::default() };
-        let list = self.call::<op::ListObjectVersions>(request).await.expect("list");
-        (list.versions.map_or(0, |v| v.len()), list.delete_markers.map_or(0, |v| v.len()))
+        let request = ListObjectVersionsRequest {
+            bucket: "bbb".into(),
+            ..Default::default()
+        };
+        let list = self
+            .call::<op::ListObjectVersions>(request)
+            .await
+            .expect("list");
+        (
+            list.versions.map_or(0, |v| v.len()),
+            list.delete_markers.map_or(0, |v| v.len()),
+        )
     }
 }
 
@@ -39,22 +50,36 @@ fn rule(prefix: &str) -> LifecycleRule {
     LifecycleRule {
         id: Some(format!("rule for {prefix}")),
         status: "Enabled".into(),
-        filter: Some(LifecycleRuleFilter { prefix: Some(prefix.into()), ..Default::default() }),
+        filter: Some(LifecycleRuleFilter {
+            prefix: Some(prefix.into()),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
 
 fn days(days: i32) -> Option<LifecycleExpiration> {
-    Some(LifecycleExpiration { days: Some(days), ..Default::default() })
+    Some(LifecycleExpiration {
+        days: Some(days),
+        ..Default::default()
+    })
 }
 
 #[tokio::test]
 async fn objects_end_at_the_midnight_after_their_days() {
     let world = World::with_bucket().await;
-    world.lifecycle(vec![LifecycleRule { expiration: days(2), ..rule("old/") }]).await;
+    world
+        .lifecycle(vec![LifecycleRule {
+            expiration: days(2),
+            ..rule("old/")
+        }])
+        .await;
     let put = world.put("old/a", "x").await;
     let told = put.expiration.expect("x-amz-expiration");
-    assert!(told.contains("expiry-date=") && told.contains("rule-id=\"rule%20for%20old%2F\""), "{told}");
+    assert!(
+        told.contains("expiry-date=") && told.contains("rule-id=\"rule%20for%20old%2F\""),
+        "{told}"
+    );
     world.put("new/a", "x").await;
     world.days_pass(2).await;
     assert!(world.get("old/a").await.is_ok(), "the day is not over");
@@ -74,7 +99,10 @@ async fn versions_and_markers_end_in_their_turn() {
         },
         ..Default::default()
     };
-    world.call::<op::PutBucketVersioning>(versioning).await.expect("versioning");
+    world
+        .call::<op::PutBucketVersioning>(versioning)
+        .await
+        .expect("versioning");
     let noncurrent = NoncurrentVersionExpiration {
         noncurrent_days: Some(1),
         newer_noncurrent_versions: Some(1),
@@ -91,10 +119,20 @@ async fn versions_and_markers_end_in_their_turn() {
     world.days_pass(1).await;
     assert_eq!(world.versions().await, (4, 0));
     world.days_pass(1).await;
-    assert_eq!(world.versions().await, (2, 0), "the newest and one noncurrent are kept");
+    assert_eq!(
+        world.versions().await,
+        (2, 0),
+        "the newest and one noncurrent are kept"
+    );
 
-    let markers = LifecycleExpiration { expired_object_delete_marker: Some(true), ..Default::default() };
-    let gone = NoncurrentVersionExpiration { noncurrent_days: Some(1), ..Default::default() };
+    let markers = LifecycleExpiration {
+        expired_object_delete_marker: Some(true),
+        ..Default::default()
+    };
+    let gone = NoncurrentVersionExpiration {
+        noncurrent_days: Some(1),
+        ..Default::default()
+    };
     world
         .lifecycle(vec![LifecycleRule {
             expiration: Some(markers),
@@ -102,16 +140,31 @@ async fn versions_and_markers_end_in_their_turn() {
             ..rule("")
         }])
         .await;
-    let delete = DeleteObjectRequest { bucket: "bbb".into(), key: "k".into(), ..Default::default() };
-    world.call::<op::DeleteObject>(delete).await.expect("deleted");
+    let delete = DeleteObjectRequest {
+        bucket: "bbb".into(),
+        key: "k".into(),
+        ..Default::default()
+    };
+    world
+        .call::<op::DeleteObject>(delete)
+        .await
+        .expect("deleted");
     world.days_pass(2).await;
-    assert_eq!(world.versions().await, (0, 0), "and the marker that hid them is gone");
+    assert_eq!(
+        world.versions().await,
+        (0, 0),
+        "and the marker that hid them is gone"
+    );
 }
 
 #[tokio::test]
 async fn large_objects_move_to_colder_classes_and_uploads_are_aborted() {
     let world = World::with_bucket().await;
-    let cold = Transition { days: Some(1), storage_class: Some("GLACIER".into()), date: None };
+    let cold = Transition {
+        days: Some(1),
+        storage_class: Some("GLACIER".into()),
+        date: None,
+    };
     world
         .lifecycle(vec![LifecycleRule {
             transitions: Some(vec![cold]),
@@ -123,13 +176,26 @@ async fn large_objects_move_to_colder_classes_and_uploads_are_aborted() {
         .await;
     world.put("large", vec![b'x'; 128 << 10]).await;
     world.put("small", "x").await;
-    let upload = CreateMultipartUploadRequest { bucket: "bbb".into(), key: "u".into(), ..Default::default() };
-    world.call::<op::CreateMultipartUpload>(upload).await.expect("upload");
+    let upload = CreateMultipartUploadRequest {
+        bucket: "bbb".into(),
+        key: "u".into(),
+        ..Default::default()
+    };
+    world
+        .call::<op::CreateMultipartUpload>(upload)
+        .await
+        .expect("upload");
     world.days_pass(2).await;
     assert_eq!(code(world.get("large").await), "InvalidObjectState");
     assert!(world.get("small").await.is_ok(), "too small to move");
-    let list = ListMultipartUploadsRequest { bucket: "bbb".into(), ..Default::default() };
-    let list = world.call::<op::ListMultipartUploads>(list).await.expect("list");
+    let list = ListMultipartUploadsRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    let list = world
+        .call::<op::ListMultipartUploads>(list)
+        .await
+        .expect("list");
     assert!(list.uploads.unwrap_or_default().is_empty());
 }
 
@@ -146,9 +212,17 @@ async fn send(queues: Arc<Queues>, cx: Cx, input: SendMessageRequest) -> Result<
         return Err(gureum_schema::Error::internal("out of order"));
     }
     if input.queue_url.ends_with("/nowhere") {
-        return Err(gureum_schema::Error::new("AWS.SimpleQueueService.NonExistentQueue", 400, ""));
+        return Err(gureum_schema::Error::new(
+            "AWS.SimpleQueueService.NonExistentQueue",
+            400,
+            "",
+        ));
     }
-    queues.sent.lock().expect("sent").push((input.queue_url, input.message_body));
+    queues
+        .sent
+        .lock()
+        .expect("sent")
+        .push((input.queue_url, input.message_body));
     Ok(SendMessageResult::default())
 }
 
@@ -178,9 +252,14 @@ impl Told {
     }
 
     async fn tell(&self, queue: &str, event: &str) -> Result<()> {
-        let suffix = FilterRule { name: Some("suffix".into()), value: Some(".jpg".into()) };
+        let suffix = FilterRule {
+            name: Some("suffix".into()),
+            value: Some(".jpg".into()),
+        };
         let filter = NotificationConfigurationFilter {
-            key: Some(S3KeyFilter { filter_rules: Some(vec![suffix]) }),
+            key: Some(S3KeyFilter {
+                filter_rules: Some(vec![suffix]),
+            }),
         };
         let target = QueueConfiguration {
             id: Some("mine".into()),
@@ -196,7 +275,10 @@ impl Told {
             },
             ..Default::default()
         };
-        let put = self.world.call::<op::PutBucketNotificationConfiguration>(request).await;
+        let put = self
+            .world
+            .call::<op::PutBucketNotificationConfiguration>(request)
+            .await;
         put.map(drop)
     }
 
@@ -204,16 +286,23 @@ impl Told {
         let courier = Courier::new(self.world.s3.clone(), self.world.cloud.clone());
         courier.run().await.expect("run");
         let sent = std::mem::take(&mut *self.queues.sent.lock().expect("sent"));
-        sent.iter().map(|(_, text)| serde_json::from_str(text).expect("json")).collect()
+        sent.iter()
+            .map(|(_, text)| serde_json::from_str(text).expect("json"))
+            .collect()
     }
 }
 
 #[tokio::test]
 async fn changes_are_told_in_order() {
     let told = Told::new().await;
-    told.tell("q", "s3:ObjectCreated:*").await.expect("configured");
+    told.tell("q", "s3:ObjectCreated:*")
+        .await
+        .expect("configured");
     let test = told.delivered().await;
-    assert_eq!((&test[0]["Event"], &test[0]["Bucket"]), (&"s3:TestEvent".into(), &"bbb".into()));
+    assert_eq!(
+        (&test[0]["Event"], &test[0]["Bucket"]),
+        (&"s3:TestEvent".into(), &"bbb".into())
+    );
     told.world.put("a b+c.jpg", "one").await;
     told.world.put("a b+c.jpg", "three").await;
     told.world.put("other.png", "x").await;
@@ -232,12 +321,21 @@ async fn changes_are_told_in_order() {
 #[tokio::test]
 async fn what_cannot_be_delivered_waits() {
     let told = Told::new().await;
-    told.tell("q", "s3:ObjectRemoved:*").await.expect("configured");
+    told.tell("q", "s3:ObjectRemoved:*")
+        .await
+        .expect("configured");
     told.delivered().await;
     told.world.put("k.jpg", "x").await;
     *told.queues.broken.lock().expect("broken") = true;
-    let delete = DeleteObjectRequest { bucket: "bbb".into(), key: "k.jpg".into(), ..Default::default() };
-    told.world.call::<op::DeleteObject>(delete).await.expect("deleted");
+    let delete = DeleteObjectRequest {
+        bucket: "bbb".into(),
+        key: "k.jpg".into(),
+        ..Default::default()
+    };
+    told.world
+        .call::<op::DeleteObject>(delete)
+        .await
+        .expect("deleted");
     assert!(told.delivered().await.is_empty());
     *told.queues.broken.lock().expect("broken") = false;
     assert!(told.delivered().await.is_empty(), "its time has not come");
@@ -251,8 +349,14 @@ async fn what_cannot_be_delivered_waits() {
 #[tokio::test]
 async fn destinations_are_tried_before_they_count() {
     let told = Told::new().await;
-    let error = told.tell("nowhere", "s3:ObjectCreated:*").await.expect_err("nowhere");
-    assert_eq!(error.message, "Unable to validate the following destination configurations");
+    let error = told
+        .tell("nowhere", "s3:ObjectCreated:*")
+        .await
+        .expect_err("nowhere");
+    assert_eq!(
+        error.message,
+        "Unable to validate the following destination configurations"
+    );
     assert_eq!(error.extra[1].1, "The destination queue does not exist");
     told.world.put("k.jpg", "x").await;
     assert!(told.delivered().await.is_empty());
@@ -266,17 +370,29 @@ async fn a_default_retention_holds_even_root() {
         object_lock_enabled_for_bucket: Some(true),
         ..Default::default()
     };
-    world.call::<op::CreateBucket>(bucket).await.expect("bucket");
-    let default = DefaultRetention { mode: Some("COMPLIANCE".into()), days: Some(1), years: None };
+    world
+        .call::<op::CreateBucket>(bucket)
+        .await
+        .expect("bucket");
+    let default = DefaultRetention {
+        mode: Some("COMPLIANCE".into()),
+        days: Some(1),
+        years: None,
+    };
     let lock = PutObjectLockConfigurationRequest {
         bucket: "bbb".into(),
         object_lock_configuration: Some(ObjectLockConfiguration {
             object_lock_enabled: Some("Enabled".into()),
-            rule: Some(ObjectLockRule { default_retention: Some(default) }),
+            rule: Some(ObjectLockRule {
+                default_retention: Some(default),
+            }),
         }),
         ..Default::default()
     };
-    world.call::<op::PutObjectLockConfiguration>(lock).await.expect("lock");
+    world
+        .call::<op::PutObjectLockConfiguration>(lock)
+        .await
+        .expect("lock");
     let version = world.put("k", "x").await.version_id;
     let delete = || DeleteObjectRequest {
         bucket: "bbb".into(),
@@ -285,16 +401,25 @@ async fn a_default_retention_holds_even_root() {
         bypass_governance_retention: Some(true),
         ..Default::default()
     };
-    assert_eq!(code(world.call::<op::DeleteObject>(delete()).await), "AccessDenied");
+    assert_eq!(
+        code(world.call::<op::DeleteObject>(delete()).await),
+        "AccessDenied"
+    );
     let weaker = PutObjectRetentionRequest {
         bucket: "bbb".into(),
         key: "k".into(),
         bypass_governance_retention: Some(true),
         ..Default::default()
     };
-    assert_eq!(code(world.call::<op::PutObjectRetention>(weaker).await), "AccessDenied");
+    assert_eq!(
+        code(world.call::<op::PutObjectRetention>(weaker).await),
+        "AccessDenied"
+    );
     world.clock.advance(DAY);
-    world.call::<op::DeleteObject>(delete()).await.expect("it is over");
+    world
+        .call::<op::DeleteObject>(delete())
+        .await
+        .expect("it is over");
 }
 
 #[tokio::test]
@@ -302,19 +427,62 @@ async fn a_new_bucket_takes_nothing_from_its_namesake() {
     let world = World::with_bucket().await;
     let tags = PutBucketTaggingRequest {
         bucket: "bbb".into(),
-        tagging: Tagging { tag_set: vec![Tag { key: "k".into(), value: "v".into() }] },
+        tagging: Tagging {
+            tag_set: vec![Tag {
+                key: "k".into(),
+                value: "v".into(),
+            }],
+        },
         ..Default::default()
     };
-    world.call::<op::PutBucketTagging>(tags).await.expect("tags");
-    let get = || GetBucketTaggingRequest { bucket: "bbb".into(), ..Default::default() };
-    assert_eq!(world.call::<op::GetBucketTagging>(get()).await.expect("tags").tag_set.len(), 1);
-    let delete = DeleteBucketRequest { bucket: "bbb".into(), ..Default::default() };
-    world.call::<op::DeleteBucket>(delete).await.expect("deleted");
-    let create = CreateBucketRequest { bucket: "bbb".into(), ..Default::default() };
-    world.call::<op::CreateBucket>(create).await.expect("created");
-    assert_eq!(code(world.call::<op::GetBucketTagging>(get()).await), "NoSuchTagSet");
-    let get = GetPublicAccessBlockRequest { bucket: "bbb".into(), ..Default::default() };
-    let block = world.call::<op::GetPublicAccessBlock>(get).await.expect("block");
+    world
+        .call::<op::PutBucketTagging>(tags)
+        .await
+        .expect("tags");
+    let get = || GetBucketTaggingRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        world
+            .call::<op::GetBucketTagging>(get())
+            .await
+            .expect("tags")
+            .tag_set
+            .len(),
+        1
+    );
+    let delete = DeleteBucketRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    world
+        .call::<op::DeleteBucket>(delete)
+        .await
+        .expect("deleted");
+    let create = CreateBucketRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    world
+        .call::<op::CreateBucket>(create)
+        .await
+        .expect("created");
+    assert_eq!(
+        code(world.call::<op::GetBucketTagging>(get()).await),
+        "NoSuchTagSet"
+    );
+    let get = GetPublicAccessBlockRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    let block = world
+        .call::<op::GetPublicAccessBlock>(get)
+        .await
+        .expect("block");
     let block = block.public_access_block_configuration.expect("block");
-    assert_eq!((block.block_public_acls, block.restrict_public_buckets), (Some(true), Some(true)));
+    assert_eq!(
+        (block.block_public_acls, block.restrict_public_buckets),
+        (Some(true), Some(true))
+    );
 }

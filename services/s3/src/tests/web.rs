@@ -13,15 +13,26 @@ impl World {
         let web = service.web().expect("a web").clone();
         let (parts, body) = request.into_parts();
         let host = parts.headers["host"].to_str().expect("host").to_owned();
-        assert!(web.claims(&parts, &host), "{} {} is not claimed", parts.method, parts.uri);
+        assert!(
+            web.claims(&parts, &host),
+            "{} {} is not claimed",
+            parts.method,
+            parts.uri
+        );
         let cx = self.cx(Caller::anonymous(), "us-east-1");
         web.serve(cx, Request::from_parts(parts, body)).await
     }
 
     async fn page(&self, path: &str) -> (u16, String, String) {
-        let request = Request::get(path).header("host", SITE).body(Body::empty()).expect("request");
+        let request = Request::get(path)
+            .header("host", SITE)
+            .body(Body::empty())
+            .expect("request");
         let reply = self.visit(request).await;
-        let location = reply.headers().get("location").map(|to| to.to_str().expect("text").to_owned());
+        let location = reply
+            .headers()
+            .get("location")
+            .map(|to| to.to_str().expect("text").to_owned());
         let status = reply.status().as_u16();
         let text = String::from_utf8(read(reply.into_body()).await).expect("text");
         (status, location.unwrap_or_default(), text)
@@ -29,8 +40,14 @@ impl World {
 
     async fn with_site() -> Self {
         let world = Self::with_bucket().await;
-        let unblock = DeletePublicAccessBlockRequest { bucket: "bbb".into(), ..Default::default() };
-        world.call::<op::DeletePublicAccessBlock>(unblock).await.expect("unblocked");
+        let unblock = DeletePublicAccessBlockRequest {
+            bucket: "bbb".into(),
+            ..Default::default()
+        };
+        world
+            .call::<op::DeletePublicAccessBlock>(unblock)
+            .await
+            .expect("unblocked");
         let policy = PutBucketPolicyRequest {
             bucket: "bbb".into(),
             policy: r#"{"Version":"2012-10-17","Statement":[
@@ -39,22 +56,38 @@ impl World {
                 .into(),
             ..Default::default()
         };
-        world.call::<op::PutBucketPolicy>(policy).await.expect("policy");
+        world
+            .call::<op::PutBucketPolicy>(policy)
+            .await
+            .expect("policy");
         let rule = RoutingRule {
-            condition: Some(Condition { key_prefix_equals: Some("old/".into()), ..Default::default() }),
-            redirect: Redirect { replace_key_prefix_with: Some("new/".into()), ..Default::default() },
+            condition: Some(Condition {
+                key_prefix_equals: Some("old/".into()),
+                ..Default::default()
+            }),
+            redirect: Redirect {
+                replace_key_prefix_with: Some("new/".into()),
+                ..Default::default()
+            },
         };
         let website = PutBucketWebsiteRequest {
             bucket: "bbb".into(),
             website_configuration: WebsiteConfiguration {
-                index_document: Some(IndexDocument { suffix: "index.html".into() }),
-                error_document: Some(ErrorDocument { key: "error.html".into() }),
+                index_document: Some(IndexDocument {
+                    suffix: "index.html".into(),
+                }),
+                error_document: Some(ErrorDocument {
+                    key: "error.html".into(),
+                }),
                 routing_rules: Some(vec![rule]),
                 ..Default::default()
             },
             ..Default::default()
         };
-        world.call::<op::PutBucketWebsite>(website).await.expect("website");
+        world
+            .call::<op::PutBucketWebsite>(website)
+            .await
+            .expect("website");
         world
     }
 }
@@ -68,13 +101,21 @@ async fn a_website_answers_with_its_pages() {
     assert_eq!(world.page("/docs/").await.2, "docs");
     assert_eq!(world.page("/docs").await.1, "/docs/");
     let (status, location, _) = world.page("/old/a%20b").await;
-    assert_eq!((status, location.as_str()), (301, "http://localhost:1/new/a%20b"));
+    assert_eq!(
+        (status, location.as_str()),
+        (301, "http://localhost:1/new/a%20b")
+    );
     let (status, _, text) = world.page("/none").await;
     assert_eq!(status, 404);
     assert!(text.contains("<li>Code: NoSuchKey</li>"), "{text}");
-    assert!(text.contains("An Error Occurred While Attempting to Retrieve a Custom Error Document"));
+    assert!(
+        text.contains("An Error Occurred While Attempting to Retrieve a Custom Error Document")
+    );
     world.put("error.html", "sorry").await;
-    assert_eq!(world.page("/none").await, (404, String::new(), "sorry".into()));
+    assert_eq!(
+        world.page("/none").await,
+        (404, String::new(), "sorry".into())
+    );
     let moved = PutObjectRequest {
         website_redirect_location: Some("/elsewhere".into()),
         ..put("moved", "")
@@ -87,8 +128,14 @@ async fn a_website_answers_with_its_pages() {
 async fn a_website_shows_only_what_anybody_may_read() {
     let world = World::with_site().await;
     world.put("index.html", "home").await;
-    let delete = DeleteBucketPolicyRequest { bucket: "bbb".into(), ..Default::default() };
-    world.call::<op::DeleteBucketPolicy>(delete).await.expect("deleted");
+    let delete = DeleteBucketPolicyRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    world
+        .call::<op::DeleteBucketPolicy>(delete)
+        .await
+        .expect("deleted");
     let (status, _, text) = world.page("/").await;
     assert_eq!(status, 403);
     assert!(text.contains("AccessDenied"), "{text}");
@@ -107,7 +154,10 @@ async fn preflights_are_answered_by_the_rules() {
             .header("access-control-request-headers", "X-Amz-Date");
         request.body(Body::empty()).expect("request")
     };
-    assert_eq!(world.visit(ask("https://a.example.com")).await.status(), 403);
+    assert_eq!(
+        world.visit(ask("https://a.example.com")).await.status(),
+        403
+    );
     let rule = CORSRule {
         allowed_origins: vec!["https://*.example.com".into()],
         allowed_methods: vec!["PUT".into()],
@@ -117,14 +167,22 @@ async fn preflights_are_answered_by_the_rules() {
     };
     let cors = PutBucketCorsRequest {
         bucket: "bbb".into(),
-        cors_configuration: CORSConfiguration { cors_rules: vec![rule] },
+        cors_configuration: CORSConfiguration {
+            cors_rules: vec![rule],
+        },
         ..Default::default()
     };
     world.call::<op::PutBucketCors>(cors).await.expect("rules");
     let reply = world.visit(ask("https://a.example.com")).await;
     assert_eq!(reply.status(), 200);
-    assert_eq!(reply.headers()["access-control-allow-origin"], "https://a.example.com");
-    assert_eq!(reply.headers()["access-control-allow-headers"], "x-amz-date");
+    assert_eq!(
+        reply.headers()["access-control-allow-origin"],
+        "https://a.example.com"
+    );
+    assert_eq!(
+        reply.headers()["access-control-allow-headers"],
+        "x-amz-date"
+    );
     assert_eq!(reply.headers()["access-control-max-age"], "60");
     assert_eq!(world.visit(ask("https://example.org")).await.status(), 403);
 }
@@ -133,8 +191,14 @@ async fn preflights_are_answered_by_the_rules() {
 async fn a_form_is_an_upload() {
     use base64::Engine as _;
     let world = World::with_bucket().await;
-    let unblock = DeletePublicAccessBlockRequest { bucket: "bbb".into(), ..Default::default() };
-    world.call::<op::DeletePublicAccessBlock>(unblock).await.expect("unblocked");
+    let unblock = DeletePublicAccessBlockRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
+    };
+    world
+        .call::<op::DeletePublicAccessBlock>(unblock)
+        .await
+        .expect("unblocked");
     let open = PutBucketPolicyRequest {
         bucket: "bbb".into(),
         policy: r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*",
@@ -142,7 +206,10 @@ async fn a_form_is_an_upload() {
             .into(),
         ..Default::default()
     };
-    world.call::<op::PutBucketPolicy>(open).await.expect("policy");
+    world
+        .call::<op::PutBucketPolicy>(open)
+        .await
+        .expect("policy");
     let policy = r#"{"expiration":"2100-01-01T00:00:00Z","conditions":[["starts-with","$key",""],
         ["content-length-range",2,4],["eq","$success_action_status","201"]]}"#;
     let policy = base64::engine::general_purpose::STANDARD.encode(policy);

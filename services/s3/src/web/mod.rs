@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use gureum_dispatch::{Cx, Web, WebReply, WebRequest};
+use gureum_schema::Error;
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
@@ -119,6 +120,14 @@ impl Web for Front {
                 None => pages::xml(&cx, &crate::errors::Code::MethodNotAllowed.error().into()),
             }
         })
+    }
+
+    fn served(&self, cx: &Cx, request: &Parts, outcome: Result<&WebReply, &Error>) {
+        let host = host_of(request);
+        if let Some(place) = place::of(&host, request.uri.path(), &self.domain) {
+            self.s3
+                .log_access(cx, request, (&place.bucket, &place.key), outcome);
+        }
     }
 
     fn decorate(&self, _: &Cx, request: &Parts, reply: &mut HeaderMap) {
