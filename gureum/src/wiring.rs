@@ -60,12 +60,13 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
-        .service(s3.service())
+        .service(s3.service(&config.domain))
         .service(sqs.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
     let mut work = iam.reconcilers();
+    work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {

@@ -106,6 +106,21 @@ impl Policy {
         }
     }
 
+    /// This policy with another's statements behind its own: where what a resource grants comes
+    /// from two places, such as a bucket's policy and its access control list.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.statements.extend(other.statements.iter().cloned());
+        self
+    }
+
+    /// Only what this policy forbids.
+    #[must_use]
+    pub fn denials(mut self) -> Self {
+        self.statements.retain(|s| s.effect == Effect::Deny);
+        self
+    }
+
     /// The condition keys that conditions and variables refer to, as first written, without
     /// repetition (keys differing only in case are the same key).
     pub fn context_keys(&self) -> Vec<&str> {
