@@ -1,5 +1,6 @@
 //! The errors of DynamoDB and its streams, with the codes and sentences that clients know.
 
+use gureum_dispatch::Invalid;
 use gureum_kit::StoreError;
 use gureum_model_dynamodb::types as t;
 use gureum_schema::Error;
@@ -170,3 +171,23 @@ impl From<StoreError> for Refusal {
         }
     }
 }
+
+/// How DynamoDB words what the model alone can tell.
+pub(crate) fn invalid(invalid: &Invalid) -> Error {
+    match invalid {
+        Invalid::Missing { message, .. } | Invalid::Constraint { message, .. } => {
+            Refusal::validation(message).into()
+        }
+        Invalid::Malformed { message }
+            if message.starts_with("Supplied AttributeValue is empty") =>
+        {
+            Refusal::validation(EMPTY_VALUE).into()
+        }
+        Invalid::Malformed { message } => {
+            Error::new("SerializationException", 400, message.clone())
+        }
+    }
+}
+
+pub(crate) const EMPTY_VALUE: &str =
+    "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes";

@@ -93,6 +93,7 @@ impl DynamoDb {
             .op::<op::DeleteResourcePolicy, _>(asks::delete_policy, policies::delete_policy)
             .op::<op::UpdateTimeToLive, _>(asks::update_ttl, ttl::update_ttl)
             .op::<op::DescribeTimeToLive, _>(asks::describe_ttl, ttl::describe_ttl)
+            .invalid(errors::invalid)
             .build()
     }
 
@@ -107,6 +108,7 @@ impl DynamoDb {
                 streams::get_shard_iterator,
             )
             .op::<streams_op::GetRecords, _>(asks::get_records, streams::get_records)
+            .invalid(errors::invalid)
             .build()
     }
 }

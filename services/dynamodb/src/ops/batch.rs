@@ -68,6 +68,11 @@ pub(crate) async fn batch_get_item(
             }
             let item = items::read(&view, &live.table, &at)?;
             let size = item.as_ref().map_or(0, item_size);
+            if total + size > MAX_REPLY {
+                total = MAX_REPLY;
+                unprocessed.push(key);
+                continue;
+            }
             total += size;
             units += read_units(size, consistent);
             found.extend(item.map(|item| item_to(seen(item, projection.as_ref()))));

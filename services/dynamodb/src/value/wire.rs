@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use gureum_model_dynamodb::types::AttributeValue as Wire;
 
 use super::{Item, MAX_NESTING, Number, Value};
-use crate::errors::{Refusal, Result};
+use crate::errors::{EMPTY_VALUE, Refusal, Result};
 
 /// An item as a client sends it.
 pub(crate) fn item_from(wire: std::collections::BTreeMap<String, Wire>) -> Result<Item> {
@@ -27,9 +27,7 @@ fn nested(wire: Wire, depth: usize) -> Result<Value> {
     }
     Ok(match wire {
         Wire::Unset => {
-            return Err(Refusal::validation(
-                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
-            ));
+            return Err(Refusal::validation(EMPTY_VALUE));
         }
         Wire::S(text) => Value::S(text),
         Wire::N(text) => Value::N(number(&text)?),
