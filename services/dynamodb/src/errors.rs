@@ -18,6 +18,7 @@ pub(crate) enum Refusal {
     LimitExceeded(String),
     /// One reason for each action of the transaction.
     Canceled(Vec<Reason>),
+    ThroughputExceeded,
     TokenMismatch,
     Conflict,
     PolicyNotFound(String),
@@ -65,6 +66,10 @@ impl Refusal {
         let (code, message) = match self {
             Self::Validation(message) => ("ValidationError", message.clone()),
             Self::ConditionFailed(_) => ("ConditionalCheckFailed", CONDITION_FAILED.to_owned()),
+            Self::ThroughputExceeded => (
+                "ProvisionedThroughputExceeded",
+                THROUGHPUT_EXCEEDED.to_owned(),
+            ),
             _ => return None,
         };
         let item = match self {
@@ -98,6 +103,11 @@ impl Refusal {
                 );
                 ("TransactionCanceledException", 400, message)
             }
+            Self::ThroughputExceeded => (
+                "ProvisionedThroughputExceededException",
+                400,
+                text(THROUGHPUT_EXCEEDED),
+            ),
             Self::TokenMismatch => (
                 "IdempotentParameterMismatchException",
                 400,
@@ -129,6 +139,7 @@ impl Refusal {
     }
 }
 
+const THROUGHPUT_EXCEEDED: &str = "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.";
 const CONDITION_FAILED: &str = "The conditional request failed";
 
 impl From<Refusal> for Error {

@@ -15,7 +15,8 @@
 //!   everything older has come in;
 //! * records of a stream are numbered by the store's commits: none shows up late.
 //!
-//! Honest gaps: throughput is validated and reported, and never throttles. A stream has one shard.
+//! Honest gaps: a global index that lacks write capacity does not hold up writes
+//! to its table, and on-demand tables are never throttled. A stream has one shard.
 //! PartiQL, backups, export and import, global tables, contributor insights, Kinesis destinations,
 //! KMS keys, policies of streams, and index keys of more than two attributes are not there.
 
@@ -33,6 +34,7 @@ mod request;
 mod schema;
 mod state;
 mod sweep;
+mod throttle;
 mod value;
 
 use std::sync::Arc;
