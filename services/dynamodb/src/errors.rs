@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     /// The condition did not hold; with the item where the caller wanted to see it.
     ConditionFailed(Option<Item>),
     NotFound(String),
+    /// What backup operations call it.
+    NoTable(String),
     InUse(String),
     LimitExceeded(String),
     /// One reason for each action of the transaction.
@@ -93,6 +95,11 @@ impl Refusal {
                 text(CONDITION_FAILED),
             ),
             Self::NotFound(message) => ("ResourceNotFoundException", 400, message.clone()),
+            Self::NoTable(name) => (
+                "TableNotFoundException",
+                400,
+                format!("Table not found: {name}"),
+            ),
             Self::InUse(message) => ("ResourceInUseException", 400, message.clone()),
             Self::LimitExceeded(message) => ("LimitExceededException", 400, message.clone()),
             Self::Canceled(reasons) => {

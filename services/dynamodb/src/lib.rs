@@ -75,6 +75,10 @@ impl DynamoDb {
             .op::<op::DeleteTable, _>(asks::delete_table, tables::delete_table)
             .op::<op::ListTables, _>(asks::list_tables, tables::list_tables)
             .op::<op::DescribeTable, _>(asks::describe_table, describe::describe_table)
+            .op::<op::DescribeContinuousBackups, _>(
+                asks::describe_continuous_backups,
+                describe::describe_continuous_backups,
+            )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)
             .op::<op::GetItem, _>(asks::get_item, items::get_item)
