@@ -106,6 +106,12 @@ impl Policy {
         }
     }
 
+    /// Adds another policy's statements behind one's own: what else speaks of the same resource,
+    /// as the grants of a KMS key do beside its policy.
+    pub fn extend(&mut self, other: Self) {
+        self.statements.extend(other.statements);
+    }
+
     /// The condition keys that conditions and variables refer to, as first written, without
     /// repetition (keys differing only in case are the same key).
     pub fn context_keys(&self) -> Vec<&str> {
