@@ -123,3 +123,6 @@ fn uses(table: Table) -> Table {
         .op::<op::GenerateMac, _>(asks::generate_mac, macs::generate_mac)
         .op::<op::VerifyMac, _>(asks::verify_mac, macs::verify_mac)
 }
+
+#[cfg(test)]
+mod tests;
