@@ -1,9 +1,10 @@
 # Thin on purpose: each target is one command that you could type yourself.
 # Build output goes to $(TARGET), outside the checkout, so that fresh clones build fast.
 
-TARGET ?= $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/gureum/target)
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+TARGET := $(or $(CARGO_TARGET_DIR),$(CACHE)/gureum/target)
 VENV   ?= $(TARGET)/venv
-export CARGO_TARGET_DIR = $(TARGET)
+export CARGO_TARGET_DIR := $(TARGET)
 export CARGO_TERM_COLOR ?= auto
 
 PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum GUREUM_CODEC_ECHO=$(TARGET)/debug/examples/codec_echo $(VENV)/bin/python -m pytest -q
@@ -18,8 +19,8 @@ setup:               ## install what this host lacks, saying what and why
 
 test: lint unit acceptance   ## everything
 
-unit: setup
-	cargo test --workspace --quiet
+unit: $(VENV)/ready
+	PATH=$(VENV)/bin:$$PATH cargo test --workspace --quiet
 
 acceptance: $(VENV)/ready
 	cargo build --quiet --bin gureum
@@ -31,9 +32,9 @@ lint: setup
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo xtask tidy
 
-bench: $(VENV)/ready ## measured comparisons, in one run
-	cargo build --release --quiet --bin gureum
-	PATH=$(VENV)/bin:$$PATH GUREUM_BIN=$(TARGET)/release/gureum $(VENV)/bin/python bench/run.py
+bench: setup         ## measured comparisons, in one run; ARGS=--help tells what can be chosen
+	cargo build --release --quiet --package gureum --package gureum-bench --bins
+	GUREUM_BIN=$(TARGET)/release/gureum $(TARGET)/release/gureum-bench $(ARGS)
 
 models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 	PATH=$(VENV)/bin:$$PATH cargo xtask models
@@ -41,7 +42,7 @@ models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 coverage:            ## rewrite docs/coverage.md from the program itself
 	cargo xtask coverage
 
-$(VENV)/ready: tests/requirements.txt
+$(VENV)/ready: tests/requirements.txt | setup
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -r tests/requirements.txt
 	touch $@

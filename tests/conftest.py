@@ -23,15 +23,18 @@ from botocore.config import Config
 BIN = os.environ.get("GUREUM_BIN", "gureum")
 # What a developer's shell holds must not leak into the tests.
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GUREUM_"))}
+# Nor may the clouds of parallel tests compete for the one pair of web ports.
+CLEAN["GUREUM_WEB_PORTS"] = "off"
 
 
 class Cloud:
     """A running cloud and the ways to reach it."""
 
-    def __init__(self, directory, *flags, port=0):
+    def __init__(self, directory, *flags, port=0, environment=None):
         self.directory = pathlib.Path(directory)
         self.flags = flags
         self.port = port
+        self.shell = {**CLEAN, **(environment or {})}
         self.process = None
         self.environment = {}
 
@@ -39,7 +42,7 @@ class Cloud:
         log = open(self.directory.with_suffix(".log"), "ab")
         self.process = subprocess.Popen(
             [BIN, "up", "--data-dir", self.directory, "--listen", f"127.0.0.1:{self.port}", *self.flags],
-            stdout=log, stderr=log, env=CLEAN,
+            stdout=log, stderr=log, env=self.shell,
         )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -56,8 +59,9 @@ class Cloud:
             time.sleep(0.02)
         raise AssertionError("the cloud did not start:\n" + self.log())
 
-    def log(self):
-        return self.directory.with_suffix(".log").read_text(errors="replace")[-4000:]
+    def log(self, whole=False):
+        text = self.directory.with_suffix(".log").read_text(errors="replace")
+        return text if whole else text[-4000:]
 
     def kill(self):
         """kill -9: no chance to write anything."""
@@ -81,13 +85,13 @@ class Cloud:
     def ca(self):
         return self.environment["AWS_CA_BUNDLE"]
 
-    def client(self, service, key=None, secret=None, token=None, region=None, tls=False, **config):
+    def client(self, service, key=None, secret=None, token=None, region=None, tls=False, endpoint=None, **config):
         """A boto3 client; root's unless a key is given."""
         config.setdefault("retries", {"max_attempts": 0})
         config.setdefault("read_timeout", 60)
         return boto3.client(
             service,
-            endpoint_url=self.tls_url if tls else self.url,
+            endpoint_url=endpoint or (self.tls_url if tls else self.url),
             verify=self.ca if tls else None,
             region_name=region or self.environment["AWS_DEFAULT_REGION"],
             aws_access_key_id=key or self.environment["AWS_ACCESS_KEY_ID"],
@@ -139,13 +143,20 @@ def cloud():
 class private_cloud:
     """A cloud of a test's own, for tests that stop, kill or reconfigure it."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, environment=None):
         self.flags = flags
+        self.environment = environment
 
     def __enter__(self):
         self.home = tempfile.mkdtemp(prefix="gureum-test-")
-        self.cloud = Cloud(pathlib.Path(self.home) / "data", *self.flags)
-        return self.cloud.start()
+        self.cloud = Cloud(
+            pathlib.Path(self.home) / "data", *self.flags, environment=self.environment
+        )
+        try:
+            return self.cloud.start()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
         self.cloud.stop()

@@ -59,7 +59,7 @@ def user(iam, name):
 def as_user(iam, client, user):
     """Clients that call as `user`."""
     key = iam.create_access_key(UserName=user["UserName"])["AccessKey"]
-    return lambda service: client(service, key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    return lambda service, **config: client(service, key=key["AccessKeyId"], secret=key["SecretAccessKey"], **config)
 
 
 def test_user_lifecycle(iam, name):

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use gureum_schema::Body;
+use gureum_schema::{Body, Error};
 
 use crate::cx::Cx;
 
@@ -27,6 +27,17 @@ pub trait Web: Send + Sync + 'static {
     /// Headers to add to the reply of an operation of this service (CORS).
     fn decorate(&self, cx: &Cx, request: &http::request::Parts, reply: &mut http::HeaderMap) {
         let _ = (cx, request, reply);
+    }
+
+    /// Learns what became of an operation of this service that came in through the front door
+    /// (S3's access log). Must not wait.
+    fn served(
+        &self,
+        cx: &Cx,
+        request: &http::request::Parts,
+        outcome: std::result::Result<&WebReply, &Error>,
+    ) {
+        let _ = (cx, request, outcome);
     }
 }
 

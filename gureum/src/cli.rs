@@ -53,6 +53,10 @@ pub(crate) struct UpArgs {
     /// (loopback only) [default: strict]
     #[arg(long, env = "GUREUM_AUTH")]
     pub(crate) auth: Option<String>,
+    /// `auto` opens ports 80 and 443 of loopback too, where that is possible; `off` does not
+    /// [default: auto]
+    #[arg(long, env = "GUREUM_WEB_PORTS")]
+    pub(crate) web_ports: Option<String>,
     /// Account of the root access key [default: 000000000000]
     #[arg(long, env = "GUREUM_ACCOUNT_ID")]
     pub(crate) account_id: Option<String>,

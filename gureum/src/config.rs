@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) region: Region,
     pub(crate) domain: String,
     pub(crate) auth: Auth,
+    /// Open ports 80 and 443 of loopback too, where possible.
+    pub(crate) web_ports: bool,
     pub(crate) account: AccountId,
     /// Access key id and secret, when the person chose them.
     pub(crate) root_key: Option<(String, String)>,
@@ -38,6 +40,7 @@ struct File {
     region: Option<String>,
     domain: Option<String>,
     auth: Option<String>,
+    web_ports: Option<String>,
     account_id: Option<String>,
     root_access_key_id: Option<String>,
     root_secret_access_key: Option<String>,
@@ -76,6 +79,7 @@ impl Config {
             region: parse_region(args.region.or(file.region))?,
             domain: parse_domain(args.domain.or(file.domain))?,
             auth,
+            web_ports: parse_web_ports(args.web_ports.or(file.web_ports))?,
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),
@@ -120,6 +124,14 @@ fn parse_auth(text: Option<String>) -> Result<Auth, Failure> {
     }
 }
 
+fn parse_web_ports(text: Option<String>) -> Result<bool, Failure> {
+    match text.as_deref() {
+        None | Some("auto") => Ok(true),
+        Some("off") => Ok(false),
+        Some(other) => Err(bad("web_ports", other, "auto or off")),
+    }
+}
+
 fn parse_region(text: Option<String>) -> Result<Region, Failure> {
     let text = text.unwrap_or_else(|| "us-east-1".into());
     text.parse()
@@ -151,7 +163,20 @@ fn root_key(
     secret: Option<String>,
 ) -> Result<Option<(String, String)>, Failure> {
     match (id, secret) {
-        (Some(id), Some(secret)) => Ok(Some((id, secret))),
+        (Some(id), Some(secret)) => {
+            let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            if !(1..=128).contains(&id.len()) || !id.bytes().all(word) {
+                return Err(bad(
+                    "root_access_key_id",
+                    &id,
+                    "1 to 128 letters, digits and _",
+                ));
+            }
+            if secret.is_empty() {
+                return Err(Failure::new("root_secret_access_key: it is empty."));
+            }
+            Ok(Some((id, secret)))
+        }
         (None, None) => Ok(None),
         (Some(_), None) => Err(Failure::new(
             "root_access_key_id is set, but GUREUM_ROOT_SECRET_ACCESS_KEY is not: a key needs both.",
@@ -204,6 +229,21 @@ mod tests {
                     ..UpArgs::default()
                 },
                 "account_id",
+            ),
+            (
+                UpArgs {
+                    web_ports: Some("80".into()),
+                    ..UpArgs::default()
+                },
+                "web_ports",
+            ),
+            (
+                UpArgs {
+                    root_access_key_id: Some("a/b".into()),
+                    root_secret_access_key: Some("s".into()),
+                    ..UpArgs::default()
+                },
+                "root_access_key_id",
             ),
         ];
         for (args, key) in cases {

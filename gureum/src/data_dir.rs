@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/root-credentials.json   0600   the root access key
+//! DIR/lock                           held by the process whose cloud this is
 //! DIR/run.json                       where the running cloud listens; gone after a clean stop
 //! DIR/ca/                            the local certificate authority
 //! DIR/secrets/              0600   keys that encrypt what is at rest
@@ -9,12 +10,15 @@
 //! DIR/blobs/                         the content of large objects
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use gureum_kit::names::id;
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +41,10 @@ pub(crate) struct Running {
     pub(crate) endpoint: String,
     pub(crate) region: String,
 }
+
+/// The right to run a cloud on the directory, or to delete it. The kernel takes it back when its
+/// process ends, however it ends.
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
 
 impl DataDir {
     pub(crate) fn at(path: PathBuf) -> Self {
@@ -108,10 +116,56 @@ impl DataDir {
             .ok_or_else(|| self.nothing_here())
     }
 
+    /// Takes the lock, unless a process has it.
+    pub(crate) fn lock(&self) -> Result<Lock, Failure> {
+        let doing = format!("cannot lock {}", self.0.display());
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.lock_file())
+            .or_fail(&doing)?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock(file)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(self.taken()),
+            Err(error) => Err(error).or_fail(&doing),
+        }
+    }
+
+    /// The process that holds the lock. Its id comes from the kernel, so it is never stale.
+    pub(crate) fn holder(&self) -> Result<Option<i32>, Failure> {
+        let doing = format!("cannot see who holds {}", self.0.display());
+        let file = match File::open(self.lock_file()) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
+            Err(error) => return Err(error).or_fail(doing),
+        };
+        let held = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).or_fail(doing)?;
+        Ok(held.and_then(|lock| lock.pid).map(|pid| pid.as_raw_pid()))
+    }
+
+    /// The cloud that runs on this directory and is ready.
     pub(crate) fn running(&self) -> Result<Option<Running>, Failure> {
+        let Some(holder) = self.holder()? else {
+            return Ok(None);
+        };
+        // Before it is ready, what stands here is from a cloud that was killed.
         let running: Option<Running> = self.read_json(&self.0.join("run.json"))?;
-        // A killed cloud leaves its file behind; its process tells the truth.
-        Ok(running.filter(|r| alive(r.pid)))
+        Ok(running.filter(|running| running.pid == holder))
+    }
+
+    fn taken(&self) -> Failure {
+        let whose = match (self.running(), self.holder()) {
+            (Ok(Some(running)), _) => format!(" (pid {}, {})", running.pid, running.endpoint),
+            (_, Ok(Some(pid))) => format!(" (pid {pid})"),
+            _ => String::new(),
+        };
+        Failure::new(format!(
+            "A cloud runs on {} already{whose}.",
+            self.0.display()
+        ))
+        .hint("Use it, stop it with `gureum down`, or choose another --data-dir.")
     }
 
     pub(crate) fn set_running(&self, running: &Running) -> Result<(), Failure> {
@@ -119,13 +173,17 @@ impl DataDir {
     }
 
     pub(crate) fn clear_running(&self) {
-        // Left behind, it names a process that is gone, which `running` notices.
+        // Left behind, it names a process that no longer holds the lock.
         let _ = fs::remove_file(self.0.join("run.json"));
     }
 
     pub(crate) fn nothing_here(&self) -> Failure {
         Failure::new(format!("No cloud runs on {}.", self.0.display()))
             .hint("Start one with `gureum up`, or name its directory with --data-dir.")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("lock")
     }
 
     fn credentials_file(&self) -> PathBuf {
@@ -135,7 +193,7 @@ impl DataDir {
     fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, Failure> {
         let text = match fs::read(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == NotFound => return Ok(None),
             Err(e) => return Err(Failure::new(format!("cannot read {}: {e}", path.display()))),
         };
         serde_json::from_slice(&text)
@@ -159,9 +217,4 @@ impl DataDir {
         file.sync_all().or_fail(&doing)?;
         fs::rename(&fresh, path).or_fail(&doing)
     }
-}
-
-pub(crate) fn alive(pid: i32) -> bool {
-    rustix::process::Pid::from_raw(pid)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
 }

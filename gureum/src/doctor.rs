@@ -14,6 +14,7 @@ use crate::cli::ReportArgs;
 use crate::config::data_dir;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
+use crate::output::say;
 
 #[derive(Serialize)]
 struct Finding {
@@ -51,7 +52,10 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
         client(),
     ];
     if args.json {
-        println!("{:#}", serde_json::json!({ "findings": findings }));
+        say(format_args!(
+            "{:#}",
+            serde_json::json!({ "findings": findings })
+        ));
     } else {
         for finding in &findings {
             print(finding);
@@ -71,15 +75,19 @@ fn print(finding: &Finding) {
         Verdict::Limited => "limited",
         Verdict::Missing => "MISSING",
     };
-    println!("{mark}  {:<16} {}", finding.name, finding.seen);
+    say(format_args!(
+        "{mark}  {:<16} {}",
+        finding.name, finding.seen
+    ));
     if let Some(advice) = &finding.advice {
-        println!("         {:<16} -> {advice}", "");
+        say(format_args!("         {:<16} -> {advice}", ""));
     }
 }
 
 fn directory(dir: &DataDir) -> Finding {
     let path = dir.path();
     let writable = nearest(path)
+        .filter(|existing| existing.is_dir())
         .is_some_and(|existing| rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok());
     Finding {
         name: "data directory",

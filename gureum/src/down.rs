@@ -7,8 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{CloudArgs, ResetArgs};
 use crate::config::data_dir;
-use crate::data_dir::{DataDir, alive};
+use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::output::say;
 
 /// How long a cloud may take to finish what it has begun.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -16,8 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn down(args: &CloudArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(args)?);
     match stop(&dir)? {
-        true => println!("The cloud on {} has stopped.", dir.path().display()),
-        false => println!("No cloud runs on {}.", dir.path().display()),
+        true => say(format_args!(
+            "The cloud on {} has stopped.",
+            dir.path().display()
+        )),
+        false => say(format_args!("No cloud runs on {}.", dir.path().display())),
     }
     Ok(())
 }
@@ -25,10 +29,10 @@ pub(crate) fn down(args: &CloudArgs) -> Result<(), Failure> {
 pub(crate) fn reset(args: &ResetArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(&args.cloud)?);
     if !dir.path().exists() {
-        println!(
+        say(format_args!(
             "Nothing to delete: {} does not exist.",
             dir.path().display()
-        );
+        ));
         return Ok(());
     }
     // Only what is ours may be deleted, whatever the flag says.
@@ -39,13 +43,15 @@ pub(crate) fn reset(args: &ResetArgs) -> Result<(), Failure> {
         )));
     }
     if !args.yes && !confirmed(&dir)? {
-        println!("Nothing was deleted.");
+        say("Nothing was deleted.");
         return Ok(());
     }
     stop(&dir)?;
+    // Nobody may start a cloud on what is being deleted.
+    let _lock = dir.lock()?;
     std::fs::remove_dir_all(dir.path())
         .or_fail(format_args!("cannot delete {}", dir.path().display()))?;
-    println!("Deleted {}.", dir.path().display());
+    say(format_args!("Deleted {}.", dir.path().display()));
     Ok(())
 }
 
@@ -73,7 +79,7 @@ fn stop(dir: &DataDir) -> Result<bool, Failure> {
     let pid = Pid::from_raw(running.pid).ok_or_else(|| dir.nothing_here())?;
     kill_process(pid, Signal::TERM).or_fail("cannot signal the cloud")?;
     let asked = Instant::now();
-    while alive(running.pid) {
+    while dir.holder()? == Some(running.pid) {
         if asked.elapsed() > PATIENCE {
             return Err(Failure::new(format!(
                 "The cloud (pid {}) has not stopped within {} s.",

@@ -4,6 +4,7 @@ use crate::cli::CloudArgs;
 use crate::config::data_dir;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
+use crate::output::say;
 
 pub(crate) fn run(args: &CloudArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(args)?);
@@ -19,13 +20,13 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), Failure> {
         ("AWS_CA_BUNDLE", &ca.to_string_lossy()),
     ];
     for (name, value) in exports {
-        println!("export {name}={}", quote(value));
+        say(format_args!("export {name}={}", quote(value)));
     }
     // A token or profile left in the shell would be sent along with these keys.
-    println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    say("unset AWS_SESSION_TOKEN AWS_PROFILE");
     if !has_cli_v2() {
         // Version 1 overlooks AWS_ENDPOINT_URL for SQS and asks AWS itself; the option it heeds.
-        println!("aws() {{ command aws --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"; }}");
+        say(r#"aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }"#);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod down;
 mod env;
 mod failure;
 mod inside;
+mod output;
 mod status;
 mod up;
 mod wiring;

@@ -5,33 +5,37 @@ use serde_json::{Map, Value};
 use crate::cli::ReportArgs;
 use crate::control;
 use crate::failure::Failure;
+use crate::output::say;
 
 pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
     let status = control::page(&args.cloud, "/_gureum/status")?;
     if args.json {
         return print(&status);
     }
-    println!(
+    say(format_args!(
         "Gureum {} (auth: {})",
         text(&status["version"]),
         text(&status["auth"])
-    );
-    println!("\nServices");
+    ));
+    say("\nServices");
     for (name, service) in object(&status["services"]) {
         let operations = object(&service["operations"]);
         let sum = |key: &str| -> u64 { operations.values().filter_map(|o| o[key].as_u64()).sum() };
-        println!(
+        say(format_args!(
             "  {name:<12} {:<8} {:>4} operations, {} calls, {} refused, {} failed",
             text(&service["state"]),
             service["implemented"],
             sum("calls"),
             sum("client_errors"),
             sum("server_errors"),
-        );
+        ));
     }
-    println!("\nBackground work");
+    say("\nBackground work");
+    if status["reconcilers"].as_array().is_none_or(Vec::is_empty) {
+        say("  none");
+    }
     for work in status["reconcilers"].as_array().into_iter().flatten() {
-        println!(
+        say(format_args!(
             "  {:<28} last run {}, next {}{}",
             text(&work["name"]),
             or_never(&work["last_run"]),
@@ -40,7 +44,7 @@ pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
                 Some(error) => format!(", failing: {error}"),
                 None => String::new(),
             },
-        );
+        ));
     }
     Ok(())
 }
@@ -54,11 +58,14 @@ pub(crate) fn coverage(args: &ReportArgs) -> Result<(), Failure> {
         let operations = object(operations);
         let is_done = |o: &&Value| o["status"] == "implemented";
         let done = operations.values().filter(is_done).count();
-        println!("{service}: {done} of {} operations", operations.len());
+        say(format_args!(
+            "{service}: {done} of {} operations",
+            operations.len()
+        ));
         for (name, told) in operations.iter().filter(|(_, told)| is_done(told)) {
             match told["parameters_refused"].as_array() {
-                Some(refused) => println!("  {name} (refuses {})", list(refused)),
-                None => println!("  {name}"),
+                Some(refused) => say(format_args!("  {name} (refuses {})", list(refused))),
+                None => say(format_args!("  {name}")),
             }
         }
     }
@@ -66,7 +73,7 @@ pub(crate) fn coverage(args: &ReportArgs) -> Result<(), Failure> {
 }
 
 fn print(value: &Value) -> Result<(), Failure> {
-    println!("{value:#}");
+    say(format_args!("{value:#}"));
     Ok(())
 }
 

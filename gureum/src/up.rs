@@ -1,5 +1,6 @@
 //! `gureum up`: open the data directory, wire the rooms, serve until told to stop.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use crate::cli::UpArgs;
 use crate::config::{Auth, Config};
 use crate::data_dir::{DataDir, Running};
 use crate::failure::{Context, Failure};
+use crate::output::say;
 use crate::wiring;
 
 pub(crate) fn run(args: UpArgs) -> Result<(), Failure> {
@@ -30,21 +32,15 @@ pub(crate) fn run(args: UpArgs) -> Result<(), Failure> {
 
 async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let dir = DataDir::create(config.data_dir.clone())?;
-    if let Some(running) = dir.running()? {
-        return Err(Failure::new(format!(
-            "A cloud runs on {} already (pid {}, {}).",
-            dir.path().display(),
-            running.pid,
-            running.endpoint
-        ))
-        .hint("Use it, stop it with `gureum down`, or choose another --data-dir."));
-    }
+    // Kept to the very end of the process: until then something of ours may touch the directory.
+    std::mem::forget(dir.lock()?);
     let rooms = wiring::open(&config, &dir).await?;
     let authority = ca::open(&dir)?;
     let tls = tls::server_config(&authority).or_fail("cannot set up TLS")?;
-    let listening = Listening::bind(config.listen, tls)
+    let mut listening = Listening::bind(config.listen, tls)
         .await
-        .or_fail(format_args!("listen: cannot bind {}", config.listen))?;
+        .map_err(|e| cannot_bind(&config, &e))?;
+    let web_ports = web_ports(&config, &mut listening).await;
     let address = listening.address().or_fail("listen")?;
     let authority = reachable(address).to_string();
     let door = Door::new(
@@ -69,39 +65,66 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
         region: config.region.to_string(),
     };
     dir.set_running(&running)?;
-    greet(&config, &running, started);
+    greet(&config, &running, &web_ports, started);
     listening.serve(door, stop).await;
-    println!("Stopping.");
+    say("Stopping.");
     work.stop().await;
     dir.clear_running();
     Ok(())
 }
 
+fn cannot_bind(config: &Config, error: &std::io::Error) -> Failure {
+    Failure::new(format!("listen: cannot bind {}: {error}", config.listen))
+        .hint("Another program listens there, or another cloud; choose a free port with `--listen 127.0.0.1:0`.")
+}
+
+/// Opens the door on the ports of plain URLs too, where we may and nobody else does. Returns what
+/// came of it, in words.
+async fn web_ports(config: &Config, listening: &mut Listening) -> String {
+    if !config.web_ports {
+        return "off".into();
+    }
+    let mut outcome = Vec::new();
+    for port in [80, 443] {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        outcome.push(match listening.also(address).await {
+            Ok(()) => format!("{address} is open"),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                format!("{address} needs more rights")
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => format!("{address} is in use"),
+            Err(error) => format!("{address}: {error}"),
+        });
+    }
+    outcome.join(", ")
+}
+
 /// One line per thing that a person needs.
-fn greet(config: &Config, running: &Running, started: Instant) {
-    println!(
+fn greet(config: &Config, running: &Running, web_ports: &str, started: Instant) {
+    say(format_args!(
         "Gureum {} is ready after {} ms.",
         env!("CARGO_PKG_VERSION"),
         started.elapsed().as_millis()
-    );
-    println!(
+    ));
+    say(format_args!(
         "  endpoint     {} (and https on the same port)",
         running.endpoint
-    );
-    println!(
+    ));
+    say(format_args!(
         "  credentials  eval \"$(gureum env --data-dir {})\"",
         config.data_dir.display()
-    );
-    println!(
+    ));
+    say(format_args!(
         "  access       {}",
         match config.auth {
             Auth::Strict => "signatures are verified, IAM decides every call",
             Auth::Relaxed => "RELAXED: any key pair is root; for test suites only",
         }
-    );
-    println!("  region       {}", config.region);
-    println!("  data         {}", config.data_dir.display());
-    println!("  stop         Ctrl-C, or `gureum down`; `gureum doctor` explains this host");
+    ));
+    say(format_args!("  web ports    {web_ports}"));
+    say(format_args!("  region       {}", config.region));
+    say(format_args!("  data         {}", config.data_dir.display()));
+    say("  stop         Ctrl-C, or `gureum down`; `gureum doctor` explains this host");
 }
 
 /// An address that clients on this machine can use.

@@ -58,11 +58,12 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(iam.service())
         .service(iam.sts_service())
         .service(kms.service())
-        .service(s3.service())
+        .service(s3.service(&config.domain))
         .service(sqs.service())
         .build();
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
+    work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(store, driver.clone())),

@@ -106,10 +106,19 @@ impl Policy {
         }
     }
 
-    /// Adds another policy's statements behind one's own: what else speaks of the same resource,
-    /// as the grants of a KMS key do beside its policy.
-    pub fn extend(&mut self, other: Self) {
-        self.statements.extend(other.statements);
+    /// This policy with another's statements behind its own: where what a resource grants comes
+    /// from two places, such as a bucket's policy and its access control list.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.statements.extend(other.statements.iter().cloned());
+        self
+    }
+
+    /// Only what this policy forbids.
+    #[must_use]
+    pub fn denials(mut self) -> Self {
+        self.statements.retain(|s| s.effect == Effect::Deny);
+        self
     }
 
     /// The condition keys that conditions and variables refer to, as first written, without

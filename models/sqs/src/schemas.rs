@@ -581,31 +581,7 @@ pub static QUEUE_ATTRIBUTE_MAP: Schema = Schema::map(
     &Member::new("value", &STRING).xml("Value"),
     true,
 );
-pub static QUEUE_ATTRIBUTE_NAME: Schema =
-    Schema::new("QueueAttributeName", Kind::String).values(&[
-        "All",
-        "Policy",
-        "VisibilityTimeout",
-        "MaximumMessageSize",
-        "MessageRetentionPeriod",
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "CreatedTimestamp",
-        "LastModifiedTimestamp",
-        "QueueArn",
-        "ApproximateNumberOfMessagesDelayed",
-        "DelaySeconds",
-        "ReceiveMessageWaitTimeSeconds",
-        "RedrivePolicy",
-        "FifoQueue",
-        "ContentBasedDeduplication",
-        "KmsMasterKeyId",
-        "KmsDataKeyReusePeriodSeconds",
-        "DeduplicationScope",
-        "FifoThroughputLimit",
-        "RedriveAllowPolicy",
-        "SqsManagedSseEnabled",
-    ]);
+pub static QUEUE_ATTRIBUTE_NAME: Schema = Schema::new("QueueAttributeName", Kind::String);
 pub static QUEUE_DELETED_RECENTLY: Schema = Schema::structure(
     "QueueDeletedRecently",
     &[Member::new("message", &EXCEPTION_MESSAGE)],

@@ -2,13 +2,13 @@
 //!
 //! A trust policy that names a user or role means the one that existed when the policy was stored.
 //! So each ARN is resolved to a unique id once, and the decision uses the ids: a namesake created
-//! later is somebody else. Readers see the ARN as long as it still means the same, and the bare id
-//! afterwards, as AWS shows it.
+//! later is somebody else. Readers see the ARN that the principal has now, and the bare id when it
+//! is gone, as on AWS.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gureum_kit::{AccountId, Arn, Reader};
+use gureum_kit::{AccountId, Arn, Reader, Scan};
 use gureum_policy::{Kind, Policy};
 use serde_json::Value;
 
@@ -48,19 +48,18 @@ impl Trust {
         document::stored(text.as_deref().unwrap_or(&self.document), Kind::Trust)
     }
 
-    /// The text for readers.
+    /// The text for readers: a principal that was renamed or moved goes by its new ARN, one that
+    /// is gone by its bare id.
     pub(crate) fn shown(&self, reader: &impl Reader) -> Outcome<String> {
-        let mut gone = BTreeMap::new();
+        let mut changed = BTreeMap::new();
         for (arn, id) in &self.bound {
-            let now = owned(arn).map(|owner| owner.id(reader)).transpose()?;
-            if now.flatten().as_ref() != Some(id) {
-                gone.insert(arn.as_str(), id);
+            let Some(owner) = owned(arn) else { continue };
+            if owner.id(reader)?.as_ref() != Some(id) {
+                let moved = owner.moved(reader, id)?;
+                changed.insert(arn.as_str(), moved.unwrap_or_else(|| id.clone()));
             }
         }
-        if gone.is_empty() {
-            return Ok(self.document.clone());
-        }
-        let text = replaced(&self.document, |arn| gone.get(arn).map(|id| (*id).clone()))?;
+        let text = replaced(&self.document, |arn| changed.get(arn).cloned())?;
         Ok(text.unwrap_or_else(|| self.document.clone()))
     }
 }
@@ -83,6 +82,20 @@ impl Owned<'_> {
         } else {
             matching(User::lookup(reader, &self.account, &self.name)?, self.arn).map(|row| row.id)
         })
+    }
+
+    /// The new ARN of a user that is not found under the old one. Roles cannot be renamed.
+    fn moved(&self, reader: &impl Reader, id: &str) -> Outcome<Option<String>> {
+        if self.role {
+            return Ok(None);
+        }
+        for user in reader.scan(Scan::<User>::of((&self.account,))) {
+            let user = user?;
+            if user.id == id {
+                return Ok(Some(user.arn()));
+            }
+        }
+        Ok(None)
     }
 }
 

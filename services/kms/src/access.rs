@@ -99,7 +99,7 @@ pub(crate) fn policy(
                 .iter()
                 .map(|op| format!("kms:{op}"))
                 .collect();
-            policy.extend(statement(&grant.grantee, &json!(actions))?);
+            policy = policy.join(&statement(&grant.grantee, &json!(actions))?);
         }
     }
     Ok(policy)

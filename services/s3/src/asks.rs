@@ -11,6 +11,7 @@ use gureum_dispatch::{Ask, CallerKind, Cx};
 use gureum_kit::{Reader, store::Snapshot};
 
 use crate::S3;
+use crate::config::acl;
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Version};
 use crate::names;
@@ -101,10 +102,19 @@ impl<'a> Door<'a> {
         let mut ask = self
             .ask_object(action, key)
             .key_opt("s3:VersionId", version);
-        if self.tags_matter()
-            && let Some(found) = self.find(key, version)?
-            && let Some(object) = found.object
-        {
+        let tags_matter = self.tags_matter();
+        let acl_matters = self.rules.objects_have_acls() && acl::grants(action);
+        if !tags_matter && !acl_matters {
+            return Ok(ask);
+        }
+        let Some(found) = self.find(key, version)? else {
+            return Ok(ask);
+        };
+        if acl_matters {
+            let (owner, policy) = self.rules.of_object(&self.bucket, &found)?;
+            ask = ask.owner(&owner).policy(policy);
+        }
+        if let Some(object) = found.object.filter(|_| tags_matter) {
             for (name, value) in object.traits.tags {
                 ask = ask.key(format!("s3:ExistingObjectTag/{name}"), value);
             }

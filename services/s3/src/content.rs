@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use futures_util::StreamExt as _;
 use gureum_blob::{Algorithm, Key, Piece, open_inline};
+use gureum_dispatch::Cx;
 use gureum_kit::names::id;
 use gureum_kit::{Reader, store::Snapshot};
 use gureum_schema::{Body, Error, Timestamp, reason};
@@ -15,6 +16,7 @@ use crate::conditions::WriteIf;
 use crate::errors::{Code, Failure, Result};
 use crate::leases::Lease;
 use crate::model::{Bucket, Checksum, Content, Object, Stored, Version};
+use crate::notify::Cause;
 use crate::sealing::Sealing;
 use crate::versions;
 
@@ -94,8 +96,11 @@ impl S3 {
     }
 
     /// Makes received content the newest version of its key.
+    ///
+    /// `event` is how notifications call it, `ObjectCreated:Put`.
     pub(crate) async fn publish(
         &self,
+        (cx, event): (&Cx, &'static str),
         bucket: &Bucket,
         key: &str,
         object: &Object,
@@ -117,6 +122,7 @@ impl S3 {
                     parts: Vec::new(),
                 });
                 versions::file(tx, &bucket, &mut version, heavy)?;
+                self.tell_of(tx, Cause::Request(cx), &bucket, &version, event)?;
                 Ok((bucket, version))
             })
             .await;
@@ -129,7 +135,8 @@ impl S3 {
     }
 
     /// A version yet to be filed. It is dated when it is filed, so that dates follow commits.
-    pub(crate) fn version(&self, bucket: &Bucket, key: &str, object: Object) -> Version {
+    pub(crate) fn version(&self, bucket: &Bucket, key: &str, mut object: Object) -> Version {
+        let owner = object.traits.owner.take().unwrap_or(bucket.owner);
         Version {
             bucket: bucket.id,
             key: key.to_owned(),
@@ -137,7 +144,7 @@ impl S3 {
             salt: 0,
             null: false,
             modified: Timestamp(self.clock.now()),
-            owner: bucket.owner,
+            owner,
             object: Some(object),
         }
     }

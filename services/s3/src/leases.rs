@@ -7,16 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
-
 #[derive(Clone, Default)]
-pub(crate) struct Leases(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    book: Mutex<Book>,
-    ended: Notify,
-}
+pub(crate) struct Leases(Arc<Mutex<Book>>);
 
 #[derive(Default)]
 struct Book {
@@ -30,9 +22,13 @@ pub(crate) struct Lease {
     leases: Leases,
 }
 
+/// A moment between leases.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment(u64);
+
 impl Leases {
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn take(&self) -> Lease {
@@ -46,24 +42,22 @@ impl Leases {
         }
     }
 
-    /// Waits until every lease taken before this call has ended.
-    pub(crate) async fn drained(&self) {
-        let until = self.book().next;
-        loop {
-            let ended = self.0.ended.notified();
-            let oldest = self.book().open.first().copied();
-            if oldest.is_none_or(|oldest| oldest >= until) {
-                return;
-            }
-            ended.await;
-        }
+    pub(crate) fn now(&self) -> Moment {
+        Moment(self.book().next)
+    }
+
+    /// Whether every lease from before that moment has ended.
+    pub(crate) fn ended(&self, moment: Moment) -> bool {
+        self.book()
+            .open
+            .first()
+            .is_none_or(|oldest| *oldest >= moment.0)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.leases.book().open.remove(&self.number);
-        self.leases.0.ended.notify_waiters();
     }
 }
 
@@ -71,18 +65,14 @@ impl Drop for Lease {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn only_older_leases_are_waited_for() {
+    #[test]
+    fn only_older_leases_count() {
         let leases = Leases::default();
         let old = leases.take();
-        let waiting = tokio::spawn({
-            let leases = leases.clone();
-            async move { leases.drained().await }
-        });
-        tokio::task::yield_now().await;
+        let moment = leases.now();
         let _young = leases.take();
-        assert!(!waiting.is_finished());
+        assert!(!leases.ended(moment));
         drop(old);
-        waiting.await.expect("drained beside a younger lease");
+        assert!(leases.ended(moment));
     }
 }

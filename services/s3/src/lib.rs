@@ -16,15 +16,19 @@
 //! Gaps, which are refused: KMS keys, directory buckets and access points, S3 Select, replication,
 //! appending to objects, MFA delete. `docs/services/s3.md` has them all.
 
+mod access_log;
 mod asks;
 mod checksum;
 mod conditions;
+mod config;
 mod content;
 mod errors;
 mod leases;
+mod lifecycle;
 mod list;
 mod model;
 mod names;
+mod notify;
 mod ops;
 mod range;
 mod reconcile;
@@ -33,6 +37,7 @@ mod sealing;
 mod tags;
 mod traits;
 mod versions;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +62,8 @@ pub struct S3 {
     pub(crate) keyring: Keyring,
     pub(crate) leases: Leases,
     pub(crate) rules: rules::Cache,
+    pub(crate) sequence: notify::Sequence,
+    pub(crate) lines: access_log::Lines,
 }
 
 impl S3 {
@@ -69,16 +76,21 @@ impl S3 {
             keyring: Keyring::new(root_key),
             leases: Leases::default(),
             rules: rules::Cache::default(),
+            sequence: notify::Sequence::default(),
+            lines: access_log::Lines::default(),
         })
     }
 
-    /// The table of operations.
-    pub fn service(self: &Arc<Self>) -> Service {
+    /// The table of operations, and what is answered on the plain web: to websites under `domain`,
+    /// to browsers' preflights and forms.
+    pub fn service(self: &Arc<Self>, domain: &str) -> Service {
         let builder = Service::builder(&gureum_model_s3::SERVICE, Arc::clone(self))
+            .admit_anonymous()
             .denied(|_| Code::AccessDenied.error().into())
             .invalid(invalid)
-            .admit_anonymous();
-        ops::register(builder).build()
+            .admit_anonymous()
+            .web(Arc::new(web::Front::new(Arc::clone(self), domain)));
+        config::register(ops::register(builder)).build()
     }
 
     /// The bucket's row, as of `from`.

@@ -18,6 +18,7 @@ use gureum_kit::{AccountId, Region, Row};
 use gureum_schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::config::acl::Acl;
 use crate::sealing::Sealing;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -129,6 +130,12 @@ pub(crate) struct Traits {
     pub(crate) tags: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Lock::is_open")]
     pub(crate) lock: Lock,
+    /// `None`: its owner's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acl: Option<Acl>,
+    /// Whose it shall be, until it is filed; `None`: the bucket owner's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<AccountId>,
 }
 
 /// Where an object's content is.

@@ -58,9 +58,7 @@ pub(crate) fn to_set(tags: &Tags) -> Vec<Tag> {
 
 fn check(tags: &Tags) -> Result<()> {
     if tags.len() > MAX_TAGS {
-        return Err(Code::InvalidTag
-            .says("Object tags cannot be greater than 10")
-            .into());
+        return Err(Code::InvalidTag.says("Object tags cannot be greater than 10"));
     }
     for (at, (name, value)) in tags.iter().enumerate() {
         if name.is_empty() || name.chars().count() > MAX_NAME || !plain(name) {

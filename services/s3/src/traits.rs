@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use gureum_dispatch::Cx;
 use gureum_schema::Timestamp;
 
+use crate::S3;
+use crate::config::acl_request::{self, Wanted};
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Lock, LockMode, StorageClass, Traits};
 use crate::tags;
@@ -24,8 +27,8 @@ pub(crate) struct Said<'a> {
     pub(crate) lock_mode: Option<&'a str>,
     pub(crate) lock_until: Option<Timestamp>,
     pub(crate) legal_hold: Option<&'a str>,
-    pub(crate) acl: Option<&'a str>,
-    pub(crate) grants: bool,
+    pub(crate) acl: Wanted<'a>,
+    pub(crate) customer_key: bool,
 }
 
 /// Collects them from a request.
@@ -50,11 +53,8 @@ macro_rules! said {
             lock_mode: $input.object_lock_mode.as_deref(),
             lock_until: $input.object_lock_retain_until_date,
             legal_hold: $input.object_lock_legal_hold_status.as_deref(),
-            acl: $input.acl.as_deref(),
-            grants: $input.grant_full_control.is_some()
-                || $input.grant_read.is_some()
-                || $input.grant_read_acp.is_some()
-                || $input.grant_write_acp.is_some(),
+            acl: $crate::config::acl_request::wanted!($input, None, None),
+            customer_key: $input.sse_customer_algorithm.is_some(),
         }
     };
 }
@@ -76,28 +76,24 @@ macro_rules! show_headers {
 pub(crate) use {said, show_headers};
 
 impl Said<'_> {
-    pub(crate) fn read(&self, bucket: &Bucket, now: Timestamp) -> Result<Traits> {
-        self.check_acl()?;
+    /// Checks it all against what the bucket says of new objects.
+    pub(crate) fn read(&self, s3: &S3, cx: &Cx, bucket: &Bucket) -> Result<Traits> {
+        let rules = s3.rules.get(&s3.store, bucket)?;
+        rules.encryption.check_customer_key(self.customer_key)?;
+        let (owner, acl) = acl_request::of_new_object(&self.acl, cx.account(), bucket, &rules)?;
+        let mut lock = self.lock(bucket, cx.now)?;
+        if lock.retention.is_none() {
+            lock.retention = rules.lock.map(|default| default.from(cx.now));
+        }
         Ok(Traits {
             class: self.class()?,
             headers: self.headers()?,
             metadata: self.metadata()?,
             tags: tags::from_header(self.tagging)?,
-            lock: self.lock(bucket, now)?,
+            lock,
+            acl,
+            owner: (owner != bucket.owner).then_some(owner),
         })
-    }
-
-    /// Access control lists are off unless a bucket's owner turns them on.
-    fn check_acl(&self) -> Result<()> {
-        let harmless = matches!(
-            self.acl,
-            None | Some("private" | "bucket-owner-full-control")
-        );
-        if harmless && !self.grants {
-            Ok(())
-        } else {
-            Err(Code::AccessControlListNotSupported.error())
-        }
     }
 
     pub(crate) fn class(&self) -> Result<StorageClass> {

@@ -91,7 +91,7 @@ pub(crate) fn mark(
         salt: 0,
         null: false,
         modified: now,
-        owner: owner.clone(),
+        owner: *owner,
         object: None,
     };
     make_room(tx, bucket, &mut marker)?;

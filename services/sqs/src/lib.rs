@@ -29,6 +29,8 @@ mod seal;
 mod settings;
 mod state;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::Arc;

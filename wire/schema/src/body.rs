@@ -62,10 +62,7 @@ impl Trailers {
 
 /// What a failure to read a body means to the client, if its producer said so.
 pub fn reason(error: io::Error) -> Result<crate::Error, io::Error> {
-    match error.downcast::<crate::Error>() {
-        Ok(reason) => Ok(reason),
-        Err(error) => Err(error),
-    }
+    error.downcast()
 }
 
 #[derive(Default)]
@@ -149,15 +146,18 @@ impl Body {
         Self::stream(worded, length).with_trailers(trailers)
     }
 
-    /// Everything in memory; fails once it is more than `limit` bytes.
+    /// Everything in memory; fails with [`io::ErrorKind::FileTooLarge`] when it is more than `limit`
+    /// bytes, before reading any of it where the length is known.
     pub async fn collect(mut self, limit: usize) -> io::Result<Bytes> {
+        let too_large = || Err(io::ErrorKind::FileTooLarge.into());
+        if self.length.is_some_and(|length| length > limit as u64) {
+            return too_large();
+        }
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await {
             let chunk = chunk?;
             if whole.len() + chunk.len() > limit {
-                return Err(io::Error::other(format!(
-                    "the body is larger than {limit} bytes"
-                )));
+                return too_large();
             }
             whole.extend_from_slice(&chunk);
         }

@@ -4,148 +4,224 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::pipeline::Via;
 use super::{Door, body};
 
-/// A client that says nothing at all is let go after this long.
-const FIRST_BYTE: Duration = Duration::from_secs(30);
-/// The head of a request must be complete after this long.
+/// How long a client may take to get to its point: the TLS handshake, and the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 /// What may still run when the door closes.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// Connections at once; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 10_000;
+/// The head of an HTTP/1.1 request and the header list of an HTTP/2 one, in bytes.
+const HEAD_SIZE: usize = 64 << 10;
 
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A bound front door, not yet serving.
 pub struct Listening {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tls: Arc<rustls::ServerConfig>,
 }
 
 impl Listening {
     pub async fn bind(address: SocketAddr, tls: Arc<rustls::ServerConfig>) -> io::Result<Self> {
         Ok(Self {
-            listener: TcpListener::bind(address).await?,
+            listeners: vec![TcpListener::bind(address).await?],
             tls,
         })
     }
 
+    /// Opens the same door at one more address.
+    pub async fn also(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listeners.push(TcpListener::bind(address).await?);
+        Ok(())
+    }
+
+    /// The first address, with the port that the kernel chose where none was given.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners[0].local_addr()
     }
 
     /// Serves until `stop` resolves, then lets running requests finish.
     pub async fn serve(self, door: Arc<Door>, stop: impl Future<Output = ()>) {
-        let graceful = Arc::new(GracefulShutdown::new());
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let acceptor = TlsAcceptor::from(self.tls);
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                break;
+        let hall = Arc::new(Hall {
+            door,
+            acceptor: TlsAcceptor::from(self.tls),
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
+        });
+        // Everything that still runs holds a receiver: `closed` waits for the last of them.
+        let closing = watch::Sender::new(false);
+        for listener in self.listeners {
+            tokio::spawn(Arc::clone(&hall).listen(listener, Closing(closing.subscribe())));
+        }
+        stop.await;
+        closing.send_replace(true);
+        if tokio::time::timeout(FAREWELL, closing.closed())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some requests did not end in time and are cut off");
+        }
+    }
+}
+
+/// Hears that the door closes; as long as one is held, closing waits for its holder.
+#[derive(Clone)]
+struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    async fn begun(&mut self) {
+        // Fails only when the sender is gone, which is closing too.
+        let _ = self.0.wait_for(|closing| *closing).await;
+    }
+}
+
+/// What all connections share.
+struct Hall {
+    door: Arc<Door>,
+    acceptor: TlsAcceptor,
+    places: Arc<Semaphore>,
+}
+
+/// A connection whose transport is settled.
+enum Opened {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Hall {
+    async fn listen(self: Arc<Self>, listener: TcpListener, mut closing: Closing) {
+        let connections = closing.clone();
+        tokio::select! {
+            () = self.accept(&listener, connections) => {}
+            () = closing.begun() => {}
+        }
+    }
+
+    /// Accepts connections until it is dropped.
+    async fn accept(self: &Arc<Self>, listener: &TcpListener, closing: Closing) {
+        while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, most likely: breathe, then go on.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
             };
-            let (stream, peer) = tokio::select! {
-                () = &mut stop => break,
-                accepted = self.listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        // Out of descriptors, most likely: breathe, then go on.
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-            };
-            let connection = connection(
-                Arc::clone(&door),
-                acceptor.clone(),
-                Arc::clone(&graceful),
-                stream,
-                peer,
-            );
+            let (hall, closing) = (Arc::clone(self), closing.clone());
             tokio::spawn(async move {
-                connection.await;
+                if let Err(error) = hall.connection(stream, peer, closing).await {
+                    tracing::debug!(%peer, error, "connection ended early");
+                }
                 drop(place);
             });
         }
-        drop(self.listener);
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            let _ = tokio::time::timeout(FAREWELL, graceful.shutdown()).await;
-        } else {
-            // Connections that have not sent their first byte yet still hold a handle: nothing of
-            // theirs can be lost.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut closing: Closing,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // Replies are written whole; waiting for more to send would only add delay.
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        let via = |secure| Via {
+            peer,
+            local,
+            secure,
+        };
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(HEAD, self.open(stream)) => opened??,
+            // Nothing has been asked yet.
+            () = closing.begun() => return Ok(()),
+        };
+        match opened {
+            Opened::Plain(stream) => self.http(stream, via(false), closing).await,
+            Opened::Tls(stream) => self.http(stream, via(true), closing).await,
+        }
+    }
+
+    async fn open(&self, stream: TcpStream) -> io::Result<Opened> {
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE {
+            let stream = self.acceptor.accept(stream).await?;
+            return Ok(Opened::Tls(Box::new(stream)));
+        }
+        Ok(Opened::Plain(stream))
+    }
+
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        via: Via,
+        mut closing: Closing,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let server = server();
+        let asked = AtomicBool::new(false);
+        let service = service_fn(|request: http::Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            let door = Arc::clone(&self.door);
+            async move {
+                let one = request.version() < http::Version::HTTP_2;
+                let (request, asked) = body::incoming(request);
+                let mut reply = door.answer(request, via).await;
+                if one {
+                    asked.settle(&mut reply);
+                }
+                Ok::<_, Infallible>(reply.map(body::Outgoing))
+            }
+        });
+        let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+        let mut silence = std::pin::pin!(tokio::time::sleep(HEAD));
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                ended = &mut serving => return ended,
+                () = closing.begun(), if !leaving => {
+                    leaving = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                // hyper times the head of a request once it knows the version of HTTP; a client
+                // that stops short of telling must not stay for ever.
+                () = &mut silence, if !silence.is_elapsed() => {
+                    if !asked.load(Ordering::Relaxed) {
+                        return Err("no request came in time".into());
+                    }
+                }
+            }
         }
     }
 }
 
-async fn connection(
-    door: Arc<Door>,
-    acceptor: TlsAcceptor,
-    graceful: Arc<GracefulShutdown>,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
-    // Replies are written whole; waiting for more to send would only add delay.
-    let _ = stream.set_nodelay(true);
-    let mut first = [0];
-    match tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first)).await {
-        Ok(Ok(1)) => {}
-        _ => return,
-    }
-    if first[0] == TLS_HANDSHAKE {
-        match tokio::time::timeout(HEAD, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(door, graceful, stream, peer, true).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
-        }
-    } else {
-        http(door, graceful, stream, peer, false).await;
-    }
-}
-
-async fn http(
-    door: Arc<Door>,
-    graceful: Arc<GracefulShutdown>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    secure: bool,
-) {
+fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .max_buf_size(128 * 1024)
+        .max_buf_size(HEAD_SIZE)
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .max_concurrent_streams(256)
-        .max_header_list_size(64 * 1024);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let door = Arc::clone(&door);
-        async move {
-            let reply = door.answer(request.map(body::incoming), peer, secure).await;
-            Ok::<_, Infallible>(reply.map(body::Outgoing))
-        }
-    });
-    let serving = server.serve_connection(TokioIo::new(stream), service);
-    let watched = graceful.watch(serving.into_owned());
-    drop(graceful);
-    if let Err(error) = watched.await {
-        tracing::debug!(%peer, %error, "connection ended early");
-    }
+        .max_header_list_size(HEAD_SIZE as u32);
+    server
 }

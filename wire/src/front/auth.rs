@@ -8,14 +8,40 @@ use gureum_schema::{Error, Result, Timestamp};
 use http::request::Parts;
 
 use super::{AuthMode, Door};
-use crate::sigv4::{Claim, Family, Payload, Place, Policy, PostClaim, SigError};
+use crate::sigv4::{Claim, Family, LegacyClaim, Payload, Place, Policy, PostClaim, SigError};
 
 /// A caller, and what the signature says of the body that is still to come.
 pub(crate) struct Proof {
     pub(crate) caller: Arc<Caller>,
     pub(crate) payload: Payload,
-    /// `s3:authType` as policies see it.
+    pub(crate) signature: Signature,
+}
+
+/// What policies may ask of a signature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signature {
+    /// `s3:authType`
     pub(crate) auth_type: &'static str,
+    /// `s3:signatureAge`, in milliseconds.
+    pub(crate) age: i64,
+}
+
+impl Signature {
+    pub(crate) const NONE: Self = Self {
+        auth_type: "Anonymous",
+        age: 0,
+    };
+
+    fn of(claim: &Claim<'_>, now: Timestamp) -> Self {
+        Self {
+            auth_type: match claim.place() {
+                Place::Header => "REST-HEADER",
+                Place::Query => "REST-QUERY-STRING",
+                Place::Form => "POST",
+            },
+            age: now.0.saturating_sub(claim.signed_at().0),
+        }
+    }
 }
 
 impl Door {
@@ -33,19 +59,15 @@ impl Door {
             return Ok(Proof {
                 caller: Arc::new(Caller::anonymous()),
                 payload: payload.map_err(|error| error.reply(family))?,
-                auth_type: "Anonymous",
+                signature: Signature::NONE,
             });
         };
-        let auth_type = match claim.place() {
-            Place::Header => "REST-HEADER",
-            Place::Query => "REST-QUERY-STRING",
-            Place::Form => "POST",
-        };
+        let signature = Signature::of(&claim, now);
         if let AuthMode::Relaxed { account } = &self.options.auth {
             return Ok(Proof {
                 caller: Arc::new(relaxed(claim.access_key(), *account)),
                 payload: claim.unverified_payload(),
-                auth_type,
+                signature,
             });
         }
         let credential = self.credential(claim.access_key(), claim.session_token(), now, family)?;
@@ -59,7 +81,37 @@ impl Door {
         Ok(Proof {
             caller: credential.caller,
             payload: verified.payload,
-            auth_type,
+            signature,
+        })
+    }
+
+    /// Proves a presigned URL of the older kind; `path` is the path-style one.
+    pub(crate) fn prove_legacy(
+        &self,
+        claim: &LegacyClaim<'_>,
+        path: &str,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<Proof> {
+        let caller = match &self.options.auth {
+            AuthMode::Relaxed { account } => Arc::new(relaxed(claim.access_key(), *account)),
+            AuthMode::Strict => {
+                let token = claim.session_token();
+                let credential = self.credential(claim.access_key(), token, now, Family::S3)?;
+                let verified = claim.verify(&credential.secret, path, now);
+                verified.map_err(|error| error.reply(Family::S3))?;
+                credential.caller
+            }
+        };
+        let payload = Payload::anonymous(&parts.headers);
+        Ok(Proof {
+            caller,
+            payload: payload.map_err(|error| error.reply(Family::S3))?,
+            signature: Signature {
+                auth_type: "REST-QUERY-STRING",
+                // The URL says when it ends, not when it was made.
+                age: 0,
+            },
         })
     }
 

@@ -14,6 +14,7 @@ use http::{Method, header};
 use memchr::memmem;
 
 use super::Door;
+use super::auth::Signature;
 use super::pipeline::Visit;
 use crate::sigv4::{Family, PostClaim};
 
@@ -24,7 +25,7 @@ const FIELD_COUNT: usize = 200;
 /// A web request as the services see it.
 pub(super) struct Read {
     pub(super) caller: Arc<Caller>,
-    pub(super) auth_type: &'static str,
+    pub(super) signature: Signature,
     pub(super) fields: Option<FormFields>,
     pub(super) body: Body,
 }
@@ -35,23 +36,25 @@ pub(super) async fn read(door: &Door, visit: &Visit, body: Body) -> Result<Read>
     let Some(boundary) = boundary(visit) else {
         return Ok(Read {
             caller: anonymous,
-            auth_type: "Anonymous",
+            signature: Signature::NONE,
             fields: None,
             body,
         });
     };
     let mut parser = Parser::new(body, &boundary);
     let fields = parser.fields().await?;
-    let (caller, auth_type) = match claim(&fields)? {
+    let (caller, signature) = match claim(&fields)? {
         Some(claim) => {
             let token = fields.get("x-amz-security-token");
-            (door.prove_form(&claim, token, visit.now)?, "POST")
+            let caller = door.prove_form(&claim, token, visit.now)?;
+            let auth_type = "POST";
+            (caller, Signature { auth_type, age: 0 })
         }
-        None => (anonymous, "Anonymous"),
+        None => (anonymous, Signature::NONE),
     };
     Ok(Read {
         caller,
-        auth_type,
+        signature,
         body: parser.file(),
         fields: Some(fields),
     })

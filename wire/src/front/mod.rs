@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! accept ── TLS or plain by the first byte ── HTTP/1.1 or HTTP/2
-//!   └─ pipeline: route -> read -> verify -> decode -> Cloud::call -> encode
+//!   └─ pipeline ─┬─ pages: /_gureum/…
+//!                ├─ web requests that a service claims: websites, preflights, posted forms
+//!                └─ call: route -> read -> verify -> decode -> Cloud::call -> encode
 //! ```
 //!
 //! The door decides nothing about AWS resources: it finds the operation, proves who asks, and
@@ -11,13 +13,20 @@
 mod accept;
 mod auth;
 mod body;
+mod call;
 mod form;
 mod host;
+mod insider;
+mod integrity;
 mod pages;
 mod pipeline;
+mod query;
 mod refuse;
 mod route;
 pub mod tls;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

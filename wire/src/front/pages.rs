@@ -1,7 +1,6 @@
 //! The cloud's own pages under `/_gureum/`: health, resources, coverage, status, reset.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use gureum_dispatch::CallerKind;
@@ -10,8 +9,9 @@ use gureum_schema::{Body, Result};
 use http::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::host::{self, Host};
 use super::pipeline::Visit;
-use super::{AuthMode, Door};
+use super::{AuthMode, Door, insider};
 use crate::sigv4::{Claim, Family, Request};
 
 /// What the program behind the door can tell about itself.
@@ -139,6 +139,9 @@ impl Door {
                 "Reset over HTTP is for `--auth relaxed` only. Use `gureum reset`.",
             );
         }
+        if is_foreign(visit) {
+            return forbidden();
+        }
         let query = visit.parts.uri.query().unwrap_or_default();
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         let account = match pairs.find(|(name, _)| name == "account") {
@@ -155,13 +158,19 @@ impl Door {
         };
         match self.options.resources.reset(account).await {
             Ok(()) => reply(StatusCode::OK, &json!({"status": "reset"})),
-            Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, &failure.message),
+            Err(failure) => {
+                let status = StatusCode::from_u16(failure.status);
+                let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                error(status, &failure.message)
+            }
         }
     }
 
     /// Signed by root, or sent over loopback by a process of the same user as ours.
     fn insider(&self, visit: &Visit) -> bool {
-        if visit.peer.ip().to_canonical().is_loopback() && owner_of(visit.peer) == Some(own_uid()) {
+        // A browser can be led to loopback under a stranger's name, and then runs his scripts.
+        let at_home = host::read(&visit.host, &self.options.domain) == Host::Door;
+        if at_home && !is_foreign(visit) && insider::is_own_user(&visit.via) {
             return true;
         }
         let Ok(claim @ Some(_)) = Claim::parse(Request::of(&visit.parts)) else {
@@ -172,37 +181,14 @@ impl Door {
     }
 }
 
+/// Sent by a browser in the name of another site.
+fn is_foreign(visit: &Visit) -> bool {
+    let site = visit.parts.headers.get("sec-fetch-site");
+    site.is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
+}
+
 fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
-}
-
-/// The user that owns the other end of a loopback connection, from the kernel's socket table.
-fn owner_of(peer: SocketAddr) -> Option<u32> {
-    let (table, wanted) = match peer {
-        SocketAddr::V4(v4) => {
-            let address = u32::from_ne_bytes(v4.ip().octets());
-            ("/proc/net/tcp", format!("{address:08X}:{:04X}", v4.port()))
-        }
-        SocketAddr::V6(v6) => {
-            let words = v6.ip().octets();
-            let hex: String = words
-                .chunks_exact(4)
-                .filter_map(|w| Some(u32::from_ne_bytes(w.try_into().ok()?)))
-                .map(|word| format!("{word:08X}"))
-                .collect();
-            ("/proc/net/tcp6", format!("{hex}:{:04X}", v6.port()))
-        }
-    };
-    let text = std::fs::read_to_string(table).ok()?;
-    let row = text.lines().skip(1).find(|line| {
-        // sl local_address rem_address st …
-        line.split_ascii_whitespace().nth(1) == Some(&wanted)
-    })?;
-    row.split_ascii_whitespace().nth(7)?.parse().ok()
-}
-
-fn own_uid() -> u32 {
-    rustix::process::getuid().as_raw()
 }
 
 fn reply(status: StatusCode, value: &Value) -> Response<Body> {

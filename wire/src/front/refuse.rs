@@ -1,10 +1,13 @@
 //! Saying no in the caller's own protocol.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use gureum_dispatch::{Invalid, Service};
 use gureum_schema::{Body, Error, Protocol, Result, ServiceSpec, Struct};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
@@ -48,16 +51,26 @@ impl Refusal {
                 "Nothing in the request says which service it is for. AWS clients are pointed here by `eval \"$(gureum env)\"`.",
             ),
         };
-        let json = parts.headers.contains_key("x-amz-target");
         Self {
             spec: None,
-            protocol: if json {
-                Protocol::AwsJson11
-            } else {
-                Protocol::AwsQuery
-            },
+            protocol: guess(parts, scope),
             error,
         }
+    }
+}
+
+/// The protocol of a request to a service whose model is not here.
+fn guess(parts: &Parts, scope: Option<&str>) -> Protocol {
+    let has = |name| parts.headers.contains_key(name);
+    let kind = parts.headers.get(CONTENT_TYPE);
+    let form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form"));
+    match scope {
+        _ if has("smithy-protocol") => Protocol::RpcV2Cbor,
+        _ if has("x-amz-target") => Protocol::AwsJson11,
+        _ if form => Protocol::AwsQuery,
+        Some("s3" | "cloudfront" | "route53") => Protocol::RestXml,
+        Some(_) => Protocol::RestJson1,
+        None => Protocol::AwsQuery,
     }
 }
 
@@ -115,23 +128,41 @@ pub(crate) fn unsigned(spec: &ServiceSpec) -> Error {
     )
 }
 
-/// Errors of reading a body, as the client should see them.
-pub(crate) fn in_time(read: io::Result<Bytes>) -> Result<Bytes> {
-    read.map_err(|error| match gureum_schema::reason(error) {
-        Ok(error) => error,
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Error::new(
-            "RequestTimeout",
-            400,
-            "Your socket connection to the server was not read from or written to within the timeout period.",
-        ),
-        Err(error) if error.to_string().contains("larger than") => {
-            Error::new("RequestEntityTooLarge", 413, "The request body is too large.")
-        }
-        Err(_) => Error::new(
-            "IncompleteBody",
-            400,
-            "The request body ended before its announced length.",
-        ),
+/// The whole body, or what is wrong with it. A body that is announced to be too large is not read.
+pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes> {
+    body.collect(limit)
+        .await
+        .map_err(|error| match gureum_schema::reason(error) {
+            Ok(error) => error,
+            Err(error) => match error.kind() {
+                io::ErrorKind::TimedOut => Error::new(
+                    "RequestTimeout",
+                    400,
+                    "The client sent nothing more of the request body for too long.",
+                ),
+                io::ErrorKind::FileTooLarge => Error::new(
+                    "RequestEntityTooLarge",
+                    413,
+                    format!("The request body is larger than {limit} bytes."),
+                ),
+                _ => Error::new(
+                    "IncompleteBody",
+                    400,
+                    "The request body ended before its announced length.",
+                ),
+            },
+        })
+}
+
+/// A panic fails the request that it happened in, not the others on its connection.
+pub(crate) async fn survive<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    // What was being changed is in transactions, which a panic leaves undone.
+    let worked = AssertUnwindSafe(work).catch_unwind().await;
+    worked.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
+        Err(Error::internal("An internal error occurred."))
     })
 }
 

@@ -4,8 +4,8 @@ use gureum_schema::{
     Body, Bytes, Error, Kind, Location, Member, OperationSpec, Protocol, ServiceSpec, Struct,
     TimestampFormat, View,
 };
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::{Part, answer, json_print, media_type, rest, take_body, text, unprintable, xml_print};
 
@@ -38,6 +38,10 @@ pub(crate) fn print(
         None => bare(status),
     };
     print_headers(out, response.headers_mut())?;
+    // RFC 9110, 15.3.7: what a success says the range of is a part. No model tells.
+    if response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
     Ok(response)
 }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use gureum_schema::Timestamp;
 use http::header::AUTHORIZATION;
 
 use super::authorization::Authorization;
@@ -169,6 +170,11 @@ impl<'r> Claim<'r> {
         self.place
     }
 
+    /// When the sender says it was signed.
+    pub fn signed_at(&self) -> Timestamp {
+        self.date.moment()
+    }
+
     /// The token that goes with temporary credentials.
     pub fn session_token(&self) -> Option<&str> {
         self.token.as_deref()
@@ -289,7 +295,7 @@ fn header_date(request: &Request<'_>) -> Result<AmzDate, SigError> {
     }
     let text = request.header("date").ok_or(SigError::MissingDate)?;
     AmzDate::parse(text)
-        .or_else(|| gureum_schema::Timestamp::parse(text).map(AmzDate::of))
+        .or_else(|| Timestamp::parse(text).map(AmzDate::of))
         .ok_or_else(|| SigError::MalformedDate(text.to_owned()))
 }
 

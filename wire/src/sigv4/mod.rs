@@ -19,6 +19,8 @@
 //! let body = verified.payload.guard(body, &parts.headers)?;
 //! ```
 //!
+//! Presigned URLs of the version before, which S3 still takes, are a [`LegacyClaim`].
+//!
 //! Source: "AWS Signature Version 4 for API requests" in the IAM User Guide, and "Authenticating
 //! Requests (AWS Signature Version 4)" in the S3 API Reference.
 
@@ -32,6 +34,7 @@ mod date;
 mod error;
 mod exact;
 mod key;
+mod legacy;
 mod post;
 mod presigned;
 mod reply;
@@ -48,6 +51,7 @@ pub use claim::{Claim, Place, Scope};
 pub use content::ContentHash;
 pub use error::{Mechanism, Mismatch, SigError};
 pub use key::{KeyCache, SigningKey};
+pub use legacy::LegacyClaim;
 pub use post::PostClaim;
 pub use reply::Family;
 pub use sign::Signer;

@@ -12,6 +12,7 @@ use crate::Iam;
 use crate::document;
 use crate::entity::Named;
 use crate::errors::Outcome;
+use crate::managed::Managed;
 use crate::model::{AccessKey, Role, Session, SessionOf, User};
 use crate::sts::session;
 
@@ -74,6 +75,12 @@ fn user_caller(reader: &impl Reader, user: &User) -> Outcome<Caller> {
 }
 
 fn temporary(reader: &impl Reader, session: Session) -> Outcome<Option<Credential>> {
+    // Leaving out a session policy that was deleted could leave out a denial.
+    for arn in &session.policy_arns {
+        if Managed::lookup(reader, &session.account, arn)?.is_none() {
+            return Ok(None);
+        }
+    }
     let Some(mut caller) = session_caller(reader, &session)? else {
         return Ok(None);
     };

@@ -16,13 +16,18 @@ pub(crate) fn table(table: Table) -> Table {
         // Nobody needs a permission to learn who they are, and no policy can forbid it.
         .op::<op::GetCallerIdentity, _>(|_, _, _| Ok(Vec::new()), get_caller_identity)
         .op::<op::GetAccessKeyInfo, _>(
-            |_, _, _| Ok(vec![Ask::new("sts:GetAccessKeyInfo", "*")]),
+            |_, cx, _| asks(cx, "sts:GetAccessKeyInfo"),
             get_access_key_info,
         )
         .op::<op::DecodeAuthorizationMessage, _>(
-            |_, _, _| Ok(vec![Ask::new("sts:DecodeAuthorizationMessage", "*")]),
+            |_, cx, _| asks(cx, "sts:DecodeAuthorizationMessage"),
             decode_authorization_message,
         )
+}
+
+fn asks(cx: &Cx, action: &'static str) -> Result<Vec<Ask>> {
+    signed(cx)?;
+    Ok(vec![Ask::new(action, "*")])
 }
 
 /// Refuses requests without a signature where one is needed.
@@ -48,10 +53,9 @@ async fn get_caller_identity(
 
 async fn get_access_key_info(
     iam: Arc<Iam>,
-    cx: Cx,
+    _: Cx,
     input: types::GetAccessKeyInfoRequest,
 ) -> Result<types::GetAccessKeyInfoResponse> {
-    signed(&cx)?;
     let reader = iam.store.read();
     let id = &input.access_key_id;
     let account = if *id == iam.root.access_key_id {

@@ -172,3 +172,19 @@ fn get_user(name: &str) -> types::GetUserRequest {
 fn list_users() -> types::ListUsersRequest {
     types::ListUsersRequest::default()
 }
+
+/// What the models have types for is what IAM and STS serve; the rest is refused by name.
+#[test]
+fn every_operation_with_types_has_a_handler() {
+    let rig = Rig::new();
+    for service in rig.cloud.services() {
+        for spec in service.spec.operations {
+            assert_eq!(
+                spec.input.is_some(),
+                service.op(spec.name).is_some(),
+                "{}",
+                spec.name
+            );
+        }
+    }
+}

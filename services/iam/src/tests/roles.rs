@@ -40,6 +40,17 @@ async fn a_namesake_of_a_trusted_user_is_somebody_else() {
     let before = trust(rig.root::<op::GetRole>(get_role("r")).await.role);
     assert!(before.contains("user%2Fann"));
 
+    let rename = |from: &str, to: &str| types::UpdateUserRequest {
+        user_name: from.into(),
+        new_user_name: Some(to.into()),
+        new_path: None,
+    };
+    rig.root::<op::UpdateUser>(rename("ann", "anna")).await;
+    assert!(rig.call::<AssumeRole>(&key, assume("r")).await.is_ok());
+    let renamed = trust(rig.root::<op::GetRole>(get_role("r")).await.role);
+    assert!(renamed.contains("user%2Fanna"));
+    rig.root::<op::UpdateUser>(rename("anna", "ann")).await;
+
     let id = rig.root::<op::GetUser>(get_user("ann")).await.user.user_id;
     delete_user(&rig, "ann", &key).await;
     let namesake = rig.user("ann", "").await;

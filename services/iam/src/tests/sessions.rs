@@ -366,3 +366,31 @@ async fn a_federated_user_has_what_its_policy_and_its_voucher_share() {
         .caller;
     assert_eq!(caller.policies.session.as_ref().map(Vec::len), Some(0));
 }
+
+#[tokio::test]
+async fn a_session_ends_with_a_policy_that_narrowed_it() {
+    let (rig, key) = rig_with_role().await;
+    let policy = types::CreatePolicyRequest {
+        policy_name: "narrow".into(),
+        policy_document: statement("Deny", "iam:*"),
+        ..Default::default()
+    };
+    let policy = rig.root::<op::CreatePolicy>(policy).await.policy;
+    let arn = policy.and_then(|policy| policy.arn).expect("arn");
+    let input = sts_types::AssumeRoleRequest {
+        policy: Some(statement("Allow", "*")),
+        policy_arns: Some(vec![sts_types::PolicyDescriptorType {
+            arn: Some(arn.clone()),
+        }]),
+        ..assume("r")
+    };
+    let session = rig.call::<sts::AssumeRole>(&key, input).await;
+    let session = key_of(session.expect("assumed").credentials);
+    assert_eq!(
+        code(rig.call::<op::ListUsers>(&session, list_users()).await),
+        "AccessDenied"
+    );
+    rig.root::<op::DeletePolicy>(types::DeletePolicyRequest { policy_arn: arn })
+        .await;
+    assert!(rig.credential(&session).is_none());
+}

@@ -40,14 +40,14 @@ pub(crate) fn retire_grant(kms: &Kms, cx: &Cx, input: &t::RetireGrantRequest) ->
     let mut policy = access::stored(&key.policy)?;
     let retire = json!("kms:RetireGrant");
     if let Some(principal) = &grant.retiring {
-        policy.extend(access::statement(principal, &retire)?);
+        policy = policy.join(&access::statement(principal, &retire)?);
     }
     if grant
         .operations
         .iter()
         .any(|operation| operation == "RetireGrant")
     {
-        policy.extend(access::statement(&grant.grantee, &retire)?);
+        policy = policy.join(&access::statement(&grant.grantee, &retire)?);
     }
     let ask = Ask::new("kms:RetireGrant", key.arn());
     Ok(vec![facts(cx, ask, &key).policy(access::shared(policy))])

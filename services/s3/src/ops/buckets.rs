@@ -15,9 +15,10 @@ use gureum_schema::{Result, Timestamp};
 
 use crate::S3;
 use crate::asks::Door;
+use crate::config;
 use crate::errors::{self, Code, Failure};
 use crate::list::Place;
-use crate::model::{Bucket, Config, Current, Past, Upload, Versioning};
+use crate::model::{Bucket, Current, Past, Upload, Versioning};
 use crate::names;
 
 /// Where a bucket is made without a location, and where AWS's rules differ for history's sake.
@@ -117,7 +118,7 @@ async fn create(s3: Arc<S3>, cx: Cx, input: CreateBucketRequest) -> Result<Creat
     let region = region(&cx, constraint)?;
     let object_lock = input.object_lock_enabled_for_bucket.unwrap_or(false);
     let bucket = Bucket {
-        name: input.bucket,
+        name: input.bucket.clone(),
         id: u64::from_be_bytes(id::bytes()),
         owner: *cx.account(),
         region,
@@ -130,7 +131,7 @@ async fn create(s3: Arc<S3>, cx: Cx, input: CreateBucketRequest) -> Result<Creat
         object_lock,
         revision: 0,
     };
-    s3.store.transact(|tx| make(tx, &bucket)).await?;
+    s3.store.transact(|tx| make(tx, &bucket, &input)).await?;
     let location = if bucket.region == CLASSIC {
         format!("/{}", bucket.name)
     } else {
@@ -142,9 +143,12 @@ async fn create(s3: Arc<S3>, cx: Cx, input: CreateBucketRequest) -> Result<Creat
     })
 }
 
-fn make(tx: &mut Tx, bucket: &Bucket) -> errors::Result<()> {
+fn make(tx: &mut Tx, bucket: &Bucket, input: &CreateBucketRequest) -> errors::Result<()> {
     match tx.get::<Bucket>(bucket.name.as_str())? {
-        None => Ok(tx.put(bucket)?),
+        None => {
+            tx.put(bucket)?;
+            config::begin(tx, bucket, input)
+        }
         Some(there) if there.owner != bucket.owner => {
             Err(Code::BucketAlreadyExists.with("BucketName", &bucket.name))
         }
@@ -155,36 +159,11 @@ fn make(tx: &mut Tx, bucket: &Bucket) -> errors::Result<()> {
 }
 
 fn check_create(input: &CreateBucketRequest) -> errors::Result<()> {
-    if let Some(CreateBucketConfiguration {
-        location,
-        bucket,
-        tags,
-        ..
-    }) = &input.create_bucket_configuration
-    {
-        if location.is_some() || bucket.is_some() {
-            return Err(Failure::not_implemented("A directory bucket"));
-        }
-        if tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-            return Err(Failure::not_implemented(
-                "Parameter Tags of CreateBucketConfiguration",
-            ));
-        }
-    }
-    let grants = [
-        &input.grant_full_control,
-        &input.grant_read,
-        &input.grant_read_acp,
-        &input.grant_write,
-        &input.grant_write_acp,
-    ];
-    let open = input.acl.as_deref().is_some_and(|acl| acl != "private");
-    if open || grants.iter().any(|grant| grant.is_some()) {
-        return Err(Code::InvalidBucketAclWithObjectOwnership.error());
-    }
-    match input.object_ownership.as_deref() {
-        None | Some("BucketOwnerEnforced") => Ok(()),
-        Some(other) => Err(Failure::not_implemented(format!("ObjectOwnership {other}"))),
+    let directory =
+        |asked: &CreateBucketConfiguration| asked.location.is_some() || asked.bucket.is_some();
+    match &input.create_bucket_configuration {
+        Some(asked) if directory(asked) => Err(Failure::not_implemented("A directory bucket")),
+        _ => Ok(()),
     }
 }
 
@@ -289,11 +268,6 @@ fn remove(tx: &mut Tx, name: &str) -> errors::Result<()> {
     if !empty {
         return Err(Code::BucketNotEmpty.with("BucketName", name));
     }
-    let configs: Vec<Config> = tx
-        .scan(Scan::of((bucket.id,)))
-        .collect::<std::result::Result<_, _>>()?;
-    for config in configs {
-        tx.delete::<Config>((bucket.id, config.kind))?;
-    }
+    config::end(tx, &bucket)?;
     Ok(tx.delete::<Bucket>(name)?)
 }

@@ -20,6 +20,7 @@ use crate::checksum;
 use crate::conditions::WriteIf;
 use crate::errors::{self, Code};
 use crate::model::{Bucket, Checksum, Content, Object, Part, PartInfo, Stored, Upload, Version};
+use crate::notify::Cause;
 use crate::ops::parts::MAX_PARTS;
 use crate::ops::uploads;
 use crate::sealing::Sealing;
@@ -172,7 +173,7 @@ fn whole_checksum(
 
 /// Makes the object, inside the transaction.
 fn assemble(
-    s3: &S3,
+    (s3, cx): (&S3, &Cx),
     tx: &mut Tx,
     input: &CompleteMultipartUploadRequest,
     named: &[Named],
@@ -220,6 +221,8 @@ fn assemble(
     };
     let mut version = s3.version(&bucket, &input.key, object);
     versions::file(tx, &bucket, &mut version, Some(heavy))?;
+    let event = "ObjectCreated:CompleteMultipartUpload";
+    s3.tell_of(tx, Cause::Request(cx), &bucket, &version, event)?;
     Ok((bucket, version))
 }
 
@@ -253,7 +256,7 @@ async fn complete(
     let condition = WriteIf::read(input.if_match.as_deref(), input.if_none_match.as_deref())?;
     let (bucket, version) = s3
         .store
-        .transact(|tx| assemble(&s3, tx, &input, &named, &condition))
+        .transact(|tx| assemble((&s3, &cx), tx, &input, &named, &condition))
         .await?;
     let object = version
         .object
@@ -274,6 +277,7 @@ async fn complete(
         checksum_type: object.checksum.as_ref().map(|checksum| checksum.kind()),
         server_side_encryption: object.sealing.managed(),
         version_id: bucket.shown_id(&version),
+        expiration: s3.expiration(&bucket, &version)?,
         bucket: Some(bucket.name),
         ..Default::default()
     };

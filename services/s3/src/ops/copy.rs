@@ -183,7 +183,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         input.ssekms_key_id.as_deref(),
         customer.is_some(),
     )?;
-    let said = said!(input).read(&bucket, cx.now)?;
+    let said = said!(input).read(&s3, &cx, &bucket)?;
     let (condition, source_key) = source_terms!(input);
     let opened = Opened::of(&s3, &cx, &source, &condition, source_key.as_ref())?;
     let size = opened.found.object.size;
@@ -212,7 +212,15 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
     let (sealing, key) = s3.keyring.seal(customer.as_ref())?;
     let received = s3.receive(body, &sealing, &key, &claims).await?;
     let object = put::object(&received, sealing, traits);
-    let published = s3.publish(&bucket, &input.key, &object, &received.piece, &write_if);
+    let event = (&cx, "ObjectCreated:Copy");
+    let published = s3.publish(
+        event,
+        &bucket,
+        &input.key,
+        &object,
+        &received.piece,
+        &write_if,
+    );
     let (bucket, version) = published.await?;
 
     let mut result = CopyObjectResult {
@@ -226,6 +234,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         copy_object_result: Some(result),
         copy_source_version_id: found.bucket.shown_id(&found.version),
         version_id: bucket.shown_id(&version),
+        expiration: s3.expiration(&bucket, &version)?,
         server_side_encryption: object.sealing.managed(),
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),

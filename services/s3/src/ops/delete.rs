@@ -18,6 +18,7 @@ use crate::content;
 use crate::errors::{self, Code};
 use crate::model::{Bucket, Versioning};
 use crate::names;
+use crate::notify::Cause;
 use crate::versions::{self, VersionId};
 
 /// Objects of one request.
@@ -96,7 +97,7 @@ struct Deleted {
 }
 
 impl S3 {
-    async fn remove(&self, bucket: &Bucket, target: &Target) -> errors::Result<Deleted> {
+    async fn remove(&self, cx: &Cx, bucket: &Bucket, target: &Target) -> errors::Result<Deleted> {
         self.store
             .transact(|tx| {
                 let bucket = content::same(tx, bucket)?;
@@ -115,6 +116,8 @@ impl S3 {
                     (None, _) => {
                         let owner = &bucket.owner;
                         let marker = versions::mark(tx, &bucket, &target.key, owner, now)?;
+                        let event = "ObjectRemoved:DeleteMarkerCreated";
+                        self.tell_of(tx, Cause::Request(cx), &bucket, &marker, event)?;
                         return Ok(Deleted {
                             marker: true,
                             version: Some(marker.id()),
@@ -134,6 +137,8 @@ impl S3 {
                         .says("Access Denied because object protected by object lock."));
                 }
                 versions::remove(tx, &bucket, &found)?;
+                let event = "ObjectRemoved:Delete";
+                self.tell_of(tx, Cause::Request(cx), &bucket, &found, event)?;
                 Ok(Deleted {
                     marker: found.object.is_none(),
                     version: target.version,
@@ -143,7 +148,7 @@ impl S3 {
     }
 }
 
-async fn delete(s3: Arc<S3>, _: Cx, input: DeleteObjectRequest) -> Result<DeleteObjectOutput> {
+async fn delete(s3: Arc<S3>, cx: Cx, input: DeleteObjectRequest) -> Result<DeleteObjectOutput> {
     names::check_key(&input.key)?;
     let bucket = s3.bucket(&input.bucket)?;
     let target = Target {
@@ -152,7 +157,7 @@ async fn delete(s3: Arc<S3>, _: Cx, input: DeleteObjectRequest) -> Result<Delete
         condition: WriteIf::read(input.if_match.as_deref(), None)?,
         bypass: input.bypass_governance_retention == Some(true),
     };
-    let deleted = s3.remove(&bucket, &target).await?;
+    let deleted = s3.remove(&cx, &bucket, &target).await?;
     Ok(DeleteObjectOutput {
         delete_marker: deleted.marker.then_some(true),
         version_id: deleted.version.map(|id| id.to_string()),
@@ -230,7 +235,7 @@ async fn delete_one(
         condition: WriteIf::read(object.e_tag.as_deref(), None)?,
         bypass,
     };
-    s3.remove(bucket, &target).await
+    s3.remove(cx, bucket, &target).await
 }
 
 fn shown(object: ObjectIdentifier, deleted: &Deleted) -> DeletedObject {

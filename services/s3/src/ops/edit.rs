@@ -7,14 +7,15 @@ use crate::asks;
 use crate::content;
 use crate::errors::{Code, Result};
 use crate::model::{Bucket, Object};
+use crate::notify::Cause;
 use crate::ops::get;
 use crate::versions;
 
 /// Changes an object in one transaction. Gives the version id as replies show it, and what
-/// `change` gave.
+/// `change` gave. `event` is how notifications call it, `ObjectTagging:Put`.
 pub(super) async fn edit<T: Send>(
     s3: &S3,
-    cx: &Cx,
+    (cx, event): (&Cx, Option<&'static str>),
     bucket: &str,
     key: &str,
     version: Option<&str>,
@@ -32,6 +33,9 @@ pub(super) async fn edit<T: Send>(
             let object = object.ok_or_else(|| Code::NoSuchKey.with("Key", key))?;
             let value = change(object, &bucket)?;
             versions::rewrite(tx, &bucket, &version)?;
+            if let Some(event) = event {
+                s3.tell_of(tx, Cause::Request(cx), &bucket, &version, event)?;
+            }
             Ok((bucket.shown_id(&version), value))
         })
         .await

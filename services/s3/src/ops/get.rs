@@ -76,6 +76,8 @@ pub(super) struct Found {
     pub(super) bucket: Bucket,
     pub(super) version: Version,
     pub(super) object: Object,
+    /// `x-amz-expiration`
+    pub(super) expiration: Option<String>,
 }
 
 /// Finds the object a request names; what is missing is told as the caller may know it.
@@ -114,11 +116,16 @@ pub(super) fn find(
             .header("x-amz-delete-marker", "true")
             .header("x-amz-version-id", found.id().to_string()));
     };
+    let expiration = match version {
+        None => s3.expiration_of(&bucket, &found, &object)?,
+        Some(_) => None,
+    };
     Ok(Found {
         view,
         bucket,
         version: found,
         object,
+        expiration,
     })
 }
 
@@ -264,6 +271,7 @@ macro_rules! describe {
         $out.sse_customer_key_md5 = $customer.as_ref().map(|customer| customer.md5.clone());
         $out.storage_class = traits.class.shown();
         $out.restore = object.restore.and_then(|restore| restore.header($cx.now));
+        $out.expiration = $found.expiration.clone();
         $out.parts_count = $selection.parts;
         $out.tag_count = i32::try_from(traits.tags.len())
             .ok()

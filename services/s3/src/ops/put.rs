@@ -51,7 +51,7 @@ pub(super) fn asks(
     let ask = |action| {
         let mut ask = door
             .ask_object(action, key)
-            .key_opt("s3:x-amz-acl", said.acl)
+            .key_opt("s3:x-amz-acl", said.acl.canned)
             .key_opt("s3:x-amz-storage-class", said.class)
             .key_opt("s3:x-amz-server-side-encryption", encryption)
             .key_opt("s3:object-lock-mode", said.lock_mode)
@@ -72,7 +72,7 @@ pub(super) fn asks(
     if !tags.is_empty() {
         asks.push(ask("s3:PutObjectTagging"));
     }
-    if said.acl.is_some() || said.grants {
+    if !said.acl.is_silent() {
         asks.push(ask("s3:PutObjectAcl"));
     }
     if said.lock_mode.is_some() {
@@ -87,7 +87,7 @@ pub(super) fn asks(
 async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObjectOutput> {
     names::check_key(&input.key)?;
     let bucket = s3.bucket(&input.bucket)?;
-    let traits = said!(input).read(&bucket, cx.now)?;
+    let traits = said!(input).read(&s3, &cx, &bucket)?;
     let condition = WriteIf::read(input.if_match.as_deref(), input.if_none_match.as_deref())?;
     if condition.is_given() {
         // Decided again when the object is filed; said early, it spares the client the upload.
@@ -115,13 +115,25 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
     let (sealing, key) = s3.keyring.seal(customer.as_ref())?;
     let received = s3.receive(body, &sealing, &key, &claims).await?;
     let object = object(&received, sealing, traits);
-    let published = s3.publish(&bucket, &input.key, &object, &received.piece, &condition);
+    let event = match cx.request.auth_type {
+        "POST" => "ObjectCreated:Post",
+        _ => "ObjectCreated:Put",
+    };
+    let published = s3.publish(
+        (&cx, event),
+        &bucket,
+        &input.key,
+        &object,
+        &received.piece,
+        &condition,
+    );
     let (bucket, version) = published.await?;
     let mut out = PutObjectOutput {
         e_tag: Some(format!("\"{}\"", object.etag)),
         checksum_type: object.checksum.as_ref().map(|checksum| checksum.kind()),
         server_side_encryption: object.sealing.managed(),
         version_id: bucket.shown_id(&version),
+        expiration: s3.expiration(&bucket, &version)?,
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),
         ..Default::default()

@@ -102,9 +102,14 @@ fn change(object: &mut Object, now: Timestamp, days: i32, tier: &str) -> errors:
 async fn restore(s3: Arc<S3>, cx: Cx, input: RestoreObjectRequest) -> Result<RestoreObjectOutput> {
     let (days, tier) = terms(input.restore_request.as_ref())?;
     let version = input.version_id.as_deref();
-    edit::edit(&s3, &cx, &input.bucket, &input.key, version, |object, _| {
-        change(object, cx.now, days, tier)
-    })
+    edit::edit(
+        &s3,
+        (&cx, Some("ObjectRestore:Post")),
+        &input.bucket,
+        &input.key,
+        version,
+        |object, _| change(object, cx.now, days, tier),
+    )
     .await?;
     Ok(RestoreObjectOutput::default())
 }

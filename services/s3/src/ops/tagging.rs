@@ -107,10 +107,17 @@ async fn put(
 ) -> Result<PutObjectTaggingOutput> {
     let tags = tags::from_set(&input.tagging.tag_set)?;
     let version = input.version_id.as_deref();
-    let version_id = edit::edit(&s3, &cx, &input.bucket, &input.key, version, |object, _| {
-        object.traits.tags.clone_from(&tags);
-        Ok(())
-    });
+    let version_id = edit::edit(
+        &s3,
+        (&cx, Some("ObjectTagging:Put")),
+        &input.bucket,
+        &input.key,
+        version,
+        |object, _| {
+            object.traits.tags.clone_from(&tags);
+            Ok(())
+        },
+    );
     Ok(PutObjectTaggingOutput {
         version_id: version_id.await?.0,
     })
@@ -122,10 +129,17 @@ async fn delete(
     input: DeleteObjectTaggingRequest,
 ) -> Result<DeleteObjectTaggingOutput> {
     let version = input.version_id.as_deref();
-    let version_id = edit::edit(&s3, &cx, &input.bucket, &input.key, version, |object, _| {
-        object.traits.tags.clear();
-        Ok(())
-    });
+    let version_id = edit::edit(
+        &s3,
+        (&cx, Some("ObjectTagging:Delete")),
+        &input.bucket,
+        &input.key,
+        version,
+        |object, _| {
+            object.traits.tags.clear();
+            Ok(())
+        },
+    );
     Ok(DeleteObjectTaggingOutput {
         version_id: version_id.await?.0,
     })

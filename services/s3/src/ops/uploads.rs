@@ -114,7 +114,7 @@ async fn create(
 ) -> Result<CreateMultipartUploadOutput> {
     names::check_key(&input.key)?;
     let bucket = s3.bucket(&input.bucket)?;
-    let traits = said!(input).read(&bucket, cx.now)?;
+    let traits = said!(input).read(&s3, &cx, &bucket)?;
     let customer = sealing::customer_key(
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),

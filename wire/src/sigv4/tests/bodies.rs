@@ -19,7 +19,7 @@ fn read(body: Body) -> Result<Bytes, BodyError> {
         .build()
         .expect("a runtime");
     runtime
-        .block_on(body.collect(1 << 26))
+        .block_on(body.collect(usize::MAX))
         .map_err(|error| BodyError::of(&error).expect("a reason").clone())
 }
 

@@ -1,0 +1,89 @@
+//! The same requests to other programs that speak AWS's protocols, where they are installed.
+
+use http::Method;
+
+use super::sqs::{create_queue, send_round};
+use super::{Setting, create_bucket, noise, once, put_round, ratio};
+use crate::client::{Connection, Cover, Payload, Requests};
+use crate::failure::Result;
+use crate::load::{Load, Round, Turn, run};
+use crate::report::{Row, steps};
+use crate::server::Server;
+
+const CLIENTS: usize = 16;
+const SMALL: usize = 4096;
+const TIMES: f64 = 20.0;
+
+pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
+    let Some(moto) = Server::moto()? else {
+        let why = "moto is not installed (`pip install 'moto[server]'`)";
+        return Ok(vec![Row::skipped("against moto", why)]);
+    };
+    let cloud = setting.cloud("peers")?;
+    let ours = Contestant::new(setting, &cloud)?;
+    let theirs = Contestant::new(setting, &moto)?;
+    let compare = |name: &str, round: &dyn Fn(&Contestant, usize) -> Result<Round>| {
+        let (mut left, mut right) = setting.duel(|n| round(&ours, n), |n| round(&theirs, n))?;
+        let times = ratio(&left, &right, Round::per_second, Round::per_second);
+        let title = format!("{name}, 16 connections, against moto (in memory)");
+        Ok(Row::times(
+            &title,
+            steps(&mut left),
+            steps(&mut right),
+            times,
+            TIMES,
+        ))
+    };
+    Ok(vec![
+        compare("S3 PutObject 4 KiB", &Contestant::put)?,
+        compare("S3 GetObject 4 KiB", &Contestant::get)?,
+        compare("SQS SendMessage 1 KiB", &Contestant::send)?,
+    ])
+}
+
+/// A server with one bucket, one object and one queue.
+struct Contestant {
+    load: Load,
+    requests: Requests,
+    queue: String,
+    content: Payload,
+}
+
+impl Contestant {
+    fn new(setting: &Setting, server: &Server) -> Result<Self> {
+        let requests = Requests::to(server.address)?;
+        create_bucket(server, &requests, "/bench")?;
+        let content = Payload::once(noise(SMALL));
+        let put = requests.s3(Method::PUT, "/bench/object", content.clone(), Cover::Body)?;
+        once(server, put)?;
+        Ok(Self {
+            load: setting.load(server, CLIENTS),
+            queue: create_queue(server, &requests, "bench")?,
+            requests,
+            content,
+        })
+    }
+
+    fn put(&self, round: usize) -> Result<Round> {
+        put_round(
+            self.load,
+            &self.requests,
+            &format!("/bench/{round}"),
+            &self.content,
+        )
+    }
+
+    fn get(&self, _: usize) -> Result<Round> {
+        run(self.load, &async |connection: &mut Connection, _: Turn| {
+            let body = Payload::default();
+            let request = self
+                .requests
+                .s3(Method::GET, "/bench/object", body, Cover::Body)?;
+            connection.drain(request).await
+        })
+    }
+
+    fn send(&self, _: usize) -> Result<Round> {
+        send_round(self.load, &self.requests, &self.queue)
+    }
+}
