@@ -8,6 +8,7 @@ use gureum_dispatch::Cloud;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
+use gureum_kms::Kms;
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
 
@@ -48,6 +49,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
+    let kms = Kms::new(store.clone(), clock.clone(), &key(dir, "kms")?, &driver);
     let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
@@ -55,10 +57,12 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
+        .service(kms.service())
         .service(s3.service(&config.domain))
         .service(sqs.service())
         .build();
     let mut work = iam.reconcilers();
+    work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     Ok(Rooms {
