@@ -50,7 +50,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
     let kms = Kms::new(store.clone(), clock.clone(), &key(dir, "kms")?, &driver);
-    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
+    let sqs = Sqs::open(store, clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
 
@@ -66,7 +66,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(store, driver.clone())),
+        resources: Arc::new(Inside::new(driver.clone())),
         cloud,
         driver,
         work,
