@@ -19,6 +19,7 @@ pub(crate) fn run(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let config = Config::load(args)?;
     log();
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("gureum")
@@ -155,6 +156,19 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             std::process::exit(130);
         });
     })
+}
+
+/// Takes all the descriptors that this user may have: each connection and each long poll holds one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Logs go to standard error; `GUREUM_LOG` says how much (`info`, `audit=info`, `access=debug`).

@@ -29,7 +29,14 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     list(&cloud, &requests, setting.keys)?;
     let before = machine::resident(cloud.pid())?;
     machine::forget_peak(cloud.pid())?;
-    let pages = list(&cloud, &requests, setting.keys)?;
+    let mut pages = list(&cloud, &requests, setting.keys)?;
+    // The best of several passes for each page: what is left is the page's own cost.
+    for _ in 1..setting.rounds {
+        let again = list(&cloud, &requests, setting.keys)?;
+        for (best, page) in pages.iter_mut().zip(again) {
+            *best = best.min(page);
+        }
+    }
     let grown = mebibytes(machine::peak(cloud.pid())?.saturating_sub(before));
     let tenth = pages.len().div_ceil(10);
     let first = median(pages[..tenth].iter().copied());

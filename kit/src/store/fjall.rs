@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fjall::config::{CompressionPolicy, PinningPolicy};
+use fjall::config::PinningPolicy;
 use fjall::{
     CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable,
 };
@@ -193,7 +193,6 @@ fn options() -> KeyspaceCreateOptions {
         // Indexes and filters live in the bounded block cache, not pinned beside it.
         .index_block_pinning_policy(PinningPolicy::all(false))
         .filter_block_pinning_policy(PinningPolicy::all(false))
-        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
 }
 
 impl Medium for Fjall {

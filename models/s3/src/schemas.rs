@@ -1085,7 +1085,7 @@ pub static FILTER_RULE: Schema = Schema::structure(
 pub static FILTER_RULE_LIST: Schema =
     Schema::list("FilterRuleList", &Member::new("member", &FILTER_RULE), true);
 pub static FILTER_RULE_NAME: Schema =
-    Schema::new("FilterRuleName", Kind::String).values(&["prefix", "suffix"]);
+    Schema::new("FilterRuleName", Kind::String).values(&["prefix", "suffix", "Prefix", "Suffix"]);
 pub static FILTER_RULE_VALUE: Schema = Schema::new("FilterRuleValue", Kind::String);
 pub static GET_BUCKET_ACL_OUTPUT: Schema = Schema::structure(
     "GetBucketAclOutput",

@@ -10,13 +10,13 @@ use gureum_kit::names::id;
 use gureum_model_s3::types::{
     AbortIncompleteMultipartUpload, DeleteBucketLifecycleOutput, DeleteBucketLifecycleRequest,
     GetBucketLifecycleConfigurationOutput, GetBucketLifecycleConfigurationRequest,
-    LifecycleExpiration, LifecycleRule, LifecycleRuleAndOperator, LifecycleRuleFilter,
-    NoncurrentVersionExpiration, NoncurrentVersionTransition,
-    PutBucketLifecycleConfigurationOutput, PutBucketLifecycleConfigurationRequest, Tag, Transition,
+    LifecycleExpiration, LifecycleRule, NoncurrentVersionExpiration, NoncurrentVersionTransition,
+    PutBucketLifecycleConfigurationOutput, PutBucketLifecycleConfigurationRequest, Transition,
 };
 use gureum_schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::lifecycle_filter::Filter;
 use super::{Document, Reply};
 use crate::S3;
 use crate::errors::{Code, Failure, Result};
@@ -45,26 +45,6 @@ pub(crate) struct Rule {
     pub(crate) noncurrent_transitions: Vec<NoncurrentMove>,
     /// Days after which an upload that was not completed is aborted.
     pub(crate) abort: Option<i32>,
-}
-
-/// What objects a rule is for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Filter {
-    pub(crate) prefix: Option<String>,
-    pub(crate) tags: Vec<(String, String)>,
-    pub(crate) greater: Option<i64>,
-    pub(crate) less: Option<i64>,
-    form: Form,
-}
-
-/// How a filter was written: clients get it back as they gave it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Form {
-    /// The rule's own prefix, from before there were filters.
-    Prefix,
-    #[default]
-    Filter,
-    And,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +87,7 @@ fn invalid(message: impl Into<String>) -> Failure {
     Code::InvalidArgument.says(message)
 }
 
-fn malformed() -> Failure {
+pub(super) fn malformed() -> Failure {
     Code::MalformedXML.error()
 }
 
@@ -301,7 +281,7 @@ fn each<A, B>(list: &Option<Vec<A>>, read: impl Fn(&A) -> Result<B>) -> Result<V
     list.iter().flatten().map(read).collect()
 }
 
-fn some<A, B>(list: Vec<A>, show: impl Fn(A) -> B) -> Option<Vec<B>> {
+pub(super) fn some<A, B>(list: Vec<A>, show: impl Fn(A) -> B) -> Option<Vec<B>> {
     (!list.is_empty()).then(|| list.into_iter().map(show).collect())
 }
 
@@ -417,140 +397,6 @@ fn noncurrent_move(asked: &NoncurrentVersionTransition) -> Result<NoncurrentMove
     Ok(NoncurrentMove { after, to })
 }
 
-impl Filter {
-    fn read(rule: &LifecycleRule) -> Result<Self> {
-        let tags = |tags: &[Tag]| {
-            tags.iter()
-                .map(|tag| (tag.key.clone(), tag.value.clone()))
-                .collect()
-        };
-        let filter = match (&rule.prefix, &rule.filter) {
-            (Some(prefix), None) => Self {
-                prefix: Some(prefix.clone()),
-                form: Form::Prefix,
-                ..Default::default()
-            },
-            (
-                None,
-                Some(LifecycleRuleFilter {
-                    and: Some(and),
-                    prefix: None,
-                    tag: None,
-                    ..
-                }),
-            ) => Self {
-                prefix: and.prefix.clone(),
-                tags: tags(and.tags.as_deref().unwrap_or_default()),
-                greater: and.object_size_greater_than,
-                less: and.object_size_less_than,
-                form: Form::And,
-            },
-            (None, Some(filter)) if filter.and.is_none() => {
-                let said = [
-                    filter.prefix.is_some(),
-                    filter.tag.is_some(),
-                    filter.object_size_greater_than.is_some(),
-                    filter.object_size_less_than.is_some(),
-                ];
-                if said.iter().filter(|said| **said).count() > 1 {
-                    return Err(malformed());
-                }
-                Self {
-                    prefix: filter.prefix.clone(),
-                    tags: tags(filter.tag.as_slice()),
-                    greater: filter.object_size_greater_than,
-                    less: filter.object_size_less_than,
-                    form: Form::Filter,
-                }
-            }
-            _ => return Err(malformed()),
-        };
-        filter.check()?;
-        Ok(filter)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.form == Form::And {
-            let said = self.tags.len()
-                + usize::from(self.prefix.is_some())
-                + usize::from(self.greater.is_some())
-                + usize::from(self.less.is_some());
-            if said < 2 {
-                return Err(malformed());
-            }
-        }
-        for (at, (name, _)) in self.tags.iter().enumerate() {
-            if self.tags[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Code::InvalidRequest.says("Duplicate Tag Keys are not allowed."));
-            }
-        }
-        match (self.greater, self.less) {
-            (Some(greater), Some(less)) if greater >= less => Err(Code::InvalidRequest.says(
-                "'ObjectSizeLessThan' has to be a value greater than 'ObjectSizeGreaterThan'.",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn fits_key(&self, key: &str) -> bool {
-        self.prefix
-            .as_deref()
-            .is_none_or(|prefix| key.starts_with(prefix))
-    }
-
-    /// Whether the filter speaks of more than keys.
-    pub(crate) fn is_by_key(&self) -> bool {
-        self.tags.is_empty() && self.greater.is_none() && self.less.is_none()
-    }
-
-    pub(crate) fn fits(&self, key: &str, size: u64, tags: &[(String, String)]) -> bool {
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
-        self.fits_key(key)
-            && self.greater.is_none_or(|least| size > least)
-            && self.less.is_none_or(|most| size < most)
-            && self.tags.iter().all(|tag| tags.contains(tag))
-    }
-
-    fn shown(self) -> (Option<String>, Option<LifecycleRuleFilter>) {
-        let tag = |(key, value)| Tag { key, value };
-        let filter = match self.form {
-            Form::Prefix => return (self.prefix, None),
-            Form::Filter => LifecycleRuleFilter {
-                // A filter for everything reads as the empty prefix.
-                prefix: match self.prefix {
-                    None if self.tags.is_empty()
-                        && self.greater.is_none()
-                        && self.less.is_none() =>
-                    {
-                        Some(String::new())
-                    }
-                    prefix => prefix,
-                },
-                tag: self.tags.into_iter().next().map(tag),
-                object_size_greater_than: self.greater,
-                object_size_less_than: self.less,
-                and: None,
-            },
-            Form::And => LifecycleRuleFilter {
-                and: Some(LifecycleRuleAndOperator {
-                    prefix: self.prefix,
-                    tags: some(self.tags, tag),
-                    object_size_greater_than: self.greater,
-                    object_size_less_than: self.less,
-                }),
-                ..Default::default()
-            },
-        };
-        (None, Some(filter))
-    }
-}
-
-impl std::fmt::Display for Filter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "(prefix={})", self.prefix.as_deref().unwrap_or_default())
-    }
-}
-
 pub(crate) async fn put(
     s3: Arc<S3>,
     _: Cx,
@@ -590,6 +436,8 @@ pub(crate) async fn delete(
 
 #[cfg(test)]
 mod tests {
+    use gureum_model_s3::types::{LifecycleRuleAndOperator, LifecycleRuleFilter, Tag};
+
     use super::*;
 
     fn rule() -> LifecycleRule {

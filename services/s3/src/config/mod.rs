@@ -9,6 +9,7 @@ pub(crate) mod block;
 pub(crate) mod cors;
 pub(crate) mod encryption;
 pub(crate) mod lifecycle;
+mod lifecycle_filter;
 pub(crate) mod lock;
 pub(crate) mod logging;
 pub(crate) mod notification;

@@ -7,9 +7,9 @@ use gureum_kit::names::id;
 use gureum_kit::{Reader, Region, Scan, Tx};
 use gureum_model_s3::op;
 use gureum_model_s3::types::{
-    Bucket as BucketEntry, CreateBucketConfiguration, CreateBucketOutput, CreateBucketRequest,
-    DeleteBucketOutput, DeleteBucketRequest, GetBucketLocationOutput, GetBucketLocationRequest,
-    HeadBucketOutput, HeadBucketRequest, ListBucketsOutput, ListBucketsRequest, Owner,
+    Bucket as BucketEntry, CreateBucketOutput, CreateBucketRequest, DeleteBucketOutput,
+    DeleteBucketRequest, GetBucketLocationOutput, GetBucketLocationRequest, HeadBucketOutput,
+    HeadBucketRequest, ListBucketsOutput, ListBucketsRequest, Owner,
 };
 use gureum_schema::{Result, Timestamp};
 
@@ -159,10 +159,10 @@ fn make(tx: &mut Tx, bucket: &Bucket, input: &CreateBucketRequest) -> errors::Re
 }
 
 fn check_create(input: &CreateBucketRequest) -> errors::Result<()> {
-    let directory =
-        |asked: &CreateBucketConfiguration| asked.location.is_some() || asked.bucket.is_some();
     match &input.create_bucket_configuration {
-        Some(asked) if directory(asked) => Err(Failure::not_implemented("A directory bucket")),
+        Some(said) if said.location.is_some() || said.bucket.is_some() => {
+            Err(Failure::not_implemented("A directory bucket"))
+        }
         _ => Ok(()),
     }
 }

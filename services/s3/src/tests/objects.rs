@@ -431,18 +431,19 @@ async fn the_unsigned_may_do_what_the_bucket_policy_says_and_no_more() {
     assert_eq!(codes, ["AccessDenied"]);
 
     let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bbb/*"}]}"#;
-    let mut bucket = world.s3.bucket("bbb").expect("bucket");
-    bucket.revision += 1;
-    let config = crate::model::Config {
-        bucket: bucket.id,
-        kind: crate::rules::POLICY.into(),
-        text: text.into(),
+    let unblock = DeletePublicAccessBlockRequest {
+        bucket: "bbb".into(),
+        ..Default::default()
     };
-    let change = world.s3.store.transact(|tx| {
-        tx.put(&config)?;
-        tx.put(&bucket)
-    });
-    change.await.expect("policy");
+    let unblocked = world.call::<op::DeletePublicAccessBlock>(unblock).await;
+    unblocked.expect("unblocked");
+    let policy = PutBucketPolicyRequest {
+        bucket: "bbb".into(),
+        policy: text.into(),
+        ..Default::default()
+    };
+    let put_policy = world.call::<op::PutBucketPolicy>(policy).await;
+    put_policy.expect("policy");
     assert_eq!(code(nobody.call::<op::GetObject>(get("k")).await), "ok");
     assert_eq!(
         code(nobody.call::<op::GetObject>(get("none")).await),

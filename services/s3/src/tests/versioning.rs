@@ -86,8 +86,8 @@ async fn a_delete_marker_hides_and_its_deletion_shows() {
     let error = world
         .call::<op::GetObject>(get("k"))
         .await
-        .err()
-        .expect("hidden");
+        .map(drop)
+        .expect_err("hidden");
     assert_eq!(error.code, "NoSuchKey");
     assert!(
         error

@@ -47,6 +47,14 @@ async fn upload(
     bucket: &str,
 ) -> Result<WebReply, Error> {
     let row = s3.bucket(bucket)?;
+    if fields.get("signature").is_some() {
+        return Err(Code::InvalidRequest
+            .says(
+                "The authorization mechanism you have provided is not supported. Please use \
+                 AWS4-HMAC-SHA256.",
+            )
+            .into());
+    }
     let key = key(fields)?;
     let policy = fields.get("policy").map(FormPolicy::read).transpose()?;
     let file = match &policy {
