@@ -40,7 +40,8 @@ models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 	PATH=$(VENV)/bin:$$PATH cargo xtask models
 
 coverage:            ## rewrite docs/coverage.md from the program itself
-	cargo xtask coverage
+	cargo build --quiet --bin gureum
+	./scripts/coverage.sh $(TARGET)/debug/gureum
 
 $(VENV)/ready: tests/requirements.txt | setup
 	python3 -m venv $(VENV)

@@ -144,7 +144,7 @@ def test_tags_encryption_and_payment(s3, bucket):
 
     rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-    kms = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+    kms = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}]}
     refused = code(s3.put_bucket_encryption, Bucket=bucket, ServerSideEncryptionConfiguration=kms)
     assert refused == "NotImplemented"
 

@@ -435,7 +435,7 @@ def test_keys_that_customers_bring(client, bucket):
 
 def test_what_is_not_honoured_is_refused(s3, bucket):
     where = dict(Bucket=bucket, Key="k", Body=b"x")
-    assert code(s3.put_object, ServerSideEncryption="aws:kms", **where) == ("NotImplemented", 501)
+    assert code(s3.put_object, ServerSideEncryption="aws:kms:dsse", **where) == ("NotImplemented", 501)
     assert code(s3.put_object, ACL="public-read", **where) == ("AccessControlListNotSupported", 400)
     assert code(s3.put_object, StorageClass="OUTPOSTS", **where)[0] == "InvalidStorageClass"
     owner = dict(Bucket=bucket, ExpectedBucketOwner="999999999999")

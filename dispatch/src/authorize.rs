@@ -103,7 +103,7 @@ fn context(cx: &Cx, ask: &Ask) -> Context {
     context.set("aws:RequestedRegion", cx.region.as_str());
     context.set("aws:CurrentTime", cx.now.to_string());
     context.set("aws:EpochTime", cx.now.secs().to_string());
-    context.set("aws:ViaAWSService", "false");
+    context.set("aws:ViaAWSService", cx.via.is_some().to_string());
     principal_keys(caller, &mut context);
     let owner = ask.owner.as_ref().unwrap_or(&caller.account);
     context.set("aws:ResourceAccount", owner.as_str());

@@ -80,6 +80,7 @@ impl Cloud {
             region,
             now: Timestamp(self.clock.now()),
             request: Arc::new(request),
+            via: None,
             cloud: Arc::clone(self),
         }
     }

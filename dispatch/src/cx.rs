@@ -20,6 +20,8 @@ pub struct Cx {
     /// happens at one moment.
     pub now: Timestamp,
     pub request: Arc<RequestInfo>,
+    /// The service that makes this call in the caller's name; see [`Cx::via`].
+    pub via: Option<&'static str>,
     pub(crate) cloud: Arc<Cloud>,
 }
 
@@ -64,6 +66,19 @@ impl Cx {
     pub fn as_caller(&self, caller: Arc<Caller>) -> Self {
         Self {
             caller,
+            ..self.clone()
+        }
+    }
+
+    /// The same caller, with this service (`s3`) making the calls on their behalf: storing an
+    /// object calls `kms:GenerateDataKey` in the name of whoever stores it. Policies see it as
+    /// `aws:ViaAWSService`, and those of KMS keys as `kms:ViaService`.
+    ///
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html>
+    #[must_use]
+    pub fn via(&self, service: &'static str) -> Self {
+        Self {
+            via: Some(service),
             ..self.clone()
         }
     }

@@ -9,6 +9,7 @@ use gureum_dynamodb::DynamoDb;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
+use gureum_kms::Kms;
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
 
@@ -49,28 +50,31 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
+    let kms = Kms::new(store.clone(), clock.clone(), &key(dir, "kms")?, &driver);
     let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
 
-    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
+    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
+        .service(kms.service())
         .service(s3.service(&config.domain))
         .service(sqs.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
     let mut work = iam.reconcilers();
+    work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(store, driver.clone())),
+        resources: Arc::new(Inside::new(driver.clone())),
         cloud,
         driver,
         work,

@@ -16,8 +16,8 @@ cargo xtask <task>
 
   models [--check]   write models/*/src from the pinned botocore, or compare with what is there
   tidy               check that crates depend downwards only and that files stay short
-  coverage [-]       write docs/coverage.md; with `-`, the implemented operations are read from
-                     standard input as `gureum coverage --json` prints them";
+  coverage           write docs/coverage.md from what `gureum coverage --json` prints, read from
+                     standard input";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,8 +26,7 @@ fn main() -> ExitCode {
         ["models"] => models::run(&root(), models::Mode::Write),
         ["models", "--check"] => models::run(&root(), models::Mode::Check),
         ["tidy"] => tidy::run(&root()),
-        ["coverage"] => coverage::run(&root(), None),
-        ["coverage", "-"] => coverage::run(&root(), Some(&mut std::io::stdin().lock())),
+        ["coverage"] => coverage::run(&root(), &mut std::io::stdin().lock()),
         _ => Err(USAGE.to_owned()),
     };
     match done {

@@ -73,8 +73,8 @@ impl S3 {
         let md5 = taken.sums.get(&Algorithm::Md5).map(hex::encode);
         let etag = match sealing {
             Sealing::Managed(_) => md5.unwrap_or_default(),
-            // The MD5 of what a customer encrypts is none of ours to show.
-            Sealing::Customer { .. } => id::hex_digits(32),
+            // The MD5 of what is under somebody's own key is none of ours to show.
+            Sealing::Customer { .. } | Sealing::Kms(_) => id::hex_digits(32),
         };
         let kept = claims.keep(&taken.sums);
         Ok(Received {

@@ -13,7 +13,7 @@
 //!   (see `model` and `reconcile`).
 //! * A listing holds one page in memory and reads no more rows than it returns and skips.
 //!
-//! Gaps, which are refused: KMS keys, directory buckets and access points, S3 Select, replication,
+//! Gaps, which are refused: double encryption with KMS keys, directory buckets and access points, S3 Select, replication,
 //! appending to objects, MFA delete. `docs/services/s3.md` has them all.
 
 mod access_log;
@@ -23,6 +23,7 @@ mod conditions;
 mod config;
 mod content;
 mod errors;
+mod kms;
 mod leases;
 mod lifecycle;
 mod list;

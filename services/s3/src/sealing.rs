@@ -1,8 +1,10 @@
 //! Encryption at rest: which key an object's content is under, and who holds it.
 //!
 //! Every object is encrypted. By default with a random data key of its own, which is kept beside
-//! the object, wrapped by the cloud's root key (SSE-S3). Or with a key that the client brings with
-//! every request and that is never kept (SSE-C): a salted proof of it tells whether it is the same.
+//! the object, wrapped by the cloud's root key (SSE-S3). Or wrapped by a key of KMS, which is asked
+//! in the name of whoever stores or reads the object (SSE-KMS, see `kms`). Or with a key that the
+//! client brings with every request and that is never kept (SSE-C): a salted proof of it tells
+//! whether it is the same.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +22,27 @@ pub(crate) enum Sealing {
     Managed(String),
     /// SSE-C: a salt, and the HMAC-SHA256 of it under the customer's key.
     Customer { salt: String, proof: String },
+    /// SSE-KMS: the data key as KMS sealed it.
+    Kms(KmsSealing),
+}
+
+/// A data key under a key of KMS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KmsSealing {
+    /// The ARN of the key.
+    pub(crate) key: String,
+    /// What KMS gave for the data key, in base64.
+    pub(crate) sealed: String,
+    /// The value of `aws:s3:arn` in the encryption context.
+    pub(crate) context: String,
+    pub(crate) bucket_key: bool,
+}
+
+/// What it takes to read content.
+pub(crate) enum Access {
+    Key(Key),
+    /// KMS has to open the data key first.
+    Kms(KmsSealing),
 }
 
 /// The key that a customer sent along, and its MD5 as it was written.
@@ -44,7 +67,7 @@ impl Keyring {
         ))
     }
 
-    /// How new content is encrypted, and its key: the customer's, or a fresh one.
+    /// How new content is encrypted without KMS, and its key: the customer's, or a fresh one.
     pub(crate) fn seal(&self, customer: Option<&CustomerKey>) -> Result<(Sealing, Key)> {
         if let Some(customer) = customer {
             let salt = id::bytes::<16>();
@@ -65,11 +88,12 @@ impl Keyring {
         Ok((Sealing::Managed(STANDARD.encode(wrapped)), secret.into()))
     }
 
-    /// The key of content that is there, if the request brings what it takes.
-    pub(crate) fn open(&self, sealing: &Sealing, customer: Option<&CustomerKey>) -> Result<Key> {
+    /// The way to content that is there, if the request brings what it takes.
+    pub(crate) fn open(&self, sealing: &Sealing, customer: Option<&CustomerKey>) -> Result<Access> {
         match (sealing, customer) {
-            (Sealing::Managed(wrapped), None) => self.unwrap(wrapped),
-            (Sealing::Managed(_), Some(_)) => Err(Code::InvalidRequest
+            (Sealing::Managed(wrapped), None) => self.unwrap(wrapped).map(Access::Key),
+            (Sealing::Kms(sealing), None) => Ok(Access::Kms(sealing.clone())),
+            (Sealing::Managed(_) | Sealing::Kms(_), Some(_)) => Err(Code::InvalidRequest
                 .says("The encryption parameters are not applicable to this object.")),
             (Sealing::Customer { .. }, None) => Err(Code::InvalidRequest.says(
                 "The object was stored using a form of Server Side Encryption. The correct \
@@ -80,7 +104,7 @@ impl Keyring {
                 let decode = |text: &str| STANDARD.decode(text).map_err(|_| Code::InternalError);
                 hmac::verify(&key, &decode(salt)?, &decode(proof)?)
                     .map_err(|_| Code::AccessDenied)?;
-                Ok(customer.key.into())
+                Ok(Access::Key(customer.key.into()))
             }
         }
     }
@@ -172,39 +196,68 @@ pub(crate) fn customer_key(
     }))
 }
 
-/// Checks what a request says of encryption by the service. Only SSE-S3 exists here.
-pub(crate) fn check_managed(
-    encryption: Option<&str>,
-    kms_key: Option<&str>,
-    customer: bool,
-) -> Result<()> {
-    match encryption {
-        None | Some("AES256") if kms_key.is_some() => Err(Code::InvalidArgument.says(
-            "Server Side Encryption with AWS KMS managed key requires HTTP header \
-             x-amz-server-side-encryption : aws:kms",
-        )),
-        Some("AES256") if customer => Err(Code::InvalidArgument.says(
-            "Server Side Encryption with Customer provided key is incompatible with the \
-             encryption method specified",
-        )),
-        None | Some("AES256") => Ok(()),
-        Some(kms @ ("aws:kms" | "aws:kms:dsse")) => Err(Failure::not_implemented(format!(
-            "ServerSideEncryption {kms}"
-        ))),
-        Some(other) => Err(Failure::argument(
-            "x-amz-server-side-encryption",
-            other,
-            "The encryption method specified is not supported",
-        )),
+/// What a request, or a bucket for requests that say nothing, wants done by the service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Wish {
+    /// SSE-S3.
+    #[default]
+    Managed,
+    Kms {
+        /// As it was given; the AWS managed key where none was.
+        key: Option<String>,
+    },
+}
+
+impl Wish {
+    /// Reads what a request says of encryption by the service; `None` if it says nothing.
+    pub(crate) fn read(
+        encryption: Option<&str>,
+        kms_key: Option<&str>,
+        customer: bool,
+    ) -> Result<Option<Self>> {
+        match encryption {
+            None | Some("AES256") if kms_key.is_some() => Err(Code::InvalidArgument.says(
+                "Server Side Encryption with AWS KMS managed key requires HTTP header \
+                 x-amz-server-side-encryption : aws:kms",
+            )),
+            Some("AES256" | "aws:kms") if customer => Err(Code::InvalidArgument.says(
+                "Server Side Encryption with Customer provided key is incompatible with the \
+                 encryption method specified",
+            )),
+            None => Ok(None),
+            Some("AES256") => Ok(Some(Self::Managed)),
+            Some("aws:kms") => Ok(Some(Self::Kms {
+                key: kms_key.map(str::to_owned),
+            })),
+            Some("aws:kms:dsse") => Err(Failure::not_implemented(
+                "ServerSideEncryption aws:kms:dsse",
+            )),
+            Some(other) => Err(Failure::argument(
+                "x-amz-server-side-encryption",
+                other,
+                "The encryption method specified is not supported",
+            )),
+        }
     }
 }
 
-impl Sealing {
-    /// As `x-amz-server-side-encryption` tells it.
-    pub(crate) fn managed(&self) -> Option<String> {
-        matches!(self, Self::Managed(_)).then(|| "AES256".to_owned())
-    }
+/// Tells of encryption by the service, as all outputs about objects do. A macro because they share
+/// no type.
+macro_rules! show_sealing {
+    ($out:expr, $sealing:expr) => {{
+        use $crate::sealing::Sealing;
+        match $sealing {
+            Sealing::Managed(_) => $out.server_side_encryption = Some("AES256".to_owned()),
+            Sealing::Customer { .. } => {}
+            Sealing::Kms(kms) => {
+                $out.server_side_encryption = Some("aws:kms".to_owned());
+                $out.ssekms_key_id = Some(kms.key.clone());
+                $out.bucket_key_enabled = kms.bucket_key.then_some(true);
+            }
+        }
+    }};
 }
+pub(crate) use show_sealing;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gureum_dispatch::{Ask, Cx};
 use gureum_kit::Reader;
 use gureum_model_sts::{op, types};
-use gureum_schema::{Error, Result};
+use gureum_schema::Result;
 
 use crate::errors::Fault;
 use crate::model::{AccessKey, Session};
@@ -18,10 +18,6 @@ pub(crate) fn table(table: Table) -> Table {
         .op::<op::GetAccessKeyInfo, _>(
             |_, cx, _| asks(cx, "sts:GetAccessKeyInfo"),
             get_access_key_info,
-        )
-        .op::<op::DecodeAuthorizationMessage, _>(
-            |_, cx, _| asks(cx, "sts:DecodeAuthorizationMessage"),
-            decode_authorization_message,
         )
 }
 
@@ -72,13 +68,4 @@ async fn get_access_key_info(
         }),
         None => Err(Fault::validation("Invalid Access Key ID").into()),
     }
-}
-
-/// Nothing in this cloud encodes authorization messages yet, so there is none to decode.
-async fn decode_authorization_message(
-    _: Arc<Iam>,
-    _: Cx,
-    _: types::DecodeAuthorizationMessageRequest,
-) -> Result<types::DecodeAuthorizationMessageResponse> {
-    Err(Error::not_implemented("DecodeAuthorizationMessage"))
 }

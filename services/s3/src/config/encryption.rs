@@ -1,5 +1,5 @@
-//! Default encryption. Every object is encrypted with keys that S3 manages, whatever is said here;
-//! other keys are refused until there are some.
+//! Default encryption: what is done for objects whose requests say nothing of it. Every object is
+//! encrypted, if nothing is said here either, with keys that S3 manages.
 
 use std::sync::Arc;
 
@@ -15,11 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::{Document, Reply};
 use crate::S3;
 use crate::errors::{Code, Failure, Result};
+use crate::sealing::Wish;
 
-/// What a bucket says of encryption beyond "by S3's own keys", which goes without saying.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a bucket says of encryption.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Encryption {
-    /// Has no effect without KMS keys, but is told again.
+    #[serde(default)]
+    pub(crate) default: Wish,
+    /// Whether data keys under KMS keys are bound to the bucket; see `kms`.
     pub(crate) bucket_key: bool,
     /// New objects may not be encrypted with keys of their uploader.
     #[serde(default)]
@@ -43,19 +46,20 @@ impl Encryption {
             [one] if one == "SSE-C" => true,
             _ => return Err(Code::MalformedXML.error()),
         };
-        match &rule.apply_server_side_encryption_by_default {
+        let default = match &rule.apply_server_side_encryption_by_default {
             None if blocked.is_none() => return Err(Code::MalformedXML.error()),
-            None => {}
-            Some(default) => check(default)?,
-        }
+            None => Wish::Managed,
+            Some(default) => wish(default)?,
+        };
         Ok(Self {
+            default,
             bucket_key: rule.bucket_key_enabled.unwrap_or_default(),
             no_customer_keys,
         })
     }
 
     /// Refuses an upload with a key of its own (SSE-C) where the bucket does not take them.
-    pub(crate) fn check_customer_key(self, given: bool) -> Result<()> {
+    pub(crate) fn check_customer_key(&self, given: bool) -> Result<()> {
         if given && self.no_customer_keys {
             return Err(Code::AccessDenied.says(
                 "Server-side encryption with customer-provided keys (SSE-C) is blocked for this bucket.",
@@ -65,16 +69,19 @@ impl Encryption {
     }
 }
 
-fn check(default: &ServerSideEncryptionByDefault) -> Result<()> {
+fn wish(default: &ServerSideEncryptionByDefault) -> Result<Wish> {
     match default.sse_algorithm.as_str() {
         "AES256" if default.kms_master_key_id.is_some() => Err(Code::InvalidArgument.says(
             "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or \
              aws:kms:dsse",
         )),
-        "AES256" => Ok(()),
-        kms @ ("aws:kms" | "aws:kms:dsse") => Err(Failure::not_implemented(format!(
-            "Default encryption with {kms}"
-        ))),
+        "AES256" => Ok(Wish::Managed),
+        "aws:kms" => Ok(Wish::Kms {
+            key: default.kms_master_key_id.clone(),
+        }),
+        "aws:kms:dsse" => Err(Failure::not_implemented(
+            "Default encryption with aws:kms:dsse",
+        )),
         _ => Err(Code::MalformedXML.error()),
     }
 }
@@ -95,6 +102,10 @@ pub(crate) async fn get(
     input: GetBucketEncryptionRequest,
 ) -> Reply<GetBucketEncryptionOutput> {
     let encryption: Encryption = s3.config(&input.bucket)?.unwrap_or_default();
+    let (algorithm, key) = match encryption.default {
+        Wish::Managed => ("AES256", None),
+        Wish::Kms { key } => ("aws:kms", key),
+    };
     let blocked = encryption.no_customer_keys.then(|| BlockedEncryptionTypes {
         encryption_type: Some(vec!["SSE-C".to_owned()]),
     });
@@ -102,8 +113,8 @@ pub(crate) async fn get(
         server_side_encryption_configuration: Some(ServerSideEncryptionConfiguration {
             rules: vec![ServerSideEncryptionRule {
                 apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
-                    sse_algorithm: "AES256".to_owned(),
-                    kms_master_key_id: None,
+                    sse_algorithm: algorithm.to_owned(),
+                    kms_master_key_id: key,
                 }),
                 bucket_key_enabled: Some(encryption.bucket_key),
                 blocked_encryption_types: blocked,

@@ -23,7 +23,7 @@ use crate::model::{Bucket, Checksum, Content, Object, Part, PartInfo, Stored, Up
 use crate::notify::Cause;
 use crate::ops::parts::MAX_PARTS;
 use crate::ops::uploads;
-use crate::sealing::Sealing;
+use crate::sealing::{Sealing, show_sealing};
 use crate::versions;
 
 /// Bytes of the smallest part that is not the last one.
@@ -117,7 +117,7 @@ fn gather(tx: &Tx, upload: &Upload, named: &[Named]) -> errors::Result<Vec<Part>
 
 fn etag(upload: &Upload, parts: &[Part]) -> String {
     let of_parts = match upload.sealing {
-        Sealing::Customer { .. } => id::hex_digits(32),
+        Sealing::Customer { .. } | Sealing::Kms(_) => id::hex_digits(32),
         Sealing::Managed(_) => {
             let mut all = Digests::new(&[Algorithm::Md5]);
             for part in parts {
@@ -275,12 +275,12 @@ async fn complete(
         key: Some(input.key.clone()),
         e_tag: Some(format!("\"{}\"", object.etag)),
         checksum_type: object.checksum.as_ref().map(|checksum| checksum.kind()),
-        server_side_encryption: object.sealing.managed(),
         version_id: bucket.shown_id(&version),
         expiration: s3.expiration(&bucket, &version)?,
         bucket: Some(bucket.name),
         ..Default::default()
     };
     checksum::show!(out, &object.checksum);
+    show_sealing!(out, &object.sealing);
     Ok(out)
 }

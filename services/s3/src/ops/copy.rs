@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use gureum_blob::Key;
 use gureum_dispatch::{Ask, Cx, ServiceBuilder};
 use gureum_model_s3::op;
 use gureum_model_s3::types::{CopyObjectOutput, CopyObjectRequest, CopyObjectResult};
@@ -16,17 +15,18 @@ use crate::checksum::{self, Claims};
 use crate::conditions::{ReadIf, WriteIf};
 use crate::content::MAX_SINGLE;
 use crate::errors::{self, Code, Failure};
+use crate::kms::Wanted;
 use crate::leases::Lease;
 use crate::model::{Object, Traits};
 use crate::names;
 use crate::ops::get::{self, Found};
 use crate::ops::put;
-use crate::sealing;
+use crate::sealing::{self, Access, Wish, show_sealing};
 use crate::traits::said;
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op_refusing::<op::CopyObject, _>(
-        &["SSEKMSEncryptionContext", "BucketKeyEnabled"],
+        &["SSEKMSEncryptionContext"],
         |s3, cx, input| {
             let owner = input.expected_source_bucket_owner.as_deref();
             let replaces = input.tagging_directive.as_deref() == Some("REPLACE");
@@ -37,7 +37,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
                 &input.bucket,
                 input.expected_bucket_owner.as_deref(),
             )?;
-            let encryption = input.server_side_encryption.as_deref();
+            let encryption = put::encryption!(input);
             let target = put::asks(&door, &input.key, said!(input), encryption)?;
             let directive = input.metadata_directive.as_deref();
             asks.extend(target.into_iter().map(|ask| {
@@ -133,7 +133,7 @@ pub(super) use source_terms;
 /// A source that may be copied, and its content on its way.
 pub(super) struct Opened {
     pub(super) found: Found,
-    key: Key,
+    access: Access,
     lease: Lease,
 }
 
@@ -150,12 +150,26 @@ impl Opened {
         let found = get::find(s3, cx, &source.bucket, &source.key, version)?;
         condition.check_source(&found.version, &found.object)?;
         get::check_readable(&found.object, cx.now)?;
-        let key = s3.keyring.open(&found.object.sealing, customer)?;
-        Ok(Self { found, key, lease })
+        let access = s3.keyring.open(&found.object.sealing, customer)?;
+        Ok(Self {
+            found,
+            access,
+            lease,
+        })
     }
 
-    pub(super) async fn body(self, s3: &S3, range: Range<u64>) -> errors::Result<(Found, Body)> {
-        let Self { found, key, lease } = self;
+    pub(super) async fn body(
+        self,
+        s3: &S3,
+        cx: &Cx,
+        range: Range<u64>,
+    ) -> errors::Result<(Found, Body)> {
+        let Self {
+            found,
+            access,
+            lease,
+        } = self;
+        let key = s3.key(cx, access).await?;
         let Found {
             view,
             version,
@@ -178,7 +192,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    sealing::check_managed(
+    let wish = Wish::read(
         input.server_side_encryption.as_deref(),
         input.ssekms_key_id.as_deref(),
         customer.is_some(),
@@ -195,7 +209,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
             ))
             .into());
     }
-    let (found, body) = opened.body(&s3, 0..size).await?;
+    let (found, body) = opened.body(&s3, &cx, 0..size).await?;
     let traits = traits(&input, said, &found.object)?;
     let kept = found
         .object
@@ -209,7 +223,12 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         &Trailers::default(),
         kept.unwrap_or(checksum::DEFAULT),
     )?;
-    let (sealing, key) = s3.keyring.seal(customer.as_ref())?;
+    let wanted = Wanted {
+        wish,
+        bucket_key: input.bucket_key_enabled,
+    };
+    let place = (&bucket, input.key.as_str());
+    let (sealing, key) = s3.seal(&cx, place, customer.as_ref(), wanted).await?;
     let received = s3.receive(body, &sealing, &key, &claims).await?;
     let object = put::object(&received, sealing, traits);
     let event = (&cx, "ObjectCreated:Copy");
@@ -230,16 +249,17 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         ..Default::default()
     };
     checksum::show!(result, &object.checksum);
-    Ok(CopyObjectOutput {
+    let mut out = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: found.bucket.shown_id(&found.version),
         version_id: bucket.shown_id(&version),
         expiration: s3.expiration(&bucket, &version)?,
-        server_side_encryption: object.sealing.managed(),
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),
         ..Default::default()
-    })
+    };
+    show_sealing!(out, &object.sealing);
+    Ok(out)
 }
 
 /// A copy of an object onto itself must change something beside the content.

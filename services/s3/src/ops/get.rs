@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use gureum_blob::Key;
 use gureum_dispatch::{Cx, ServiceBuilder};
 use gureum_kit::store::Snapshot;
 use gureum_model_s3::op;
@@ -20,7 +19,7 @@ use crate::content;
 use crate::errors::{self, Code};
 use crate::model::{Bucket, Checksum, Object, Restore, Version};
 use crate::range;
-use crate::sealing::{self, CustomerKey};
+use crate::sealing::{self, Access, CustomerKey, show_sealing};
 use crate::traits::show_headers;
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
@@ -206,14 +205,14 @@ fn part_range(found: &Found, number: i32) -> errors::Result<(Range<u64>, Option<
     Err(missing())
 }
 
-/// The key to an object's content.
+/// The way to an object's content.
 fn unlock(
     s3: &S3,
     object: &Object,
     algorithm: Option<&str>,
     key: Option<&str>,
     md5: Option<&str>,
-) -> errors::Result<(Key, Option<CustomerKey>)> {
+) -> errors::Result<(Access, Option<CustomerKey>)> {
     let customer = sealing::customer_key(algorithm, key, md5)?;
     Ok((
         s3.keyring.open(&object.sealing, customer.as_ref())?,
@@ -266,7 +265,7 @@ macro_rules! describe {
         $out.e_tag = Some(format!("\"{}\"", object.etag));
         $out.version_id = bucket.shown_id(version);
         $out.metadata = Some(traits.metadata.clone());
-        $out.server_side_encryption = object.sealing.managed();
+        show_sealing!($out, &object.sealing);
         $out.sse_customer_algorithm = $customer.as_ref().map(|_| "AES256".to_owned());
         $out.sse_customer_key_md5 = $customer.as_ref().map(|customer| customer.md5.clone());
         $out.storage_class = traits.class.shown();
@@ -326,7 +325,7 @@ macro_rules! read {
                 )
                 .into());
         }
-        let (key, customer) = unlock(
+        let (access, customer) = unlock(
             &$s3,
             &found.object,
             $input.sse_customer_algorithm.as_deref(),
@@ -347,14 +346,15 @@ macro_rules! read {
             $input.part_number,
             checksums,
         )?;
-        (found, key, customer, selection)
+        (found, access, customer, selection)
     }};
 }
 
 async fn get(s3: Arc<S3>, cx: Cx, input: GetObjectRequest) -> Result<GetObjectOutput> {
     let lease = s3.leases.take();
-    let (found, key, customer, selection) = read!(s3, cx, input);
+    let (found, access, customer, selection) = read!(s3, cx, input);
     check_readable(&found.object, cx.now)?;
+    let key = s3.key(&cx, access).await?;
     let mut out = GetObjectOutput::default();
     describe!(out, cx, &found, &selection, customer, input);
     let Found {

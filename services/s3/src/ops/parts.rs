@@ -21,7 +21,7 @@ use crate::model::{Bucket, Part, Upload};
 use crate::ops::copy::{self, Opened, Source};
 use crate::ops::uploads;
 use crate::range;
-use crate::sealing;
+use crate::sealing::{self, show_sealing};
 use crate::versions;
 
 /// The last number that a part may have, and so the most parts of an object.
@@ -155,7 +155,11 @@ async fn file(
     }
 }
 
-async fn upload_part(s3: Arc<S3>, _: Cx, mut input: UploadPartRequest) -> Result<UploadPartOutput> {
+async fn upload_part(
+    s3: Arc<S3>,
+    cx: Cx,
+    mut input: UploadPartRequest,
+) -> Result<UploadPartOutput> {
     let number = check_number(input.part_number)?;
     let (bucket, upload) = place(&s3, &input.bucket, &input.key, &input.upload_id)?;
     let customer = sealing::customer_key(
@@ -163,7 +167,8 @@ async fn upload_part(s3: Arc<S3>, _: Cx, mut input: UploadPartRequest) -> Result
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    let key = s3.keyring.open(&upload.sealing, customer.as_ref())?;
+    let access = s3.keyring.open(&upload.sealing, customer.as_ref())?;
+    let key = s3.key(&cx, access).await?;
     let body = std::mem::take(&mut input.body);
     let claims = Claims::read(
         input.content_md5.as_deref(),
@@ -177,11 +182,11 @@ async fn upload_part(s3: Arc<S3>, _: Cx, mut input: UploadPartRequest) -> Result
     let part = file(&s3, &bucket, &upload, number, received).await?;
     let mut out = UploadPartOutput {
         e_tag: Some(format!("\"{}\"", part.etag)),
-        server_side_encryption: upload.sealing.managed(),
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),
         ..Default::default()
     };
+    show_sealing!(out, &upload.sealing);
     checksum::show!(out, part.claimed.as_ref().or(part.checksum.as_ref()));
     Ok(out)
 }
@@ -198,7 +203,8 @@ async fn copy_part(
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    let key = s3.keyring.open(&upload.sealing, customer.as_ref())?;
+    let access = s3.keyring.open(&upload.sealing, customer.as_ref())?;
+    let key = s3.key(&cx, access).await?;
     let source = Source::parse(&input.copy_source)?;
     let (condition, source_key) = copy::source_terms!(input);
     let opened = Opened::of(&s3, &cx, &source, &condition, source_key.as_ref())?;
@@ -207,7 +213,7 @@ async fn copy_part(
         Some(text) => range::of_source(text, size)?,
         None => 0..size,
     };
-    let (found, body) = opened.body(&s3, wanted).await?;
+    let (found, body) = opened.body(&s3, &cx, wanted).await?;
     let algorithm = upload.algorithm.unwrap_or(checksum::DEFAULT);
     let claims = Claims::read(None, Vec::new(), None, &Trailers::default(), algorithm)?;
     let received = s3.receive(body, &upload.sealing, &key, &claims).await?;
@@ -220,14 +226,15 @@ async fn copy_part(
     if upload.algorithm.is_some() {
         checksum::show!(result, &part.checksum);
     }
-    Ok(UploadPartCopyOutput {
+    let mut out = UploadPartCopyOutput {
         copy_source_version_id: found.bucket.shown_id(&found.version),
         copy_part_result: Some(result),
-        server_side_encryption: upload.sealing.managed(),
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),
         ..Default::default()
-    })
+    };
+    show_sealing!(out, &upload.sealing);
+    Ok(out)
 }
 
 async fn list_parts(s3: Arc<S3>, _: Cx, input: ListPartsRequest) -> Result<ListPartsOutput> {

@@ -13,19 +13,16 @@ use crate::checksum::{self, Claims};
 use crate::conditions::WriteIf;
 use crate::content::Received;
 use crate::errors;
+use crate::kms::Wanted;
 use crate::model::{Object, Traits};
-use crate::sealing::{self, Sealing};
+use crate::sealing::{self, Sealing, Wish, show_sealing};
 use crate::traits::{Said, said};
 use crate::versions;
 use crate::{names, tags};
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op_refusing::<op::PutObject, _>(
-        &[
-            "SSEKMSEncryptionContext",
-            "BucketKeyEnabled",
-            "WriteOffsetBytes",
-        ],
+        &["SSEKMSEncryptionContext", "WriteOffsetBytes"],
         |s3, cx, input| {
             let door = Door::of(
                 s3,
@@ -33,19 +30,30 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
                 &input.bucket,
                 input.expected_bucket_owner.as_deref(),
             )?;
-            let encryption = input.server_side_encryption.as_deref();
+            let encryption = encryption!(input);
             Ok(asks(&door, &input.key, said!(input), encryption)?)
         },
         put,
     )
 }
 
+/// What a request says of encryption by the service, as its policies may ask.
+macro_rules! encryption {
+    ($input:expr) => {
+        (
+            $input.server_side_encryption.as_deref(),
+            $input.ssekms_key_id.as_deref(),
+        )
+    };
+}
+pub(super) use encryption;
+
 /// What whoever makes an object must be allowed to do to it.
 pub(super) fn asks(
     door: &Door<'_>,
     key: &str,
     said: Said<'_>,
-    encryption: Option<&str>,
+    (encryption, kms_key): (Option<&str>, Option<&str>),
 ) -> errors::Result<Vec<Ask>> {
     let tags = tags::from_header(said.tagging)?;
     let ask = |action| {
@@ -54,6 +62,7 @@ pub(super) fn asks(
             .key_opt("s3:x-amz-acl", said.acl.canned)
             .key_opt("s3:x-amz-storage-class", said.class)
             .key_opt("s3:x-amz-server-side-encryption", encryption)
+            .key_opt("s3:x-amz-server-side-encryption-aws-kms-key-id", kms_key)
             .key_opt("s3:object-lock-mode", said.lock_mode)
             .key_opt("s3:object-lock-retain-until-date", said.lock_until)
             .key_opt("s3:object-lock-legal-hold", said.legal_hold);
@@ -99,7 +108,7 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    sealing::check_managed(
+    let wish = Wish::read(
         input.server_side_encryption.as_deref(),
         input.ssekms_key_id.as_deref(),
         customer.is_some(),
@@ -112,7 +121,12 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
         &body.trailers(),
         checksum::DEFAULT,
     )?;
-    let (sealing, key) = s3.keyring.seal(customer.as_ref())?;
+    let wanted = Wanted {
+        wish,
+        bucket_key: input.bucket_key_enabled,
+    };
+    let place = (&bucket, input.key.as_str());
+    let (sealing, key) = s3.seal(&cx, place, customer.as_ref(), wanted).await?;
     let received = s3.receive(body, &sealing, &key, &claims).await?;
     let object = object(&received, sealing, traits);
     let event = match cx.request.auth_type {
@@ -131,7 +145,6 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
     let mut out = PutObjectOutput {
         e_tag: Some(format!("\"{}\"", object.etag)),
         checksum_type: object.checksum.as_ref().map(|checksum| checksum.kind()),
-        server_side_encryption: object.sealing.managed(),
         version_id: bucket.shown_id(&version),
         expiration: s3.expiration(&bucket, &version)?,
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
@@ -139,6 +152,7 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
         ..Default::default()
     };
     checksum::show!(out, &object.checksum);
+    show_sealing!(out, &object.sealing);
     Ok(out)
 }
 

@@ -19,18 +19,19 @@ use crate::asks::Door;
 use crate::checksum;
 use crate::content;
 use crate::errors::{self, Code, Failure};
+use crate::kms::Wanted;
 use crate::list::{self, Encoding, Query, Rows};
 use crate::model::{Bucket, Upload};
 use crate::names;
 use crate::ops::{listing, put};
-use crate::sealing;
+use crate::sealing::{self, Wish, show_sealing};
 use crate::traits::said;
 use crate::versions;
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder
         .op_refusing::<op::CreateMultipartUpload, _>(
-            &["SSEKMSEncryptionContext", "BucketKeyEnabled"],
+            &["SSEKMSEncryptionContext"],
             |s3, cx, input| {
                 let door = Door::of(
                     s3,
@@ -38,7 +39,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
                     &input.bucket,
                     input.expected_bucket_owner.as_deref(),
                 )?;
-                let encryption = input.server_side_encryption.as_deref();
+                let encryption = put::encryption!(input);
                 Ok(put::asks(&door, &input.key, said!(input), encryption)?)
             },
             create,
@@ -120,7 +121,7 @@ async fn create(
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    sealing::check_managed(
+    let wish = Wish::read(
         input.server_side_encryption.as_deref(),
         input.ssekms_key_id.as_deref(),
         customer.is_some(),
@@ -129,7 +130,12 @@ async fn create(
         input.checksum_algorithm.as_deref(),
         input.checksum_type.as_deref(),
     )?;
-    let (sealing, _) = s3.keyring.seal(customer.as_ref())?;
+    let wanted = Wanted {
+        wish,
+        bucket_key: input.bucket_key_enabled,
+    };
+    let place = (&bucket, input.key.as_str());
+    let (sealing, _) = s3.seal(&cx, place, customer.as_ref(), wanted).await?;
     let begun = Timestamp(s3.clock.now());
     let upload = Upload {
         bucket: bucket.id,
@@ -152,17 +158,18 @@ async fn create(
             Ok(tx.put(&upload)?)
         })
         .await?;
-    Ok(CreateMultipartUploadOutput {
+    let mut out = CreateMultipartUploadOutput {
         bucket: Some(bucket.name),
         key: Some(upload.key),
         upload_id: Some(upload.id),
-        server_side_encryption: upload.sealing.managed(),
         sse_customer_algorithm: customer.as_ref().map(|_| "AES256".to_owned()),
         sse_customer_key_md5: customer.map(|customer| customer.md5),
         checksum_algorithm: algorithm.map(|algorithm| checksum::name(algorithm).to_owned()),
         checksum_type: algorithm.map(|_| kind_name(composite)),
         ..Default::default()
-    })
+    };
+    show_sealing!(out, &upload.sealing);
+    Ok(out)
 }
 
 pub(super) fn kind_name(composite: bool) -> String {
