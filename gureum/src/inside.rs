@@ -3,20 +3,19 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use gureum_kit::AccountId;
 use gureum_kit::reconcile::{Driver, Status};
-use gureum_kit::{AccountId, Store};
 use gureum_schema::{Error, Result, Timestamp};
 use gureum_wire::front::Resources;
 use serde_json::{Value, json};
 
 pub(crate) struct Inside {
-    store: Store,
     driver: Driver,
 }
 
 impl Inside {
-    pub(crate) fn new(store: Store, driver: Driver) -> Self {
-        Self { store, driver }
+    pub(crate) fn new(driver: Driver) -> Self {
+        Self { driver }
     }
 }
 
@@ -36,7 +35,6 @@ impl Resources for Inside {
         account: Option<AccountId>,
     ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
         Box::pin(async move {
-            let _ = &self.store;
             let whose = account.map_or("every account".to_owned(), |a| format!("account {a}"));
             Err(Error::not_implemented(format!("Reset of {whose}")))
         })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gureum_blob::Blobs;
 use gureum_dispatch::Cloud;
+use gureum_dynamodb::DynamoDb;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
@@ -50,9 +51,13 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
     let kms = Kms::new(store.clone(), clock.clone(), &key(dir, "kms")?, &driver);
-    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
+    let sqs = Sqs::open(store, clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
+
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
+        .await
+        .or_fail("cannot open DynamoDB")?;
 
     let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
         .service(iam.service())
@@ -60,13 +65,16 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(kms.service())
         .service(s3.service(&config.domain))
         .service(sqs.service())
+        .service(dynamodb.service())
+        .service(dynamodb.streams_service())
         .build();
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
+    work.extend(dynamodb.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(store, driver.clone())),
+        resources: Arc::new(Inside::new(driver.clone())),
         cloud,
         driver,
         work,

@@ -96,7 +96,7 @@ impl Tx {
     /// Writes a row under these first components of its key, and a last one, a `u64`, that the
     /// commit gives: it grows with the order of commits. Transactions that append below the same
     /// prefix at the same time do not conflict. The row is visible from the commit on.
-    pub(crate) fn append<R: Row>(
+    pub fn append<R: Row>(
         &mut self,
         prefix: impl PrefixOf<R::Key>,
         row: &R,
@@ -262,7 +262,7 @@ impl<R: Row> Rows<'_, R> {
     }
 
     /// The rows together with the number that the commit gave them (see [`Tx::append`]).
-    pub(crate) fn stamped(mut self) -> impl Iterator<Item = Result<(u64, R), StoreError>> {
+    pub fn stamped(mut self) -> impl Iterator<Item = Result<(u64, R), StoreError>> {
         std::iter::from_fn(move || {
             let pair = self.next_pair()?;
             Some(pair.and_then(|(key, value)| {

@@ -9,7 +9,7 @@ use gureum_schema::{
 use http::{HeaderName, HeaderValue, Response};
 
 use super::xml_print::Xml;
-use super::{Part, answer, cbor, finish, is_s3, json_print, media_type, rest_print};
+use super::{Part, cbor, finish, is_dynamodb, is_s3, json_print, media_type, rest_print, summed};
 
 /// Why a request could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn encode_error(
         Protocol::RestXml if is_s3(service) => printer.s3(resource).into_bytes(),
         Protocol::RestXml => printer.query().into_bytes(),
     };
-    let mut response = answer(error.status, media_type(protocol), body);
+    let mut response = summed(service, error.status, media_type(protocol), body);
     printer.headers(&mut response);
     finish(protocol, service, request_id, &mut response);
     response
@@ -201,7 +201,12 @@ impl Printer<'_> {
 
     fn json(&self) -> Vec<u8> {
         let mut object = json_print::Object::new();
-        object.string("__type", self.shape());
+        if is_dynamodb(self.service) {
+            let name = format!("com.amazonaws.dynamodb.v20120810#{}", self.shape());
+            object.string("__type", &name);
+        } else {
+            object.string("__type", self.shape());
+        }
         if !self.message().is_empty() {
             object.string(self.message_name(), self.message());
         }

@@ -153,11 +153,10 @@ pub fn encode(
     request_id: &str,
 ) -> Response<Body> {
     let result = match protocol {
-        Protocol::AwsJson10 | Protocol::AwsJson11 => Ok(answer(
-            200,
-            media_type(protocol),
-            json_print::print(out, Part::All),
-        )),
+        Protocol::AwsJson10 | Protocol::AwsJson11 => {
+            let body = json_print::print(out, Part::All);
+            Ok(summed(service, 200, media_type(protocol), body))
+        }
         Protocol::RpcV2Cbor => Ok(answer(200, media_type(protocol), cbor::print(out))),
         Protocol::AwsQuery => {
             let text = xml_print::query_answer(service, op, out, request_id);
@@ -187,6 +186,26 @@ fn answer(status: u16, media_type: &'static str, body: Vec<u8>) -> Response<Body
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
+}
+
+/// DynamoDB's answers carry a checksum of their body, which its clients verify.
+fn summed(
+    service: &ServiceSpec,
+    status: u16,
+    media_type: &'static str,
+    body: Vec<u8>,
+) -> Response<Body> {
+    let sum = is_dynamodb(service).then(|| crc32fast::hash(&body));
+    let mut response = answer(status, media_type, body);
+    if let Some(sum) = sum {
+        let name = HeaderName::from_static("x-amz-crc32");
+        response.headers_mut().insert(name, HeaderValue::from(sum));
+    }
+    response
+}
+
+fn is_dynamodb(service: &ServiceSpec) -> bool {
+    matches!(service.name, "dynamodb" | "dynamodbstreams")
 }
 
 fn media_type(protocol: Protocol) -> &'static str {

@@ -7,8 +7,8 @@ use gureum_schema::{Kind, Member, Schema, Slot};
 use super::{DecodeError, DecodeErrorKind, Missing};
 
 /// How deeply structures and collections may be nested in a request, in every protocol. AWS's own
-/// deepest request shapes (DynamoDB items) stop at 32 levels of two steps each.
-pub const MAX_DEPTH: usize = 64;
+/// deepest request shapes, items of DynamoDB, take 32 levels of two steps each and a few around them.
+pub const MAX_DEPTH: usize = 80;
 
 /// The way from the root of the input to a value, kept on the stack and printed only when needed.
 #[derive(Clone, Copy)]

@@ -1,0 +1,13 @@
+//! The operations, by what they are about.
+
+pub(crate) mod batch;
+pub(crate) mod describe;
+pub(crate) mod items;
+pub(crate) mod policies;
+pub(crate) mod query;
+pub(crate) mod streams;
+pub(crate) mod tables;
+pub(crate) mod tags;
+pub(crate) mod transact;
+pub(crate) mod ttl;
+pub(crate) mod update_table;

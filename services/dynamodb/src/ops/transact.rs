@@ -1,0 +1,244 @@
+//! TransactWriteItems and TransactGetItems: all or nothing, in one store transaction.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gureum_dispatch::Cx;
+use gureum_kit::Tx;
+use gureum_kit::idempotency::{self, Request, Seen};
+use gureum_model_dynamodb::types as t;
+
+use super::items::{carry_out, collection, seen, table_in};
+use crate::capacity::{Consumed, read_units};
+use crate::errors::{Reason, Refusal, Result};
+use crate::items;
+use crate::model::TableKey;
+use crate::request::{self, Effect, Write};
+use crate::state::{DynamoDb, key_of};
+use crate::value::{item_from, item_size, item_to};
+
+const MAX_ACTIONS: usize = 100;
+/// The most bytes of all items of one transaction.
+const MAX_BYTES: usize = 4 << 20;
+/// How long a client's token names its request.
+const TOKEN: Duration = Duration::from_secs(600);
+
+/// What was done, or that it had been done before.
+enum Outcome {
+    Done(Vec<super::items::Done>),
+    /// With the units that each table took then.
+    Repeated(BTreeMap<String, f64>),
+}
+
+pub(crate) async fn transact_write_items(
+    db: Arc<DynamoDb>,
+    cx: Cx,
+    input: t::TransactWriteItemsInput,
+) -> gureum_schema::Result<t::TransactWriteItemsOutput> {
+    let capacity = input.return_consumed_capacity.as_deref();
+    let sizes = input.return_item_collection_metrics.as_deref() == Some("SIZE");
+    if input.transact_items.len() > MAX_ACTIONS {
+        return Err(too_many().into());
+    }
+    let writes = input.transact_items.into_iter().map(|action| {
+        let write = request::transact(action)?;
+        Ok((key_of(&cx, &write.table)?, write))
+    });
+    let writes = writes.collect::<Result<Vec<_>>>()?;
+    check_tables(&db, &writes)?;
+    let scope = format!("dynamodb:TransactWriteItems/{}/{}", cx.account(), cx.region);
+    let token = input.client_request_token.as_deref();
+    let token = token.map(|token| Request {
+        scope: &scope,
+        token,
+        // Debug text of ordered maps: the same for the same parameters.
+        fingerprint: idempotency::fingerprint(format!("{writes:?}").as_bytes()),
+        keep: TOKEN,
+    });
+    let now = cx.now.0;
+    let outcome = db
+        .store
+        .transact(|tx| once(tx, &writes, token.as_ref(), now))
+        .await;
+    let outcome = outcome.map_err(|refusal| match refusal {
+        Refusal::Conflict => conflicting(writes.len()),
+        other => other,
+    })?;
+    let done = match outcome {
+        Outcome::Repeated(units) => {
+            let told = units.iter();
+            let told = told
+                .filter_map(|(name, units)| Consumed::reading(*units).told(name, capacity, true));
+            let told: Vec<_> = told.collect();
+            return Ok(t::TransactWriteItemsOutput {
+                consumed_capacity: (!told.is_empty()).then_some(told),
+                item_collection_metrics: None,
+            });
+        }
+        Outcome::Done(done) => done,
+    };
+    let mut consumed: BTreeMap<String, Consumed> = BTreeMap::new();
+    let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
+    for done in &done {
+        let sum = consumed.entry(done.table.name.clone()).or_default();
+        sum.add_write(&done.table, &done.written, 2);
+        if sizes && !done.table.locals.is_empty() {
+            let metric = collection(&db, &done.table, &done.key)?;
+            metrics
+                .entry(done.table.name.clone())
+                .or_default()
+                .push(metric);
+        }
+    }
+    let told = consumed
+        .iter()
+        .filter_map(|(name, sum)| sum.told(name, capacity, true));
+    let told: Vec<_> = told.collect();
+    Ok(t::TransactWriteItemsOutput {
+        consumed_capacity: (!told.is_empty()).then_some(told),
+        item_collection_metrics: (!metrics.is_empty()).then_some(metrics),
+    })
+}
+
+fn too_many() -> Refusal {
+    Refusal::validation(
+        "1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100",
+    )
+}
+
+/// Other writers kept changing the items until the store gave up.
+fn conflicting(count: usize) -> Refusal {
+    let reason = Reason {
+        code: "TransactionConflict",
+        message: Some("Transaction is ongoing for the item".into()),
+        item: None,
+    };
+    Refusal::Canceled(vec![reason; count])
+}
+
+/// One action for an item.
+fn check_tables(db: &DynamoDb, writes: &[(TableKey, Write)]) -> Result<()> {
+    let mut distinct = HashSet::new();
+    for (key, write) in writes {
+        let live = db.find(key).ok_or_else(Refusal::no_table)?;
+        let at = match &write.effect {
+            Effect::Put(item) => items::key_in(&live.table, item),
+            _ => items::key_of(&live.table, write.key.clone()),
+        };
+        // A key that is wrong is a reason to cancel, told with its position.
+        let Ok(at) = at else { continue };
+        if !distinct.insert(at.row(live.table.id)) {
+            return Err(Refusal::validation(
+                "Transaction request cannot include multiple operations on one item",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn once(
+    tx: &mut Tx,
+    writes: &[(TableKey, Write)],
+    token: Option<&Request<'_>>,
+    now: i64,
+) -> Result<Outcome> {
+    if let Some(token) = token {
+        match idempotency::recall(tx, now, token)? {
+            Seen::Never => {}
+            Seen::Differently => return Err(Refusal::TokenMismatch),
+            Seen::Before(result) => {
+                let units = rmp_serde::from_slice(&result);
+                let units = units.map_err(|error| Refusal::Broken(error.to_string()))?;
+                return Ok(Outcome::Repeated(units));
+            }
+        }
+    }
+    let done = all(tx, writes, now)?;
+    if let Some(token) = token {
+        let mut units: BTreeMap<String, f64> = BTreeMap::new();
+        for done in &done {
+            let size = done.new.as_ref().or(done.old.as_ref()).map_or(0, item_size);
+            *units.entry(done.table.name.clone()).or_default() += 2.0 * read_units(size, true);
+        }
+        let result = rmp_serde::to_vec(&units);
+        let result = result.map_err(|error| Refusal::Broken(error.to_string()))?;
+        idempotency::remember(tx, now, token, result.into())?;
+    }
+    Ok(Outcome::Done(done))
+}
+
+fn all(tx: &mut Tx, writes: &[(TableKey, Write)], now: i64) -> Result<Vec<super::items::Done>> {
+    let mut done = Vec::new();
+    let mut reasons = Vec::new();
+    let mut bytes = 0;
+    for (key, write) in writes {
+        let table = table_in(tx, key)?;
+        match carry_out(tx, &table, write, now) {
+            Ok(one) => {
+                bytes += one.new.as_ref().map_or(0, item_size);
+                done.push(one);
+                reasons.push(Reason {
+                    code: "None",
+                    ..Reason::default()
+                });
+            }
+            Err(refusal) => match refusal.reason() {
+                Some(reason) => reasons.push(reason),
+                None => return Err(refusal),
+            },
+        }
+    }
+    if reasons.iter().any(|reason| reason.code != "None") {
+        return Err(Refusal::Canceled(reasons));
+    }
+    if bytes > MAX_BYTES {
+        return Err(Refusal::validation(
+            "Collection size of items in the transaction has exceeded the maximum allowed size of 4 MB",
+        ));
+    }
+    Ok(done)
+}
+
+pub(crate) async fn transact_get_items(
+    db: Arc<DynamoDb>,
+    cx: Cx,
+    input: t::TransactGetItemsInput,
+) -> gureum_schema::Result<t::TransactGetItemsOutput> {
+    let capacity = input.return_consumed_capacity.as_deref();
+    if input.transact_items.len() > MAX_ACTIONS {
+        return Err(too_many().into());
+    }
+    // One snapshot: what is read was true at one moment.
+    let view = db.store.read();
+    let mut responses = Vec::new();
+    let mut units: BTreeMap<String, f64> = BTreeMap::new();
+    let mut distinct = HashSet::new();
+    for one in input.transact_items {
+        let get = one.get;
+        let names = get.expression_attribute_names;
+        let projection = request::projection(get.projection_expression, None, names)?;
+        let live = db.table(&cx, &get.table_name)?;
+        let at = items::key_of(&live.table, item_from(get.key)?)?;
+        if !distinct.insert(at.row(live.table.id)) {
+            return Err(Refusal::validation(
+                "Transaction request cannot include multiple operations on one item",
+            )
+            .into());
+        }
+        let item = items::read(&view, &live.table, &at)?;
+        let size = item.as_ref().map_or(0, item_size);
+        *units.entry(live.table.name.clone()).or_default() += 2.0 * read_units(size, true);
+        responses.push(t::ItemResponse {
+            item: item.map(|item| item_to(seen(item, projection.as_ref()))),
+        });
+    }
+    let told = units
+        .iter()
+        .filter_map(|(name, units)| Consumed::reading(*units).told(name, capacity, true));
+    let told: Vec<_> = told.collect();
+    Ok(t::TransactGetItemsOutput {
+        consumed_capacity: (!told.is_empty()).then_some(told),
+        responses: Some(responses),
+    })
+}

@@ -1,0 +1,64 @@
+//! The background work: filling new indexes, and sweeping what has expired or lost its table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gureum_kit::reconcile::RunError;
+use gureum_kit::{Outcome, Reconciler};
+use gureum_schema::Error;
+
+use crate::state::DynamoDb;
+
+pub(crate) const BACKFILL: &str = "dynamodb.backfill";
+pub(crate) const SWEEP: &str = "dynamodb.sweep";
+
+struct Backfilling(Arc<DynamoDb>);
+struct Sweeping(Arc<DynamoDb>);
+
+#[async_trait]
+impl Reconciler for Backfilling {
+    fn name(&self) -> &'static str {
+        BACKFILL
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn run(&self) -> Result<Outcome, RunError> {
+        self.0.backfill().await.map_err(Error::from)?;
+        Ok(Outcome::Settled)
+    }
+}
+
+#[async_trait]
+impl Reconciler for Sweeping {
+    fn name(&self) -> &'static str {
+        SWEEP
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn run(&self) -> Result<Outcome, RunError> {
+        let began = self.0.clock.now();
+        self.0.sweep().await.map_err(Error::from)?;
+        // Reading everything is kept to a small part of the time, however much there is.
+        let took = self.0.clock.now() - began;
+        let pause = Duration::from_millis(took.unsigned_abs() * 30).max(Duration::from_secs(10));
+        Ok(Outcome::Again(pause))
+    }
+}
+
+impl DynamoDb {
+    /// What has to run in the background; start it with the driver that the service was opened
+    /// with.
+    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
+        vec![
+            Arc::new(Backfilling(Arc::clone(self))),
+            Arc::new(Sweeping(Arc::clone(self))),
+        ]
+    }
+}

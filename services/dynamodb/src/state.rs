@@ -1,0 +1,197 @@
+//! The service's state: the tables as they are now, and the way to the store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use gureum_dispatch::Cx;
+use gureum_kit::names::id;
+use gureum_kit::{Arn, Clock, Driver, Reader, Row, Scan, Store, StoreError, Tx, Waker};
+use gureum_policy::{Kind, Policy};
+
+use crate::errors::{Refusal, Result};
+use crate::model::{Table, TableKey};
+use crate::reconcile::{BACKFILL, SWEEP};
+
+/// DynamoDB. One value serves all accounts and regions.
+pub struct DynamoDb {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    /// What is in the store, for reads: writes read the table's row in their transaction.
+    tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
+    /// Held by whoever changes tables, so that memory follows the store in order.
+    admin: tokio::sync::Mutex<()>,
+    pub(crate) census: Mutex<HashMap<u64, Counted>>,
+    pub(crate) wake_backfill: Waker,
+    pub(crate) wake_sweep: Waker,
+}
+
+/// A table with its policy parsed.
+pub(crate) struct Live {
+    pub(crate) table: Table,
+    pub(crate) policy: Option<Arc<Policy>>,
+}
+
+/// How many items a space holds and how large they are, as last counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) items: i64,
+    pub(crate) bytes: i64,
+}
+
+impl Live {
+    fn new(table: Table) -> Self {
+        let policy = table.policy.as_ref();
+        let policy = policy.and_then(|p| Policy::parse(&p.text, Kind::Resource).ok());
+        Self {
+            policy: policy.map(Arc::new),
+            table,
+        }
+    }
+}
+
+impl DynamoDb {
+    /// Opens the service on what the store holds. `driver` is who will run
+    /// [`DynamoDb::reconcilers`].
+    pub async fn open(
+        store: Store,
+        clock: Clock,
+        driver: &Driver,
+    ) -> Result<Arc<Self>, StoreError> {
+        let mut tables = BTreeMap::new();
+        for table in store.read().scan(Scan::<Table>::all()) {
+            let table = table?;
+            tables.insert(table.key(), Arc::new(Live::new(table)));
+        }
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            tables: RwLock::new(tables),
+            admin: tokio::sync::Mutex::default(),
+            census: Mutex::default(),
+            wake_backfill: driver.waker(BACKFILL),
+            wake_sweep: driver.waker(SWEEP),
+        }))
+    }
+
+    fn tables(&self) -> RwLockReadGuard<'_, BTreeMap<TableKey, Arc<Live>>> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tables_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<TableKey, Arc<Live>>> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn find(&self, key: &TableKey) -> Option<Arc<Live>> {
+        self.tables().get(key).cloned()
+    }
+
+    /// The table that a `TableName`, name or ARN, means.
+    pub(crate) fn table(&self, cx: &Cx, name: &str) -> Result<Arc<Live>> {
+        self.find(&key_of(cx, name)?).ok_or_else(Refusal::no_table)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Live>> {
+        self.tables().values().cloned().collect()
+    }
+
+    /// Names of the caller's tables behind `start`, in order, one more than `limit`.
+    pub(crate) fn names(&self, cx: &Cx, start: &str, limit: usize) -> Vec<String> {
+        let (region, account) = (&cx.region, cx.account());
+        let from = (region.clone(), *account, start.to_owned());
+        let tables = self.tables();
+        let rest = tables.range((Bound::Excluded(from), Bound::Unbounded));
+        rest.map(|(key, _)| key)
+            .take_while(|(r, a, _)| r == region && a == account)
+            .take(limit + 1)
+            .map(|(_, _, name)| name.clone())
+            .collect()
+    }
+
+    pub(crate) fn count_of(&self, space: u64) -> Counted {
+        let census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+        census.get(&space).copied().unwrap_or_default()
+    }
+
+    /// Changes the table `key` in one transaction, and memory after it. `change` gets what is there
+    /// and leaves what shall be there.
+    pub(crate) async fn alter<T: Send>(
+        &self,
+        key: &TableKey,
+        mut change: impl FnMut(&mut Tx, &mut Option<Table>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let _turn = self.admin.lock().await;
+        let (value, table) = self
+            .store
+            .transact(|tx| {
+                let before: Option<Table> = tx.get::<Table>(key)?;
+                let mut table = before.clone();
+                let value = change(tx, &mut table)?;
+                match (&table, before) {
+                    (Some(table), _) => tx.put(table)?,
+                    (None, Some(_)) => tx.delete::<Table>(key)?,
+                    (None, None) => {}
+                }
+                Ok::<_, Refusal>((value, table))
+            })
+            .await?;
+        let mut tables = self.tables_mut();
+        match table {
+            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table))),
+            None => tables.remove(key),
+        };
+        Ok(value)
+    }
+
+    /// Runs to its end even if the caller goes away: memory must follow what was committed.
+    pub(crate) async fn whole<T: Send + 'static>(
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match tokio::spawn(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Refusal::Broken(error.to_string())),
+        }
+    }
+}
+
+/// A number for a new space.
+pub(crate) fn new_space() -> u64 {
+    u64::from_be_bytes(id::bytes())
+}
+
+/// The table in an ARN of a table or of anything below it.
+pub(crate) fn key_of_arn(arn: &str) -> Option<TableKey> {
+    let arn: Arn = arn.parse().ok()?;
+    let name = arn.resource.strip_prefix("table/")?;
+    let name = name.split('/').next().unwrap_or(name);
+    (arn.service == "dynamodb").then_some(())?;
+    Some((
+        arn.region.parse().ok()?,
+        arn.account.parse().ok()?,
+        name.to_owned(),
+    ))
+}
+
+/// The table that a name or an ARN means.
+pub(crate) fn key_of(cx: &Cx, name: &str) -> Result<TableKey> {
+    if name.starts_with("arn:") {
+        return key_of_arn(name)
+            .filter(|(region, _, table)| *region == cx.region && is_name(table))
+            .ok_or_else(|| Refusal::validation(format!("Invalid table ARN: {}", short(name))));
+    }
+    if !is_name(name) {
+        return Err(Refusal::validation(
+            "Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'",
+        ));
+    }
+    Ok((cx.region.clone(), *cx.account(), name.to_owned()))
+}
+
+pub(crate) fn is_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    (3..=255).contains(&name.len()) && name.bytes().all(good)
+}
+
+pub(crate) fn short(text: &str) -> String {
+    text.chars().take(256).collect()
+}

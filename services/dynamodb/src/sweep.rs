@@ -1,0 +1,176 @@
+//! What goes by itself: items whose time has come, stream records after a day, the rows of deleted
+//! tables. The same pass over the items counts them.
+
+use std::sync::PoisonError;
+
+use gureum_kit::{Reader, Row, Scan, idempotency};
+
+use crate::errors::{Refusal, Result};
+use crate::items::{self, ItemKey};
+use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
+use crate::ops::streams::KEPT;
+use crate::state::{Counted, DynamoDb};
+use crate::value::{Item, Value, item_size};
+
+/// Rows that are read or removed in one go.
+const BATCH: usize = 1000;
+/// Items that expired longer ago than this stay: the attribute holds something else, says AWS.
+const LONG_AGO: i64 = 5 * 365 * 24 * 3600;
+
+impl DynamoDb {
+    pub(crate) async fn sweep(&self) -> Result<()> {
+        self.bury().await?;
+        self.trim_streams().await?;
+        let now = self.clock.now();
+        while idempotency::forget_expired(&self.store, now, BATCH).await? == BATCH {}
+        for live in self.all() {
+            let table = &live.table;
+            self.pass(table, table.id, table.ttl.as_deref()).await?;
+            for index in table.indexes() {
+                self.pass(table, index.id, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a space, and removes from it what has expired by this attribute.
+    async fn pass(&self, table: &Table, space: u64, ttl: Option<&str>) -> Result<()> {
+        let mut count = Counted::default();
+        let mut cursor: Option<EntryKey> = None;
+        loop {
+            let mut scan = Scan::<Entry>::of((space,)).limit(BATCH);
+            if let Some(cursor) = &cursor {
+                scan = scan.after(cursor);
+            }
+            let now = self.clock.now().div_euclid(1000);
+            let mut expired = Vec::new();
+            let mut read = 0;
+            for entry in self.store.read().scan(scan) {
+                let entry = entry?;
+                read += 1;
+                count.items += 1;
+                count.bytes += item_size(&entry.item) as i64;
+                if ttl.is_some_and(|ttl| is_over(&entry.item, ttl, now)) {
+                    expired.push(items::key_in(table, &entry.item)?);
+                }
+                cursor = Some(entry.key());
+            }
+            for at in expired {
+                if self.expire(table, &at).await? {
+                    count.items -= 1;
+                }
+            }
+            if read < BATCH {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+        census.insert(space, count);
+        Ok(())
+    }
+
+    /// Removes an item if it is still over its time.
+    async fn expire(&self, table: &Table, at: &ItemKey) -> Result<bool> {
+        let now = self.clock.now();
+        self.store
+            .transact(|tx| {
+                let Some(table) = tx
+                    .get::<Table>(table.key())?
+                    .filter(|now| now.id == table.id)
+                else {
+                    return Ok(false);
+                };
+                let Some(ttl) = &table.ttl else {
+                    return Ok(false);
+                };
+                let old = items::read(tx, &table, at)?;
+                let Some(old) = old.filter(|item| is_over(item, ttl, now.div_euclid(1000))) else {
+                    return Ok(false);
+                };
+                items::write(tx, &table, at, Some(&old), None, now, true)?;
+                Ok::<_, Refusal>(true)
+            })
+            .await
+    }
+
+    /// Removes the rows of tables and indexes that are gone.
+    async fn bury(&self) -> Result<()> {
+        let graves = self
+            .store
+            .read()
+            .scan(Scan::<Grave>::all())
+            .collect::<Result<Vec<_>, _>>()?;
+        for Grave { space } in graves {
+            loop {
+                let removed = self
+                    .store
+                    .transact(|tx| {
+                        let scan = Scan::<Entry>::of((space,)).limit(BATCH);
+                        let keys = tx.scan(scan).map(|entry| Ok(entry?.key()));
+                        let keys = keys.collect::<Result<Vec<_>>>()?;
+                        for key in &keys {
+                            tx.delete::<Entry>(key)?;
+                        }
+                        if keys.is_empty() {
+                            tx.delete::<Grave>(space)?;
+                        }
+                        Ok::<_, Refusal>(keys.len())
+                    })
+                    .await?;
+                if removed == 0 {
+                    break;
+                }
+            }
+            self.census
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&space);
+        }
+        Ok(())
+    }
+
+    async fn trim_streams(&self) -> Result<()> {
+        let horizon = self.clock.now() - KEPT;
+        let view = self.store.read();
+        let streams = view.scan(Scan::<StreamInfo>::all());
+        let streams = streams.collect::<Result<Vec<_>, _>>()?;
+        for info in streams {
+            while self.trim(&info, horizon).await? == BATCH {}
+            if info.closed.is_some_and(|closed| closed <= horizon) {
+                let forget = |tx: &mut gureum_kit::Tx| tx.delete::<StreamInfo>(info.key());
+                self.store.transact(forget).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, info: &StreamInfo, horizon: i64) -> Result<usize> {
+        self.store
+            .transact(|tx| {
+                let scan = Scan::<Record>::of((info.id,)).limit(BATCH);
+                let mut old = Vec::new();
+                for found in tx.scan(scan).stamped() {
+                    let (stamp, record) = found?;
+                    if record.at > horizon {
+                        break;
+                    }
+                    old.push(stamp);
+                }
+                for stamp in &old {
+                    tx.delete::<Record>((info.id, *stamp))?;
+                }
+                Ok::<_, Refusal>(old.len())
+            })
+            .await
+    }
+}
+
+fn is_over(item: &Item, ttl: &str, now: i64) -> bool {
+    let Some(Value::N(number)) = item.get(ttl) else {
+        return false;
+    };
+    number
+        .to_i64()
+        .is_some_and(|at| at <= now && at > now - LONG_AGO)
+}
