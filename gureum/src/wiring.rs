@@ -51,11 +51,11 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
     let kms = Kms::new(store.clone(), clock.clone(), &key(dir, "kms")?, &driver);
-    let sqs = Sqs::open(store, clock.clone(), &key(dir, "sqs")?, &driver)
+    let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
 
-    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
+    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 

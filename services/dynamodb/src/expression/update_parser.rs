@@ -139,8 +139,7 @@ impl Parser<'_, '_> {
             return Ok(Term::Value(self.value()?));
         }
         let function = token.kind == Kind::Word
-            && matches!(token.text, "if_not_exists" | "list_append")
-            || token.kind == Kind::Word && self.called();
+            && (matches!(token.text, "if_not_exists" | "list_append") || self.called());
         if !function {
             return Ok(Term::Path(self.path()?));
         }
