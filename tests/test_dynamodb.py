@@ -540,6 +540,26 @@ def test_capacity_is_counted_as_aws_counts(ddb, table):
     assert "ConsumedCapacity" not in ddb.get_item(TableName=t, Key=wire({"pk": "a"}))
 
 
+def test_provisioned_capacity_runs_out(ddb, table):
+    units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
+    t = table(BillingMode="PROVISIONED", ProvisionedThroughput=units)
+    roomy = table()
+    big = wire({"pk": "a", "v": "x" * 100_000})  # 98 units, of the 300 that five minutes gather
+    for _ in range(4):
+        ddb.put_item(TableName=t, Item=big)
+    with refused("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded"):
+        ddb.put_item(TableName=t, Item=big)
+    batch = [{"PutRequest": {"Item": wire({"pk": "b"})}}]
+    left = ddb.batch_write_item(RequestItems={t: batch, roomy: batch})["UnprocessedItems"]
+    assert left == {t: batch}
+    with pytest.raises(ddb.exceptions.TransactionCanceledException) as cancelled:
+        ddb.transact_write_items(TransactItems=[{"Put": {"TableName": x, "Item": wire({"pk": "c"})}} for x in (roomy, t)])
+    assert [r["Code"] for r in cancelled.value.response["CancellationReasons"]] == ["None", "ProvisionedThroughputExceeded"]
+    assert "Item" in ddb.get_item(TableName=t, Key=wire({"pk": "a"}))  # reads have their own
+    ddb.update_table(TableName=t, BillingMode="PAY_PER_REQUEST")
+    ddb.put_item(TableName=t, Item=big)
+
+
 def test_a_stream_tells_every_change_in_order(ddb, client, table):
     streams = client("dynamodbstreams")
     t = table(StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
@@ -715,5 +735,7 @@ def test_what_is_acknowledged_survives_a_kill():
 def test_what_is_not_there_says_so(ddb, table):
     with refused("NotImplemented"):
         ddb.execute_statement(Statement="SELECT * FROM x")
+    backups = ddb.describe_continuous_backups(TableName=table())["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED"
     with refused("NotImplemented"):
         ddb.create_backup(TableName=table(), BackupName="backup")

@@ -52,6 +52,7 @@ macro_rules! at_table {
 
 at_table! {
     delete_table: DeleteTableInput => "dynamodb:DeleteTable";
+    describe_continuous_backups: DescribeContinuousBackupsInput => "dynamodb:DescribeContinuousBackups";
     describe_table: DescribeTableInput => "dynamodb:DescribeTable";
     describe_ttl: DescribeTimeToLiveInput => "dynamodb:DescribeTimeToLive";
     update_table: UpdateTableInput => "dynamodb:UpdateTable";

@@ -14,10 +14,13 @@ pub(crate) enum Refusal {
     /// The condition did not hold; with the item where the caller wanted to see it.
     ConditionFailed(Option<Item>),
     NotFound(String),
+    /// What backup operations call it.
+    NoTable(String),
     InUse(String),
     LimitExceeded(String),
     /// One reason for each action of the transaction.
     Canceled(Vec<Reason>),
+    ThroughputExceeded,
     TokenMismatch,
     Conflict,
     PolicyNotFound(String),
@@ -65,6 +68,10 @@ impl Refusal {
         let (code, message) = match self {
             Self::Validation(message) => ("ValidationError", message.clone()),
             Self::ConditionFailed(_) => ("ConditionalCheckFailed", CONDITION_FAILED.to_owned()),
+            Self::ThroughputExceeded => (
+                "ProvisionedThroughputExceeded",
+                THROUGHPUT_EXCEEDED.to_owned(),
+            ),
             _ => return None,
         };
         let item = match self {
@@ -88,6 +95,11 @@ impl Refusal {
                 text(CONDITION_FAILED),
             ),
             Self::NotFound(message) => ("ResourceNotFoundException", 400, message.clone()),
+            Self::NoTable(name) => (
+                "TableNotFoundException",
+                400,
+                format!("Table not found: {name}"),
+            ),
             Self::InUse(message) => ("ResourceInUseException", 400, message.clone()),
             Self::LimitExceeded(message) => ("LimitExceededException", 400, message.clone()),
             Self::Canceled(reasons) => {
@@ -98,6 +110,11 @@ impl Refusal {
                 );
                 ("TransactionCanceledException", 400, message)
             }
+            Self::ThroughputExceeded => (
+                "ProvisionedThroughputExceededException",
+                400,
+                text(THROUGHPUT_EXCEEDED),
+            ),
             Self::TokenMismatch => (
                 "IdempotentParameterMismatchException",
                 400,
@@ -129,6 +146,7 @@ impl Refusal {
     }
 }
 
+const THROUGHPUT_EXCEEDED: &str = "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.";
 const CONDITION_FAILED: &str = "The conditional request failed";
 
 impl From<Refusal> for Error {

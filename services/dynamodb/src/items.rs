@@ -5,7 +5,7 @@ use gureum_kit::{Reader, Tx};
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Change, Entry, EntryKey, Index, KeySchema, Projected, Record, Table};
-use crate::value::{Item, MAX_ITEM, Value, item_size, key};
+use crate::value::{Item, MAX_ITEM, MAX_NESTING, TOO_DEEP, Value, item_size, key};
 
 /// The longest key attributes, in bytes.
 const MAX_PARTITION_KEY: usize = 2048;
@@ -114,6 +114,10 @@ pub(crate) fn check(table: &Table, item: &Item, updating: bool) -> Result<()> {
         } else {
             "Item size has exceeded the maximum allowed size"
         }));
+    }
+    // Values of requests have been checked; an update may have put one deeper.
+    if updating && item.values().any(|value| value.depth() > MAX_NESTING) {
+        return Err(Refusal::validation(TOO_DEEP));
     }
     for index in table.indexes() {
         for name in index.keys.names() {

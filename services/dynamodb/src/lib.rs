@@ -15,7 +15,8 @@
 //!   everything older has come in;
 //! * records of a stream are numbered by the store's commits: none shows up late.
 //!
-//! Honest gaps: throughput is validated and reported, and never throttles. A stream has one shard.
+//! Honest gaps: a global index that lacks write capacity does not hold up writes
+//! to its table, and on-demand tables are never throttled. A stream has one shard.
 //! PartiQL, backups, export and import, global tables, contributor insights, Kinesis destinations,
 //! KMS keys, policies of streams, and index keys of more than two attributes are not there.
 
@@ -33,6 +34,7 @@ mod request;
 mod schema;
 mod state;
 mod sweep;
+mod throttle;
 mod value;
 
 use std::sync::Arc;
@@ -73,6 +75,10 @@ impl DynamoDb {
             .op::<op::DeleteTable, _>(asks::delete_table, tables::delete_table)
             .op::<op::ListTables, _>(asks::list_tables, tables::list_tables)
             .op::<op::DescribeTable, _>(asks::describe_table, describe::describe_table)
+            .op::<op::DescribeContinuousBackups, _>(
+                asks::describe_continuous_backups,
+                describe::describe_continuous_backups,
+            )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)
             .op::<op::GetItem, _>(asks::get_item, items::get_item)

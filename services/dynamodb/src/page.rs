@@ -215,3 +215,7 @@ impl Plan<'_> {
         Ok(page)
     }
 }
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ use gureum_policy::{Kind, Policy};
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::reconcile::{BACKFILL, SWEEP};
+use crate::throttle::Throttle;
 
 /// DynamoDB. One value serves all accounts and regions.
 pub struct DynamoDb {
@@ -22,6 +23,7 @@ pub struct DynamoDb {
     /// Held by whoever changes tables, so that memory follows the store in order.
     admin: tokio::sync::Mutex<()>,
     pub(crate) census: Mutex<HashMap<u64, Counted>>,
+    pub(crate) throttle: Throttle,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
 }
@@ -69,6 +71,7 @@ impl DynamoDb {
             tables: RwLock::new(tables),
             admin: tokio::sync::Mutex::default(),
             census: Mutex::default(),
+            throttle: Throttle::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
         }))

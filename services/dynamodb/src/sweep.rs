@@ -122,6 +122,7 @@ impl DynamoDb {
                     break;
                 }
             }
+            self.throttle.forget(space);
             self.census
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

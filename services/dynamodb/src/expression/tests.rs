@@ -390,6 +390,62 @@ proptest! {
     }
 
     #[test]
+    fn updates_agree_with_the_oracle(
+        old in prop::array::uniform4(prop::option::of(-9i64..10)),
+        actions in prop::array::uniform4(0usize..5),
+        operands in prop::array::uniform4((0usize..4, -9i64..10)),
+    ) {
+        let mut sections = [Vec::new(), Vec::new(), Vec::new()];
+        let mut named = Vec::new();
+        let mut expected = old;
+        let mut fails = false;
+        for (at, name) in NAMES.iter().enumerate() {
+            let (other, number) = operands[at];
+            let key = format!(":v{at}");
+            let (section, text) = match actions[at] {
+                0 => continue,
+                1 => {
+                    expected[at] = old[other].map(|value| value + number);
+                    fails |= old[other].is_none();
+                    (0, format!("{name} = {} + {key}", NAMES[other]))
+                }
+                2 => {
+                    expected[at] = Some(old[at].unwrap_or(number));
+                    (0, format!("{name} = if_not_exists({name}, {key})"))
+                }
+                3 => {
+                    expected[at] = None;
+                    (1, (*name).to_owned())
+                }
+                _ => {
+                    expected[at] = Some(old[at].unwrap_or(0) + number);
+                    (2, format!("{name} {key}"))
+                }
+            };
+            sections[section].push(text);
+            if section != 1 {
+                named.push((key, n(&number.to_string())));
+            }
+        }
+        let text: Vec<_> = ["SET", "REMOVE", "ADD"].iter().zip(&sections)
+            .filter(|(_, texts)| !texts.is_empty())
+            .map(|(word, texts)| format!("{word} {}", texts.join(", ")))
+            .collect();
+        prop_assume!(!text.is_empty());
+        let text = text.join(" ");
+        let named: Vec<(&str, Wire)> = named.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+        let of = |numbers: [Option<i64>; 4]| -> Item {
+            NAMES.iter().zip(numbers).filter_map(|(name, number)| {
+                Some(((*name).to_owned(), Value::N(number?.to_string().parse().expect("number"))))
+            }).collect()
+        };
+        match updated(&text, &named, &of(old)) {
+            Ok(new) => prop_assert!(!fails && new == of(expected), "{}: {:?}", text, new),
+            Err(refusal) => prop_assert!(fails, "{}: {:?}", text, refusal),
+        }
+    }
+
+    #[test]
     fn no_text_makes_the_parser_panic(text in "[a-c#:()\\[\\].,=<> +0-9é]{0,40}|(SET |a|=|:v|\\(|\\)|,|NOT |AND ){0,20}") {
         let values = [(":v", n("1"))];
         let _ = scope(&[], &values).condition("FilterExpression", &text);

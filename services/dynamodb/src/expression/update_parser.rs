@@ -138,8 +138,7 @@ impl Parser<'_, '_> {
         if token.kind == Kind::Value {
             return Ok(Term::Value(self.value()?));
         }
-        let function = token.kind == Kind::Word
-            && (matches!(token.text, "if_not_exists" | "list_append") || self.called());
+        let function = token.kind == Kind::Word && self.called();
         if !function {
             return Ok(Term::Path(self.path()?));
         }

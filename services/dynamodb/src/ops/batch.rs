@@ -41,7 +41,7 @@ pub(crate) async fn batch_get_item(
     let view = db.store.read();
     let (mut responses, mut left) = (BTreeMap::new(), BTreeMap::new());
     let mut told = Vec::new();
-    let mut total = 0;
+    let (mut total, mut done, mut throttled) = (0, 0, false);
     for (name, wanted) in input.request_items {
         let rest = wanted.clone();
         let live = db.table(&cx, &name)?;
@@ -62,7 +62,9 @@ pub(crate) async fn batch_get_item(
         let consistent = wanted.consistent_read == Some(true);
         let (mut found, mut unprocessed, mut units) = (Vec::new(), Vec::new(), 0.0);
         for (at, key) in keys.into_iter().zip(rest.keys) {
-            if total >= MAX_REPLY {
+            let admitted = db.throttle.admit(&live.table, None, false, cx.now.0);
+            if total >= MAX_REPLY || admitted.is_err() {
+                throttled |= admitted.is_err();
                 unprocessed.push(key);
                 continue;
             }
@@ -74,7 +76,11 @@ pub(crate) async fn batch_get_item(
                 continue;
             }
             total += size;
-            units += read_units(size, consistent);
+            let taken = read_units(size, consistent);
+            db.throttle
+                .charge(&live.table, &Consumed::reading(taken), cx.now.0);
+            units += taken;
+            done += 1;
             found.extend(item.map(|item| item_to(seen(item, projection.as_ref()))));
         }
         told.extend(Consumed::reading(units).told(&live.table.name, capacity, false));
@@ -88,6 +94,9 @@ pub(crate) async fn batch_get_item(
                 },
             );
         }
+    }
+    if throttled && done == 0 {
+        return Err(Refusal::ThroughputExceeded.into());
     }
     Ok(t::BatchGetItemOutput {
         responses: Some(responses),
@@ -155,11 +164,17 @@ pub(crate) async fn batch_write_item(
 ) -> gureum_schema::Result<t::BatchWriteItemOutput> {
     let capacity = input.return_consumed_capacity.clone();
     let sizes = input.return_item_collection_metrics.as_deref() == Some("SIZE");
+    let requests = input.request_items.clone();
     let writes = writes(&db, &cx, input)?;
     let now = cx.now.0;
+    let all = requests.values().map(Vec::len).sum::<usize>();
+    let (admitted, left) = admit(&db, writes, requests, now)?;
+    if left.values().map(Vec::len).sum::<usize>() == all {
+        return Err(Refusal::ThroughputExceeded.into());
+    }
     let mut consumed: BTreeMap<String, Consumed> = BTreeMap::new();
     let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
-    for chunk in chunks(&db, writes) {
+    for chunk in chunks(&db, admitted) {
         let done = db
             .store
             .transact(|tx| {
@@ -173,6 +188,7 @@ pub(crate) async fn batch_write_item(
         for done in done {
             let sum = consumed.entry(done.table.name.clone()).or_default();
             sum.add_write(&done.table, &done.written, 1);
+            db.throttle.charge(&done.table, &done.consumption(1), now);
             if sizes && !done.table.locals.is_empty() {
                 let metric = collection(&db, &done.table, &done.key)?;
                 metrics
@@ -187,10 +203,38 @@ pub(crate) async fn batch_write_item(
         .filter_map(|(name, sum)| sum.told(name, capacity.as_deref(), false));
     let told: Vec<_> = told.collect();
     Ok(t::BatchWriteItemOutput {
-        unprocessed_items: Some(BTreeMap::new()),
+        unprocessed_items: Some(left),
         item_collection_metrics: (!metrics.is_empty()).then_some(metrics),
         consumed_capacity: (!told.is_empty()).then_some(told),
     })
+}
+
+type Requests = BTreeMap<String, Vec<t::WriteRequest>>;
+
+/// Parts the writes to tables that have capacity left from those that come back unprocessed.
+fn admit(
+    db: &DynamoDb,
+    writes: Vec<(TableKey, Write)>,
+    mut requests: Requests,
+    now: i64,
+) -> Result<(Vec<(TableKey, Write)>, Requests)> {
+    let over = |key: &TableKey| {
+        db.find(key)
+            .is_some_and(|live| db.throttle.admit(&live.table, None, true, now).is_err())
+    };
+    let full: HashSet<TableKey> = writes
+        .iter()
+        .map(|(key, _)| key)
+        .filter(|key| over(key))
+        .cloned()
+        .collect();
+    let named = |name: &str| {
+        full.iter()
+            .any(|key| name == key.2 || name.ends_with(&format!("/{}", key.2)))
+    };
+    requests.retain(|name, _| named(name));
+    let admitted = writes.into_iter().filter(|(key, _)| !full.contains(key));
+    Ok((admitted.collect(), requests))
 }
 
 /// Parts of a batch that fit a store transaction with all their index entries.

@@ -52,6 +52,28 @@ pub(crate) async fn describe_endpoints(
     })
 }
 
+/// There are none, and it says so: clients ask about every table.
+pub(crate) async fn describe_continuous_backups(
+    db: Arc<DynamoDb>,
+    cx: Cx,
+    input: t::DescribeContinuousBackupsInput,
+) -> gureum_schema::Result<t::DescribeContinuousBackupsOutput> {
+    let key = key_of(&cx, &input.table_name)?;
+    if db.find(&key).is_none() {
+        return Err(Refusal::NoTable(key.2).into());
+    }
+    let off = || "DISABLED".to_owned();
+    Ok(t::DescribeContinuousBackupsOutput {
+        continuous_backups_description: Some(t::ContinuousBackupsDescription {
+            continuous_backups_status: off(),
+            point_in_time_recovery_description: Some(t::PointInTimeRecoveryDescription {
+                point_in_time_recovery_status: Some(off()),
+                ..t::PointInTimeRecoveryDescription::default()
+            }),
+        }),
+    })
+}
+
 fn keys(schema: &KeySchema) -> Vec<t::KeySchemaElement> {
     let element = |name: &String, kind: &str| t::KeySchemaElement {
         attribute_name: name.clone(),

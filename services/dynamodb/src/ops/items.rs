@@ -28,9 +28,11 @@ pub(crate) async fn get_item(
     let live = db.table(&cx, &input.table_name)?;
     let table = &live.table;
     let at = items::key_of(table, item_from(input.key)?)?;
+    db.throttle.admit(table, None, false, cx.now.0)?;
     let item = items::read(&db.store.read(), table, &at)?;
     let size = item.as_ref().map_or(0, item_size);
     let consumed = Consumed::reading(read_units(size, input.consistent_read == Some(true)));
+    db.throttle.charge(table, &consumed, cx.now.0);
     Ok(t::GetItemOutput {
         item: item.map(|item| item_to(seen(item, projection.as_ref()))),
         consumed_capacity: consumed.told(
@@ -106,19 +108,30 @@ pub(crate) fn carry_out(tx: &mut Tx, table: &Table, write: &Write, now: i64) -> 
 async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
     let key = key_of(cx, &write.table)?;
     let now = cx.now.0;
-    db.store
+    if let Some(live) = db.find(&key) {
+        db.throttle.admit(&live.table, None, true, now)?;
+    }
+    let done = db
+        .store
         .transact(|tx| {
             let table = table_in(tx, &key)?;
             carry_out(tx, &table, write, now)
         })
-        .await
+        .await?;
+    db.throttle.charge(&done.table, &done.consumption(1), now);
+    Ok(done)
 }
 
 impl Done {
-    fn consumed(&self, how: Option<&str>) -> Option<t::ConsumedCapacity> {
+    /// `factor` is two inside a transaction.
+    pub(crate) fn consumption(&self, factor: u64) -> Consumed {
         let mut consumed = Consumed::default();
-        consumed.add_write(&self.table, &self.written, 1);
-        consumed.told(&self.table.name, how, false)
+        consumed.add_write(&self.table, &self.written, factor);
+        consumed
+    }
+
+    fn consumed(&self, how: Option<&str>) -> Option<t::ConsumedCapacity> {
+        self.consumption(1).told(&self.table.name, how, false)
     }
 
     /// Item collections exist where there are local indexes.

@@ -266,8 +266,11 @@ pub(crate) async fn query(
         count_only,
         fetch,
     };
+    let global = source.index.filter(|_| source.is_global());
+    db.throttle.admit(&live.table, global, false, cx.now.0)?;
     let page = plan.read(&db.store.read())?;
     let consumed = consumed(&source, &page, consistent);
+    db.throttle.charge(&live.table, &consumed, cx.now.0);
     Ok(t::QueryOutput {
         count: i32::try_from(page.count).ok(),
         scanned_count: i32::try_from(page.scanned).ok(),
@@ -365,8 +368,11 @@ pub(crate) async fn scan(
         count_only,
         fetch,
     };
+    let global = source.index.filter(|_| source.is_global());
+    db.throttle.admit(&live.table, global, false, cx.now.0)?;
     let page = plan.read(&db.store.read())?;
     let consumed = consumed(&source, &page, consistent);
+    db.throttle.charge(&live.table, &consumed, cx.now.0);
     Ok(t::ScanOutput {
         count: i32::try_from(page.count).ok(),
         scanned_count: i32::try_from(page.scanned).ok(),

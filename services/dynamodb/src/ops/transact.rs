@@ -57,6 +57,7 @@ pub(crate) async fn transact_write_items(
         keep: TOKEN,
     });
     let now = cx.now.0;
+    admit(&db, &writes, now)?;
     let outcome = db
         .store
         .transact(|tx| once(tx, &writes, token.as_ref(), now))
@@ -81,6 +82,7 @@ pub(crate) async fn transact_write_items(
     let mut consumed: BTreeMap<String, Consumed> = BTreeMap::new();
     let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
     for done in &done {
+        db.throttle.charge(&done.table, &done.consumption(2), now);
         let sum = consumed.entry(done.table.name.clone()).or_default();
         sum.add_write(&done.table, &done.written, 2);
         if sizes && !done.table.locals.is_empty() {
@@ -105,6 +107,27 @@ fn too_many() -> Refusal {
     Refusal::validation(
         "1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100",
     )
+}
+
+/// All tables must have capacity left; the reasons tell which have not.
+fn admit(db: &DynamoDb, writes: &[(TableKey, Write)], now: i64) -> Result<()> {
+    let reason = |(key, _): &(TableKey, Write)| {
+        let live = db.find(key)?;
+        let refused = db.throttle.admit(&live.table, None, true, now).err()?;
+        refused.reason()
+    };
+    let reasons: Vec<_> = writes.iter().map(reason).collect();
+    if reasons.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let none = || Reason {
+        code: "None",
+        ..Reason::default()
+    };
+    let reasons = reasons
+        .into_iter()
+        .map(|reason| reason.unwrap_or_else(none));
+    Err(Refusal::Canceled(reasons.collect()))
 }
 
 /// Other writers kept changing the items until the store gave up.
@@ -220,6 +243,7 @@ pub(crate) async fn transact_get_items(
         let projection = request::projection(get.projection_expression, None, names)?;
         let live = db.table(&cx, &get.table_name)?;
         let at = items::key_of(&live.table, item_from(get.key)?)?;
+        db.throttle.admit(&live.table, None, false, cx.now.0)?;
         if !distinct.insert(at.row(live.table.id)) {
             return Err(Refusal::validation(
                 "Transaction request cannot include multiple operations on one item",
@@ -228,7 +252,10 @@ pub(crate) async fn transact_get_items(
         }
         let item = items::read(&view, &live.table, &at)?;
         let size = item.as_ref().map_or(0, item_size);
-        *units.entry(live.table.name.clone()).or_default() += 2.0 * read_units(size, true);
+        let taken = 2.0 * read_units(size, true);
+        db.throttle
+            .charge(&live.table, &Consumed::reading(taken), cx.now.0);
+        *units.entry(live.table.name.clone()).or_default() += taken;
         responses.push(t::ItemResponse {
             item: item.map(|item| item_to(seen(item, projection.as_ref()))),
         });

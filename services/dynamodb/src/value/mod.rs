@@ -15,6 +15,7 @@ pub(crate) use wire::{item_from, item_to, value_from};
 
 /// How deep lists and maps may nest inside an attribute.
 pub(crate) const MAX_NESTING: usize = 32;
+pub(crate) const TOO_DEEP: &str = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit";
 /// The most bytes of an item, names included.
 pub(crate) const MAX_ITEM: usize = 400 << 10;
 
@@ -71,6 +72,15 @@ impl Value {
             Self::M(map) => 3 + map.len() + item_size(map),
             Self::L(list) => 3 + list.iter().map(|value| 1 + value.size()).sum::<usize>(),
             Self::Null | Self::Bool(_) => 1,
+        }
+    }
+
+    /// How many lists and maps lie inside each other.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Self::M(map) => 1 + map.values().map(Self::depth).max().unwrap_or(0),
+            Self::L(list) => 1 + list.iter().map(Self::depth).max().unwrap_or(0),
+            _ => 0,
         }
     }
 

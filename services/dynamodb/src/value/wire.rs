@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use gureum_model_dynamodb::types::AttributeValue as Wire;
 
-use super::{Item, MAX_NESTING, Number, Value};
+use super::{Item, MAX_NESTING, Number, TOO_DEEP, Value};
 use crate::errors::{EMPTY_VALUE, Refusal, Result};
 
 /// An item as a client sends it.
@@ -21,9 +21,7 @@ pub(crate) fn value_from(wire: Wire) -> Result<Value> {
 
 fn nested(wire: Wire, depth: usize) -> Result<Value> {
     if depth > MAX_NESTING {
-        return Err(Refusal::validation(
-            "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
-        ));
+        return Err(Refusal::validation(TOO_DEEP));
     }
     Ok(match wire {
         Wire::Unset => {
