@@ -144,9 +144,10 @@ impl Shared {
         let mut version = before;
         let mut batch = BTreeMap::new();
         let mut accepted = Vec::with_capacity(group.len());
+        let mut overtaken = Vec::new();
         for proposal in group {
             if recent.conflict(proposal.version, &proposal.reads) {
-                let _ = proposal.done.send(Err(Refusal::Conflict));
+                overtaken.push(proposal.done);
                 continue;
             }
             version += 1;
@@ -156,21 +157,26 @@ impl Shared {
             }
             accepted.push((version, proposal.done));
         }
-        if accepted.is_empty() {
-            return before;
+        let mut result = Ok(());
+        if !accepted.is_empty() {
+            // Versions are never used twice, even after a failed write: keys stamped with them stay
+            // unique whatever the medium kept.
+            let keys: Vec<_> = batch.keys().cloned().collect();
+            result = self.medium.apply(version, batch.into_iter().collect());
+            // Also after a failure, of which a slow disk may still keep a part: what was read
+            // before must not pass for current.
+            self.version.store(version, Ordering::Release);
+            // Whoever hears of the commit may rely on the watchers having heard too.
+            self.watchers.touched(&keys);
         }
-        // Versions are never used twice, even after a failed write: keys stamped with them stay
-        // unique whatever the medium kept.
-        let keys: Vec<_> = batch.keys().cloned().collect();
-        let result = self.medium.apply(version, batch.into_iter().collect());
-        // Also after a failure, of which a slow disk may still keep a part: what was read before
-        // must not pass for current.
-        self.version.store(version, Ordering::Release);
+        // Only now is there something newer to read: an earlier retry would lose again.
+        for done in overtaken {
+            let _ = done.send(Err(Refusal::Conflict));
+        }
         for (version, done) in accepted {
             // A transaction whose caller has gone away is committed all the same.
             let _ = done.send(result.clone().map(|()| version).map_err(Refusal::Failed));
         }
-        self.watchers.touched(&keys);
         version
     }
 }
