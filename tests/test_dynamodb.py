@@ -540,6 +540,25 @@ def test_capacity_is_counted_as_aws_counts(ddb, table):
     assert "ConsumedCapacity" not in ddb.get_item(TableName=t, Key=wire({"pk": "a"}))
 
 
+def test_items_are_counted(ddb, table):
+    t = table(globals=[("by-g", ("gpk",), ALL)])
+
+    def counted(items, entries):
+        deadline = time.time() + 60
+        while True:
+            told = ddb.describe_table(TableName=t)["Table"]
+            if (told["ItemCount"], told["GlobalSecondaryIndexes"][0]["ItemCount"]) == (items, entries):
+                return told["TableSizeBytes"]
+            assert time.time() < deadline
+            time.sleep(0.2)
+
+    for i in range(5):
+        ddb.put_item(TableName=t, Item=wire({"pk": str(i), **({"gpk": "g"} if i < 2 else {})}))
+    assert counted(5, 2) == 5 * 3 + 2 * 4
+    ddb.delete_item(TableName=t, Key=wire({"pk": "0"}))
+    counted(4, 1)
+
+
 def test_provisioned_capacity_runs_out(ddb, table):
     units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
     t = table(BillingMode="PROVISIONED", ProvisionedThroughput=units)

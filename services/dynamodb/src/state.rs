@@ -1,6 +1,6 @@
 //! The service's state: the tables as they are now, and the way to the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -23,6 +23,8 @@ pub struct DynamoDb {
     /// Held by whoever changes tables, so that memory follows the store in order.
     admin: tokio::sync::Mutex<()>,
     pub(crate) census: Mutex<HashMap<u64, Counted>>,
+    /// Tables that were written to since they were counted.
+    pub(crate) changed: Mutex<HashSet<u64>>,
     pub(crate) throttle: Throttle,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
@@ -71,6 +73,7 @@ impl DynamoDb {
             tables: RwLock::new(tables),
             admin: tokio::sync::Mutex::default(),
             census: Mutex::default(),
+            changed: Mutex::default(),
             throttle: Throttle::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),

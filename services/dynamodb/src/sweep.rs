@@ -25,12 +25,26 @@ impl DynamoDb {
         while idempotency::forget_expired(&self.store, now, BATCH).await? == BATCH {}
         for live in self.all() {
             let table = &live.table;
+            if !self.wants_pass(table) {
+                continue;
+            }
             self.pass(table, table.id, table.ttl.as_deref()).await?;
             for index in table.indexes() {
                 self.pass(table, index.id, None).await?;
             }
         }
         Ok(())
+    }
+
+    /// A table is read through when that may find something: never counted, written to, or with
+    /// items that expire.
+    fn wants_pass(&self, table: &Table) -> bool {
+        // Taken before the pass reads, so that a write during the pass asks for another.
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = changed.remove(&table.id);
+        let census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spaces = table.indexes().map(|index| index.id).chain([table.id]);
+        changed || table.ttl.is_some() || spaces.any(|space| !census.contains_key(&space))
     }
 
     /// Counts a space, and removes from it what has expired by this attribute.

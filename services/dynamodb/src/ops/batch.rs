@@ -188,7 +188,7 @@ pub(crate) async fn batch_write_item(
         for done in done {
             let sum = consumed.entry(done.table.name.clone()).or_default();
             sum.add_write(&done.table, &done.written, 1);
-            db.throttle.charge(&done.table, &done.consumption(1), now);
+            db.note(&done, 1, now);
             if sizes && !done.table.locals.is_empty() {
                 let metric = collection(&db, &done.table, &done.key)?;
                 metrics

@@ -1,6 +1,6 @@
 //! GetItem, PutItem, UpdateItem and DeleteItem.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use gureum_dispatch::Cx;
 use gureum_kit::{Reader, Tx};
@@ -105,6 +105,16 @@ pub(crate) fn carry_out(tx: &mut Tx, table: &Table, write: &Write, now: i64) -> 
     })
 }
 
+impl DynamoDb {
+    /// After a write: its table pays for it, and will be counted again.
+    pub(crate) fn note(&self, done: &Done, factor: u64, now: i64) {
+        self.throttle
+            .charge(&done.table, &done.consumption(factor), now);
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(done.table.id);
+    }
+}
+
 async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
     let key = key_of(cx, &write.table)?;
     let now = cx.now.0;
@@ -118,13 +128,13 @@ async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
             carry_out(tx, &table, write, now)
         })
         .await?;
-    db.throttle.charge(&done.table, &done.consumption(1), now);
+    db.note(&done, 1, now);
     Ok(done)
 }
 
 impl Done {
     /// `factor` is two inside a transaction.
-    pub(crate) fn consumption(&self, factor: u64) -> Consumed {
+    fn consumption(&self, factor: u64) -> Consumed {
         let mut consumed = Consumed::default();
         consumed.add_write(&self.table, &self.written, factor);
         consumed

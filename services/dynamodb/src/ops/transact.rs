@@ -82,7 +82,7 @@ pub(crate) async fn transact_write_items(
     let mut consumed: BTreeMap<String, Consumed> = BTreeMap::new();
     let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
     for done in &done {
-        db.throttle.charge(&done.table, &done.consumption(2), now);
+        db.note(done, 2, now);
         let sum = consumed.entry(done.table.name.clone()).or_default();
         sum.add_write(&done.table, &done.written, 2);
         if sizes && !done.table.locals.is_empty() {
