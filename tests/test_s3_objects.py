@@ -466,3 +466,51 @@ def test_objects_of_many_sizes_at_once(s3, bucket):
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert all(pool.map(round_trip, range(64)))
+
+
+def test_a_finished_upload_is_checked_against_the_whole_objects_checksum(s3, bucket):
+    data = os.urandom(6 << 20)
+    crc = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+    target = {"Bucket": bucket, "Key": "whole"}
+    upload = s3.create_multipart_upload(
+        **target, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+    )["UploadId"]
+    parts = []
+    for number, part in enumerate((data[: 5 << 20], data[5 << 20 :]), 1):
+        reply = s3.upload_part(
+            **target, UploadId=upload, PartNumber=number, Body=part, ChecksumAlgorithm="CRC32"
+        )
+        parts.append(
+            {"PartNumber": number, "ETag": reply["ETag"], "ChecksumCRC32": reply["ChecksumCRC32"]}
+        )
+    finish = {**target, "UploadId": upload, "MultipartUpload": {"Parts": parts}}
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        s3.complete_multipart_upload(**finish, ChecksumCRC32="AAAAAA==", ChecksumType="FULL_OBJECT")
+    assert refused.value.response["Error"]["Code"] == "BadDigest"
+    done = s3.complete_multipart_upload(**finish, ChecksumCRC32=crc, ChecksumType="FULL_OBJECT")
+    assert done["ChecksumCRC32"] == crc
+    assert s3.get_object(**target)["Body"].read() == data
+
+
+def test_documents_are_checked_against_the_digests_beside_them(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    wrong = base64.b64encode(hashlib.md5(b"another document").digest()).decode()
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        s3.put_object_tagging(Bucket=bucket, Key="k", Tagging=tags, ContentMD5=wrong)
+    assert refused.value.response["Error"]["Code"] == "BadDigest"
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == []
+    s3.put_object_tagging(Bucket=bucket, Key="k", Tagging=tags)
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == tags["TagSet"]
+
+
+def test_a_conditional_delete_of_a_version_looks_at_that_version(s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    new = s3.put_object(Bucket=bucket, Key="k", Body=b"new")
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        s3.delete_object(Bucket=bucket, Key="k", VersionId=old["VersionId"], IfMatch=new["ETag"])
+    assert refused.value.response["Error"]["Code"] == "PreconditionFailed"
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=old["VersionId"], IfMatch=old["ETag"])
+    left = s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert [version["VersionId"] for version in left] == [new["VersionId"]]

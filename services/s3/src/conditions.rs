@@ -97,7 +97,7 @@ impl WriteIf {
         })
     }
 
-    /// `there` is the key's newest version, a delete marker counting as nothing.
+    /// `there` is the version in question, mostly the newest; a delete marker counts as nothing.
     pub(crate) fn check(&self, there: Option<&Version>, key: &str) -> Result<()> {
         let object = there.and_then(|version| version.object.as_ref());
         match (&self.matches, object) {

@@ -86,7 +86,6 @@ impl S3 {
     /// to browsers' preflights and forms.
     pub fn service(self: &Arc<Self>, domain: &str) -> Service {
         let builder = Service::builder(&gureum_model_s3::SERVICE, Arc::clone(self))
-            .admit_anonymous()
             .denied(|_| Code::AccessDenied.error().into())
             .invalid(invalid)
             .admit_anonymous()

@@ -102,17 +102,16 @@ impl S3 {
             .transact(|tx| {
                 let bucket = content::same(tx, bucket)?;
                 let now = Timestamp(self.clock.now());
-                let newest = versions::newest(tx, &bucket, &target.key)?;
+                let there = match target.version {
+                    Some(id) => versions::by_id(tx, &bucket, &target.key, id)?,
+                    None => versions::newest(tx, &bucket, &target.key)?,
+                };
                 // Deleting what isn't there succeeds, whatever it was expected to be.
-                if newest
-                    .as_ref()
-                    .is_some_and(|newest| newest.object.is_some())
-                {
-                    target.condition.check(newest.as_ref(), &target.key)?;
+                if there.as_ref().is_some_and(|there| there.object.is_some()) {
+                    target.condition.check(there.as_ref(), &target.key)?;
                 }
                 let found = match (target.version, bucket.versioning) {
-                    (Some(id), _) => versions::by_id(tx, &bucket, &target.key, id)?,
-                    (None, Versioning::Never) => newest,
+                    (Some(_), _) | (None, Versioning::Never) => there,
                     (None, _) => {
                         let owner = &bucket.owner;
                         let marker = versions::mark(tx, &bucket, &target.key, owner, now)?;

@@ -318,7 +318,9 @@ macro_rules! read {
             &$input.response_content_language,
             &$input.response_content_type,
         ];
-        if $cx.caller.is_anonymous() && overrides.iter().any(|said| said.is_some()) {
+        let overridden =
+            $input.response_expires.is_some() || overrides.iter().any(|said| said.is_some());
+        if $cx.caller.is_anonymous() && overridden {
             return Err(Code::InvalidRequest
                 .says(
                     "Request specific response headers cannot be used for anonymous GET requests.",
