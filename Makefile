@@ -9,7 +9,7 @@ export CARGO_TERM_COLOR ?= auto
 
 PYTEST = GUREUM_BIN=$(TARGET)/debug/gureum GUREUM_CODEC_ECHO=$(TARGET)/debug/examples/codec_echo $(VENV)/bin/python -m pytest -q
 
-.PHONY: up setup test unit acceptance lint bench models coverage path clean
+.PHONY: up setup test unit acceptance lint bench fuzz models coverage path clean
 
 up: setup            ## build and start the cloud
 	cargo run --release --quiet --bin gureum -- up
@@ -35,6 +35,9 @@ lint: setup
 bench: setup         ## measured comparisons, in one run; ARGS=--help tells what can be chosen
 	cargo build --release --quiet --package gureum --package gureum-bench --bins
 	GUREUM_BIN=$(TARGET)/release/gureum $(TARGET)/release/gureum-bench $(ARGS)
+
+fuzz: setup          ## noise for every decoder; SECONDS=30 each
+	./scripts/fuzz.sh $(TARGET) $(SECONDS)
 
 models: $(VENV)/ready ## regenerate models/ from the pinned botocore
 	PATH=$(VENV)/bin:$$PATH cargo xtask models
