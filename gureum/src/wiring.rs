@@ -10,6 +10,7 @@ use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_outbound::{Outbound, certificates};
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
 
@@ -31,12 +32,19 @@ pub(crate) struct Work {
     running: Running,
 }
 
-pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
+/// `authority` is the cloud's own certificate authority, PEM: what it calls may be itself.
+pub(crate) async fn open(
+    config: &Config,
+    dir: &DataDir,
+    authority: &str,
+) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
     let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
+    let own = certificates(authority).or_fail("cannot read the certificate authority")?;
+    let outbound = Arc::new(Outbound::new(clock.clone(), own));
 
     let iam = Iam::new(
         store.clone(),
@@ -46,7 +54,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
             access_key_id: root.access_key_id,
             secret: root.secret_access_key,
         },
-        None,
+        outbound,
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
