@@ -8,6 +8,7 @@ use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
+use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_outbound::{Outbound, certificates};
@@ -63,7 +64,7 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open SQS")?;
 
-    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
@@ -76,13 +77,20 @@ pub(crate) async fn open(
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
+    let keepers: Vec<Arc<dyn Reset>> = vec![
+        iam.clone(),
+        kms.clone(),
+        s3.clone(),
+        sqs.clone(),
+        dynamodb.clone(),
+    ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(driver.clone())),
+        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
         work,

@@ -33,6 +33,7 @@ mod notify;
 mod ops;
 mod range;
 mod reconcile;
+mod reset;
 mod rules;
 mod sealing;
 mod tags;

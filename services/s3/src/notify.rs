@@ -48,7 +48,7 @@ pub(crate) struct Notice {
     attempts: u32,
     /// In whose name it is sent.
     bucket: String,
-    owner: AccountId,
+    pub(crate) owner: AccountId,
     /// ARN of the queue.
     queue: String,
     message: String,
