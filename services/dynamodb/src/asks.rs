@@ -2,6 +2,8 @@
 //!
 //! Keys: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html>
 
+pub(crate) mod statements;
+
 use gureum_dispatch::{Ask, Cx};
 use gureum_kit::Arn;
 use gureum_model_dynamodb::types as t;
@@ -161,7 +163,7 @@ fn write(
     action: &'static str,
     write: &request::Write,
     returns: Option<&str>,
-) -> Result<Ask> {
+) -> Result<Ask, Refusal> {
     let key = key_of(cx, &write.table)?;
     let live = db.find(&key);
     let leading = leading(live.as_deref(), &write.key);

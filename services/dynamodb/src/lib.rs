@@ -29,6 +29,7 @@ mod items;
 mod model;
 mod ops;
 mod page;
+mod partiql;
 mod reconcile;
 mod request;
 mod schema;
@@ -48,7 +49,10 @@ pub use state::DynamoDb;
 impl DynamoDb {
     /// The table: operation, what it asks of the policy engine, handler.
     pub fn service(self: &Arc<Self>) -> Service {
-        use ops::{batch, describe, items, policies, query, tables, tags, transact, ttl};
+        use asks::statements as asked;
+        use ops::{
+            batch, describe, items, policies, query, statements, tables, tags, transact, ttl,
+        };
         Service::builder(&SERVICE, Arc::clone(self))
             .op_refusing::<op::CreateTable, _>(
                 &[
@@ -91,6 +95,15 @@ impl DynamoDb {
             .op::<op::BatchWriteItem, _>(asks::batch_write, batch::batch_write_item)
             .op::<op::TransactGetItems, _>(asks::transact_get, transact::transact_get_items)
             .op::<op::TransactWriteItems, _>(asks::transact_write, transact::transact_write_items)
+            .op::<op::ExecuteStatement, _>(asked::execute, statements::execute_statement)
+            .op::<op::BatchExecuteStatement, _>(
+                asked::batch_execute,
+                statements::batch_execute_statement,
+            )
+            .op::<op::ExecuteTransaction, _>(
+                asked::execute_transaction,
+                ops::statement_transact::execute_transaction,
+            )
             .op::<op::TagResource, _>(asks::tag_resource, tags::tag_resource)
             .op::<op::UntagResource, _>(asks::untag_resource, tags::untag_resource)
             .op::<op::ListTagsOfResource, _>(asks::list_tags, tags::list_tags)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use gureum_dispatch::Cx;
 use gureum_kit::names::id;
-use gureum_kit::{Arn, Clock, Driver, Reader, Row, Scan, Store, StoreError, Tx, Waker};
+use gureum_kit::{Arn, Clock, Driver, PageTokens, Reader, Row, Scan, Store, StoreError, Tx, Waker};
 use gureum_policy::{Kind, Policy};
 
 use crate::errors::{Refusal, Result};
@@ -26,6 +26,7 @@ pub struct DynamoDb {
     /// Tables that were written to since they were counted.
     pub(crate) changed: Mutex<HashSet<u64>>,
     pub(crate) throttle: Throttle,
+    pub(crate) tokens: PageTokens,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
 }
@@ -68,6 +69,7 @@ impl DynamoDb {
             tables.insert(table.key(), Arc::new(Live::new(table)));
         }
         Ok(Arc::new(Self {
+            tokens: PageTokens::load(&store).await?,
             store,
             clock,
             tables: RwLock::new(tables),

@@ -115,7 +115,7 @@ impl DynamoDb {
     }
 }
 
-async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
+pub(super) async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
     let key = key_of(cx, &write.table)?;
     let now = cx.now.0;
     if let Some(live) = db.find(&key) {
@@ -134,7 +134,7 @@ async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
 
 impl Done {
     /// `factor` is two inside a transaction.
-    fn consumption(&self, factor: u64) -> Consumed {
+    pub(super) fn consumption(&self, factor: u64) -> Consumed {
         let mut consumed = Consumed::default();
         consumed.add_write(&self.table, &self.written, factor);
         consumed
