@@ -60,13 +60,13 @@ fn equal<'c>(condition: &'c Condition, name: &str) -> Option<&'c Value> {
 }
 
 /// The values of which the attribute must equal one, each once: `=`, `IN`, or `=` joined by OR.
-fn one_of(condition: &Condition, name: &str) -> Option<Vec<Value>> {
-    let values: Vec<&Value> = match condition {
+fn one_of<'c>(condition: &'c Condition, name: &str) -> Option<Vec<Value>> {
+    let values: Vec<&'c Value> = match condition {
         Condition::In(Operand::Path(path), list)
             if path.is_attribute() && path.attribute == name =>
         {
-            let value = |operand| match operand {
-                &Operand::Value(ref value) => Some(value),
+            let value = |operand: &'c Operand| match operand {
+                Operand::Value(value) => Some(value),
                 _ => None,
             };
             list.iter().map(value).collect::<Option<_>>()?
