@@ -15,6 +15,8 @@ pub(crate) enum Refusal {
     ConditionFailed(Option<Item>),
     /// An `INSERT` of an item that is there.
     Duplicate,
+    /// An item collection has outgrown what may lie beside local indexes.
+    CollectionFull,
     NotFound(String),
     /// What backup operations call it.
     NoTable(String),
@@ -71,6 +73,10 @@ impl Refusal {
             Self::Validation(message) => ("ValidationError", message.clone()),
             Self::ConditionFailed(_) => ("ConditionalCheckFailed", CONDITION_FAILED.to_owned()),
             Self::Duplicate => ("DuplicateItem", DUPLICATE.to_owned()),
+            Self::CollectionFull => (
+                "ItemCollectionSizeLimitExceeded",
+                COLLECTION_FULL.to_owned(),
+            ),
             Self::ThroughputExceeded => (
                 "ProvisionedThroughputExceeded",
                 THROUGHPUT_EXCEEDED.to_owned(),
@@ -129,6 +135,11 @@ impl Refusal {
                 text(CONDITION_FAILED),
             ),
             Self::Duplicate => ("DuplicateItemException", 400, text(DUPLICATE)),
+            Self::CollectionFull => (
+                "ItemCollectionSizeLimitExceededException",
+                400,
+                text(COLLECTION_FULL),
+            ),
             Self::NotFound(message) => ("ResourceNotFoundException", 400, message.clone()),
             Self::NoTable(name) => (
                 "TableNotFoundException",
@@ -182,6 +193,7 @@ impl Refusal {
 }
 
 const THROUGHPUT_EXCEEDED: &str = "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.";
+const COLLECTION_FULL: &str = "Item collection size exceeds 10 GB.";
 const DUPLICATE: &str = "Duplicate primary key exists in table";
 const CONDITION_FAILED: &str = "The conditional request failed";
 

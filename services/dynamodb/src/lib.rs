@@ -23,6 +23,7 @@
 mod asks;
 mod backfill;
 mod capacity;
+mod collections;
 mod errors;
 mod expression;
 mod items;

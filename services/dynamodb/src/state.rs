@@ -9,6 +9,7 @@ use gureum_kit::names::id;
 use gureum_kit::{Arn, Clock, Driver, PageTokens, Reader, Row, Scan, Store, StoreError, Tx, Waker};
 use gureum_policy::{Kind, Policy};
 
+use crate::collections::Collections;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::reconcile::{BACKFILL, SWEEP};
@@ -26,6 +27,7 @@ pub struct DynamoDb {
     /// Tables that were written to since they were counted.
     pub(crate) changed: Mutex<HashSet<u64>>,
     pub(crate) throttle: Throttle,
+    pub(crate) collections: Collections,
     pub(crate) tokens: PageTokens,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
@@ -77,6 +79,7 @@ impl DynamoDb {
             census: Mutex::default(),
             changed: Mutex::default(),
             throttle: Throttle::default(),
+            collections: Collections::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
         }))

@@ -1,8 +1,10 @@
 //! What goes by itself: items whose time has come, stream records after a day, the rows of deleted
 //! tables. The same pass over the items counts them.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use bytes::Bytes;
 use gureum_kit::{Reader, Row, Scan, idempotency};
 
 use crate::errors::{Refusal, Result};
@@ -28,10 +30,14 @@ impl DynamoDb {
             if !self.wants_pass(table) {
                 continue;
             }
-            self.pass(table, table.id, table.ttl.as_deref()).await?;
-            for index in table.indexes() {
+            let mut large = self.pass(table, table.id, table.ttl.as_deref()).await?;
+            for index in &table.locals {
+                large.extend(self.pass(table, index.id, None).await?);
+            }
+            for index in &table.globals {
                 self.pass(table, index.id, None).await?;
             }
+            self.collections.weigh(&self.store.read(), table, large)?;
         }
         Ok(())
     }
@@ -47,9 +53,17 @@ impl DynamoDb {
         changed || table.ttl.is_some() || spaces.any(|space| !census.contains_key(&space))
     }
 
-    /// Counts a space, and removes from it what has expired by this attribute.
-    async fn pass(&self, table: &Table, space: u64, ttl: Option<&str>) -> Result<()> {
+    /// Counts a space, and removes from it what has expired by this attribute. Gives the partition
+    /// keys under which so much lies that their collections may be full.
+    async fn pass(
+        &self,
+        table: &Table,
+        space: u64,
+        ttl: Option<&str>,
+    ) -> Result<BTreeSet<Vec<u8>>> {
         let mut count = Counted::default();
+        let mut large = BTreeSet::new();
+        let mut partition = (Bytes::new(), 0);
         let mut cursor: Option<EntryKey> = None;
         loop {
             let mut scan = Scan::<Entry>::of((space,)).limit(BATCH);
@@ -63,7 +77,16 @@ impl DynamoDb {
                 let entry = entry?;
                 read += 1;
                 count.items += 1;
-                count.bytes += item_size(&entry.item) as i64;
+                let size = item_size(&entry.item);
+                count.bytes += size as i64;
+                // Entries of one partition lie together.
+                if partition.0 != entry.partition {
+                    partition = (entry.partition.clone(), 0);
+                }
+                partition.1 += size;
+                if self.collections.is_suspect(table, partition.1) {
+                    large.insert(entry.partition.to_vec());
+                }
                 if ttl.is_some_and(|ttl| is_over(&entry.item, ttl, now)) {
                     expired.push(items::key_in(table, &entry.item)?);
                 }
@@ -81,7 +104,7 @@ impl DynamoDb {
         }
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
         census.insert(space, count);
-        Ok(())
+        Ok(large)
     }
 
     /// Removes an item if it is still over its time.
@@ -137,6 +160,7 @@ impl DynamoDb {
                 }
             }
             self.throttle.forget(space);
+            self.collections.forget(space);
             self.census
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -334,6 +334,7 @@ impl Failed {
                     Refusal::Validation(_) | Refusal::NotImplemented(_) => "ValidationError",
                     Refusal::ConditionFailed(_) => "ConditionalCheckFailed",
                     Refusal::Duplicate => "DuplicateItem",
+                    Refusal::CollectionFull => "ItemCollectionSizeLimitExceeded",
                     Refusal::NotFound(_) => "ResourceNotFound",
                     Refusal::ThroughputExceeded => "ProvisionedThroughputExceeded",
                     Refusal::Conflict => "TransactionConflict",

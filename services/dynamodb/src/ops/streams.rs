@@ -14,7 +14,7 @@ use gureum_model_dynamodbstreams::types as t;
 use gureum_schema::Timestamp;
 
 use crate::errors::{Refusal, Result};
-use crate::model::{Record, StreamInfo};
+use crate::model::{Record, StreamInfo, StreamKey};
 use crate::state::{DynamoDb, is_name, short};
 use crate::value::{Item, Number, Value, item_size};
 
@@ -27,9 +27,7 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_LISTED: usize = 100;
 
 /// The stream's key in an ARN, `…:table/NAME/stream/LABEL`.
-pub(crate) fn key_of(
-    arn: &str,
-) -> Option<(gureum_kit::Region, gureum_kit::AccountId, String, String)> {
+pub(crate) fn key_of(arn: &str) -> Option<StreamKey> {
     let arn: Arn = arn.parse().ok()?;
     let (table, label) = arn
         .resource

@@ -9,7 +9,7 @@ use gureum_kit::Tx;
 use gureum_kit::idempotency::{self, Request, Seen};
 use gureum_model_dynamodb::types as t;
 
-use super::items::{carry_out, collection, seen, table_in};
+use super::items::{collection, seen, table_in};
 use crate::capacity::{Consumed, read_units};
 use crate::errors::{Reason, Refusal, Result};
 use crate::items::{self, ItemKey};
@@ -94,7 +94,7 @@ pub(super) async fn write_all(
     admit(db, writes, now)?;
     let outcome = db
         .store
-        .transact(|tx| once(tx, writes, token.as_ref(), now))
+        .transact(|tx| once(db, tx, writes, token.as_ref(), now))
         .await;
     let outcome = outcome.map_err(|refusal| match refusal {
         Refusal::Conflict => conflicting(writes.len()),
@@ -192,6 +192,7 @@ fn check_tables(db: &DynamoDb, writes: &[(TableKey, Write)]) -> Result<()> {
 }
 
 fn once(
+    db: &DynamoDb,
     tx: &mut Tx,
     writes: &[(TableKey, Write)],
     token: Option<&Request<'_>>,
@@ -208,7 +209,7 @@ fn once(
             }
         }
     }
-    let done = all(tx, writes, now)?;
+    let done = all(db, tx, writes, now)?;
     if let Some(token) = token {
         let mut units: BTreeMap<String, f64> = BTreeMap::new();
         for done in &done {
@@ -222,13 +223,18 @@ fn once(
     Ok(Outcome::Done(done))
 }
 
-fn all(tx: &mut Tx, writes: &[(TableKey, Write)], now: i64) -> Result<Vec<super::items::Done>> {
+fn all(
+    db: &DynamoDb,
+    tx: &mut Tx,
+    writes: &[(TableKey, Write)],
+    now: i64,
+) -> Result<Vec<super::items::Done>> {
     let mut done = Vec::new();
     let mut reasons = Vec::new();
     let mut bytes = 0;
     for (key, write) in writes {
         let table = table_in(tx, key)?;
-        match carry_out(tx, &table, write, now) {
+        match db.carry_out(tx, &table, write, now) {
             Ok(one) => {
                 bytes += one.new.as_ref().map_or(0, item_size);
                 done.push(one);
