@@ -10,15 +10,15 @@
 //! Invariants:
 //! * numbers keep their 38 digits, and what cannot be kept is refused;
 //! * expressions and the older parameters are read into the same trees ([`expression`]), so they
-//!   mean the same;
+//!   mean the same; so are PartiQL's statements ([`partiql`]);
 //! * an index that is added to a table is kept by writers from that moment on, and readable when
 //!   everything older has come in;
 //! * records of a stream are numbered by the store's commits: none shows up late.
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
 //! to its table, and on-demand tables are never throttled. A stream has one shard.
-//! PartiQL, backups, export and import, global tables, contributor insights, Kinesis destinations,
-//! KMS keys, policies of streams, and index keys of more than two attributes are not there.
+//! Backups, export and import, global tables, contributor insights, Kinesis destinations, KMS keys,
+//! and index keys of more than two attributes are not there.
 
 mod asks;
 mod backfill;
