@@ -147,6 +147,15 @@ def test_pages_make_a_whole(ddb, table, run, where):
         run(f"SELECT sk FROM \"{t}\"", NextToken="AAAA")
 
 
+def test_the_longest_keys_still_page(ddb, table, run):
+    t = table(keys=("pk", "sk"), globals=[("by-g", ("gpk", "lsk"), {"ProjectionType": "KEYS_ONLY"})])
+    for s in "ab":
+        run(f'INSERT INTO "{t}" VALUE ?', {"pk": "p" * 2048, "sk": s * 1024, "gpk": "g" * 2048, "lsk": "l" * 1024})
+    one = ddb.execute_statement(Statement=f'SELECT sk FROM "{t}"."by-g"', Limit=1)
+    two = ddb.execute_statement(Statement=f'SELECT sk FROM "{t}"."by-g"', Limit=1, NextToken=one["NextToken"])
+    assert [i["sk"]["S"][0] for i in one["Items"] + two["Items"]] == ["a", "b"]
+
+
 def test_numbers_keep_their_digits(table, run):
     t = table()
     digits = "12345678901234567890123456789012345678"

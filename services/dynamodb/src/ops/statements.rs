@@ -31,6 +31,13 @@ struct Position {
 }
 
 impl Position {
+    fn at(partition: usize) -> Self {
+        Self {
+            partition,
+            entry: None,
+        }
+    }
+
     fn behind(partition: usize, (_, place, key, sort, base): EntryKey) -> Self {
         Self {
             partition,
@@ -45,6 +52,7 @@ impl Position {
 }
 
 /// A page of a `SELECT`.
+#[derive(Default)]
 struct Pages {
     items: Vec<Item>,
     consumed: Consumed,
@@ -109,6 +117,7 @@ fn page_scope(cx: &Cx, input: &t::ExecuteStatementInput) -> String {
     )
 }
 
+/// Reads one page of a `SELECT`, from `start` on.
 fn read(
     db: &DynamoDb,
     cx: &Cx,
@@ -121,38 +130,26 @@ fn read(
     let source = Source::new(&live.table, select.index.as_deref())?;
     let consistent = check_consistency(&source, consistent)?;
     let reading = Reading::of(&source, select)?;
+    let global = source.index.filter(|_| source.is_global());
+    db.throttle.admit(&live.table, global, false, cx.now.0)?;
+    let view = db.store.read();
+    let entries = reading.spans(&source);
+    let first = start.as_ref().map_or(0, |position| position.partition);
+    let mut after = start.and_then(|position| position.key(source.space()));
     let projection = select.projection();
     let fetch = match &projection {
         Some(projection) => missing(&source, projection)?,
         None => false,
     };
-    let global = source.index.filter(|_| source.is_global());
-    db.throttle.admit(&live.table, global, false, cx.now.0)?;
-    let view = db.store.read();
-    let mut entries: Vec<_> = match &reading.partitions {
-        Some(partitions) => partitions.iter().map(|one| source.span(one)).collect(),
-        None => vec![source.segment(None)],
-    };
-    if reading.backwards {
-        entries = entries.into_iter().map(|one| one.reverse()).collect();
-    }
-    let first = start.as_ref().map_or(0, |position| position.partition);
-    let mut after = start.and_then(|position| position.key(source.space()));
-    let (count, mut left) = (entries.len(), limit);
-    let mut pages = Pages {
-        items: Vec::new(),
-        consumed: Consumed::reading(0.0),
-        last: None,
-        next: None,
-    };
-    let mut bytes = 0;
-    for (number, mut entries) in entries.into_iter().enumerate().skip(first) {
-        if let Some(key) = after.take() {
-            entries = entries.after(key);
-        }
+    let (count, mut left, mut bytes) = (entries.len(), limit, 0);
+    let mut pages = Pages::default();
+    for (number, entries) in entries.into_iter().enumerate().skip(first) {
         let plan = Plan {
             source,
-            entries,
+            entries: match after.take() {
+                Some(key) => entries.after(key),
+                None => entries,
+            },
             limit: left,
             filter: reading.filter.clone(),
             projection: projection.clone(),
@@ -161,29 +158,20 @@ fn read(
         };
         let mut page = plan.read(&view)?;
         pages.consumed.add(&consumed(&source, &page, consistent));
+        let items = std::mem::take(&mut page.items).into_iter();
+        pages.items.extend(items.map(|item| select.shown(item)));
         bytes += page.bytes;
         left = left.map(|left| left.saturating_sub(page.scanned));
-        let items = std::mem::take(&mut page.items);
-        pages
-            .items
-            .extend(items.into_iter().map(|item| select.shown(item)));
-        let full = left == Some(0) || bytes >= MAX_PAGE;
         // Behind an item that was named by its whole key there is nothing.
-        match page.last.filter(|_| !reading.exact) {
-            Some(last) => {
-                let key = start_key(source.table, source.index, &last)?;
-                pages.next = Some(Position::behind(number, key));
-                pages.last = Some(last);
-                break;
-            }
-            None if full && number + 1 < count => {
-                pages.next = Some(Position {
-                    partition: number + 1,
-                    entry: None,
-                });
-                break;
-            }
-            None => {}
+        if let Some(last) = page.last.filter(|_| !reading.exact) {
+            let key = start_key(source.table, source.index, &last)?;
+            pages.next = Some(Position::behind(number, key));
+            pages.last = Some(last);
+        } else if (left == Some(0) || bytes >= MAX_PAGE) && number + 1 < count {
+            pages.next = Some(Position::at(number + 1));
+        }
+        if pages.next.is_some() {
+            break;
         }
     }
     db.throttle.charge(&live.table, &pages.consumed, cx.now.0);

@@ -1,5 +1,7 @@
 //! Statements against a table's keys: what is one item, what a query, what a scan. Pure.
 
+use gureum_kit::Scan;
+
 use super::ast::{Order, Returning, Select, Statement};
 use super::lexer::malformed;
 use crate::errors::{Refusal, Result};
@@ -8,7 +10,7 @@ use crate::expression::condition::compare;
 use crate::expression::key_condition::{KeyCondition, Keys, Range};
 use crate::expression::path::{Path, Step};
 use crate::expression::{Condition, Projection};
-use crate::model::Table;
+use crate::model::{Entry, Table};
 use crate::page::Source;
 use crate::request::{Effect, Write};
 use crate::value::{Item, Value};
@@ -171,6 +173,18 @@ impl Reading {
             filter: rejoined(rest),
             backwards,
         })
+    }
+
+    /// The entries to read, in their order: those of each partition, or all.
+    pub(crate) fn spans(&self, source: &Source<'_>) -> Vec<Scan<Entry>> {
+        let Some(partitions) = &self.partitions else {
+            return vec![source.segment(None)];
+        };
+        let span = |one| match self.backwards {
+            true => source.span(one).reverse(),
+            false => source.span(one),
+        };
+        partitions.iter().map(span).collect()
     }
 
     /// The key of the one item that the statement is about, if it is about one and nothing more.
