@@ -16,7 +16,7 @@
 //! * records of a stream are numbered by the store's commits: none shows up late.
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
-//! to its table, and on-demand tables are never throttled. A stream has one shard.
+//! to its table, and on-demand tables are never throttled.
 //! Backups, export and import, global tables, contributor insights, Kinesis destinations, KMS keys,
 //! and index keys of more than two attributes are not there.
 
@@ -34,6 +34,7 @@ mod partiql;
 mod reconcile;
 mod request;
 mod schema;
+mod shards;
 mod state;
 mod sweep;
 mod throttle;

@@ -13,6 +13,7 @@ use crate::collections::Collections;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::reconcile::{BACKFILL, SWEEP};
+use crate::shards::Measured;
 use crate::throttle::Throttle;
 
 /// DynamoDB. One value serves all accounts and regions.
@@ -29,6 +30,7 @@ pub struct DynamoDb {
     pub(crate) throttle: Throttle,
     pub(crate) collections: Collections,
     pub(crate) tokens: PageTokens,
+    pub(crate) measured: Mutex<Measured>,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
 }
@@ -80,6 +82,7 @@ impl DynamoDb {
             changed: Mutex::default(),
             throttle: Throttle::default(),
             collections: Collections::default(),
+            measured: Mutex::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
         }))

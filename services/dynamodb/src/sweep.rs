@@ -11,6 +11,7 @@ use crate::errors::{Refusal, Result};
 use crate::items::{self, ItemKey};
 use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
 use crate::ops::streams::KEPT;
+use crate::shards::Split;
 use crate::state::{Counted, DynamoDb};
 use crate::value::{Item, Value, item_size};
 
@@ -176,11 +177,28 @@ impl DynamoDb {
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
         for info in streams {
             while self.trim(&info, horizon).await? == BATCH {}
-            if info.closed.is_some_and(|closed| closed <= horizon) {
-                let forget = |tx: &mut gureum_kit::Tx| tx.delete::<StreamInfo>(info.key());
-                self.store.transact(forget).await?;
+            match info.closed {
+                Some(closed) if closed <= horizon => self.forget_stream(&info).await?,
+                Some(_) => {}
+                None => self.split_busy(&info).await?,
             }
         }
+        Ok(())
+    }
+
+    async fn forget_stream(&self, info: &StreamInfo) -> Result<()> {
+        self.store
+            .transact(|tx| {
+                let splits = tx.scan(Scan::<Split>::of((info.id,))).stamped();
+                let splits = splits.map(|split| Ok(split?.0));
+                for stamp in splits.collect::<Result<Vec<_>>>()? {
+                    tx.delete::<Split>((info.id, stamp))?;
+                }
+                tx.delete::<StreamInfo>(info.key())?;
+                Ok::<_, Refusal>(())
+            })
+            .await?;
+        self.measured().remove(&info.id);
         Ok(())
     }
 
