@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use gureum_kit::{Reader, Scan};
+use gureum_kit::{Reader, Row, Scan};
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Entry, Table};
@@ -18,6 +18,8 @@ use crate::value::{Item, item_size, key};
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LSI.html>
 const LIMIT: usize = 10 << 30;
+/// Entries that are read in one go.
+const BATCH: usize = 1000;
 
 /// Which collections are full: the table's id and the partition key.
 pub(crate) struct Collections {
@@ -58,23 +60,15 @@ impl Collections {
         spaces > 1 && bytes >= self.limit / spaces
     }
 
-    /// Takes down which of the suspects are full; no other collection of the table is.
-    pub(crate) fn weigh(
-        &self,
-        view: &impl Reader,
-        table: &Table,
-        suspects: BTreeSet<Vec<u8>>,
-    ) -> Result<()> {
-        let mut found = Vec::new();
-        for partition in suspects {
-            if bytes(view, table, &partition)? >= self.limit {
-                found.push((table.id, partition));
-            }
-        }
+    /// Takes down which collections of the table are full.
+    fn found(&self, table: &Table, partitions: Vec<Vec<u8>>) {
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         full.retain(|(id, _)| *id != table.id);
-        full.extend(found);
-        Ok(())
+        full.extend(
+            partitions
+                .into_iter()
+                .map(|partition| (table.id, partition)),
+        );
     }
 
     /// Forgets a table that is gone.
@@ -84,11 +78,16 @@ impl Collections {
     }
 }
 
+/// Where the parts of a collection lie.
+fn spaces(table: &Table) -> impl Iterator<Item = u64> {
+    let locals = table.locals.iter().map(|index| index.id);
+    std::iter::once(table.id).chain(locals)
+}
+
 /// The bytes of all items with this partition key, and of what local indexes hold of them.
 pub(crate) fn bytes(view: &impl Reader, table: &Table, partition: &[u8]) -> Result<usize> {
-    let spaces = table.locals.iter().map(|index| index.id);
     let mut bytes = 0;
-    for space in std::iter::once(table.id).chain(spaces) {
+    for space in spaces(table) {
         let place = key::place(partition);
         for entry in view.scan(Scan::<Entry>::of((space, place, partition.to_vec()))) {
             bytes += item_size(&entry?.item);
@@ -98,6 +97,47 @@ pub(crate) fn bytes(view: &impl Reader, table: &Table, partition: &[u8]) -> Resu
 }
 
 impl DynamoDb {
+    /// Finds out which of the suspects are full; no other collection of the table is.
+    pub(crate) async fn weigh(&self, table: &Table, suspects: BTreeSet<Vec<u8>>) -> Result<()> {
+        let mut full = Vec::new();
+        for partition in suspects {
+            if self.fills(table, &partition).await? {
+                full.push(partition);
+            }
+        }
+        self.collections.found(table, full);
+        Ok(())
+    }
+
+    async fn fills(&self, table: &Table, partition: &[u8]) -> Result<bool> {
+        let view = self.store.read();
+        let mut bytes = 0;
+        for space in spaces(table) {
+            let whole = (space, key::place(partition), partition.to_vec());
+            let mut last = None;
+            loop {
+                let mut batch = Scan::<Entry>::of(whole.clone()).limit(BATCH);
+                if let Some(last) = last.take() {
+                    batch = batch.after(last);
+                }
+                let mut read = 0;
+                for entry in view.scan(batch) {
+                    let entry = entry?;
+                    (read, bytes) = (read + 1, bytes + item_size(&entry.item));
+                    last = Some(entry.key());
+                }
+                if bytes >= self.collections.limit {
+                    return Ok(true);
+                }
+                if read < BATCH {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(false)
+    }
+
     /// Carries out one write in a transaction, as far as its collection has room.
     pub(crate) fn carry_out(
         &self,
@@ -172,7 +212,7 @@ mod tests {
             backfilling: false,
         }];
         let stored = table.clone();
-        db.alter(&gureum_kit::Row::key(&table), move |_, place| {
+        db.alter(&table.key(), move |_, place| {
             *place = Some(stored.clone());
             Ok(())
         })

@@ -23,6 +23,8 @@ const BUSY: i64 = 1000;
 const MAX_OPEN: usize = 16;
 /// The most new records of a stream that are looked at in one sweep.
 const MAX_MEASURED: usize = 1_000_000;
+/// Records that are read in one go.
+const BATCH: usize = 1000;
 
 /// A shard was split in two. Its key is given by the commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -171,17 +173,24 @@ impl DynamoDb {
             .filter(|shard| shard.can_split())
             .map(|shard| (shard, 0))
             .collect();
-        let scan = Scan::<Record>::of((stream.id,)).after((stream.id, cursor));
         let mut last = cursor;
-        for found in view.scan(scan.limit(MAX_MEASURED)).stamped() {
-            let (stamp, record) = found?;
-            last = stamp;
-            let shard = open
-                .iter_mut()
-                .find(|(shard, _)| shard.holds(stream, &record));
-            if let Some((_, count)) = shard {
-                *count += 1;
+        for _ in 0..MAX_MEASURED / BATCH {
+            let scan = Scan::<Record>::of((stream.id,)).after((stream.id, last));
+            let mut read = 0;
+            for found in view.scan(scan.limit(BATCH)).stamped() {
+                let (stamp, record) = found?;
+                (read, last) = (read + 1, stamp);
+                let shard = open
+                    .iter_mut()
+                    .find(|(shard, _)| shard.holds(stream, &record));
+                if let Some((_, count)) = shard {
+                    *count += 1;
+                }
             }
+            if read < BATCH {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
         self.measured().insert(stream.id, (last, now));
         let busy = (now - since).max(1000) * BUSY / 1000;

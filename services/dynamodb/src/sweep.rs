@@ -38,7 +38,7 @@ impl DynamoDb {
             for index in &table.globals {
                 self.pass(table, index.id, None).await?;
             }
-            self.collections.weigh(&self.store.read(), table, large)?;
+            self.weigh(table, large).await?;
         }
         Ok(())
     }

@@ -180,12 +180,14 @@ fn told_shard(db: &DynamoDb, info: &StreamInfo, all: &[Shard], shard: &Shard) ->
         (None, Some(_)) => Some(last_stamp(db, info)?.max(shard.after)),
         (None, None) => None,
     };
+    // A child begins behind the split.
+    let start = shard.after + u64::from(shard.parent.is_some());
     // A parent whose records are gone is not told.
     let parent = all.iter().find(|other| Some(other.number) == shard.parent);
     Ok(t::Shard {
         shard_id: Some(shard.id(info)),
         sequence_number_range: Some(t::SequenceNumberRange {
-            starting_sequence_number: Some(sequence(shard.after)),
+            starting_sequence_number: Some(sequence(start)),
             ending_sequence_number: end.map(sequence),
         }),
         parent_shard_id: parent.map(|parent| parent.id(info)),
