@@ -2,15 +2,20 @@
 //!
 //! Keys: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html>
 
+pub(crate) mod statements;
+
+use std::sync::Arc;
+
 use gureum_dispatch::{Ask, Cx};
-use gureum_kit::Arn;
+use gureum_kit::{Arn, Reader};
 use gureum_model_dynamodb::types as t;
 use gureum_model_dynamodbstreams::types as s;
+use gureum_policy::{Kind, Policy};
 use gureum_schema::Result;
 
 use crate::errors::Refusal;
 use crate::expression::Projection;
-use crate::model::TableKey;
+use crate::model::{StreamInfo, TableKey};
 use crate::ops::query::{read_query, read_scan};
 use crate::ops::streams;
 use crate::request::{self, Effect};
@@ -69,9 +74,24 @@ macro_rules! at_arn {
 }
 
 at_arn! {
+    list_tags: ListTagsOfResourceInput => "dynamodb:ListTagsOfResource";
+}
+
+/// The same for policies, which streams have as well.
+macro_rules! at_policy {
+    ($($name:ident: $input:ident => $action:literal;)*) => {$(
+        pub(crate) fn $name(db: &DynamoDb, _: &Cx, input: &t::$input) -> Result<Vec<Ask>> {
+            match streams::key_of(&input.resource_arn) {
+                Some(_) => of_stream(db, $action, &input.resource_arn),
+                None => Ok(vec![by_arn(db, $action, &input.resource_arn)?]),
+            }
+        }
+    )*};
+}
+
+at_policy! {
     delete_policy: DeleteResourcePolicyInput => "dynamodb:DeleteResourcePolicy";
     get_policy: GetResourcePolicyInput => "dynamodb:GetResourcePolicy";
-    list_tags: ListTagsOfResourceInput => "dynamodb:ListTagsOfResource";
     put_policy: PutResourcePolicyInput => "dynamodb:PutResourcePolicy";
 }
 
@@ -161,7 +181,7 @@ fn write(
     action: &'static str,
     write: &request::Write,
     returns: Option<&str>,
-) -> Result<Ask> {
+) -> Result<Ask, Refusal> {
     let key = key_of(cx, &write.table)?;
     let live = db.find(&key);
     let leading = leading(live.as_deref(), &write.key);
@@ -428,29 +448,34 @@ pub(crate) fn list_streams(_: &DynamoDb, cx: &Cx, input: &s::ListStreamsInput) -
 }
 
 /// Who may not read the stream learns nothing of whether it is there.
-fn of_stream(action: &'static str, arn: &str) -> Result<Vec<Ask>> {
+fn of_stream(db: &DynamoDb, action: &'static str, arn: &str) -> Result<Vec<Ask>> {
     let key = streams::key_of(arn).ok_or_else(|| Refusal::validation("Invalid StreamArn"))?;
-    Ok(vec![Ask::new(action, arn).owner(&key.1)])
+    let info = db.store.read().get::<StreamInfo>(&key);
+    let policy = info.map_err(Refusal::from)?.and_then(|info| info.policy);
+    let policy = policy.and_then(|policy| Policy::parse(&policy.text, Kind::Resource).ok());
+    let ask = Ask::new(action, arn).owner(&key.1);
+    Ok(vec![ask.policy(policy.map(Arc::new))])
 }
 
 pub(crate) fn describe_stream(
-    _: &DynamoDb,
+    db: &DynamoDb,
     _: &Cx,
     input: &s::DescribeStreamInput,
 ) -> Result<Vec<Ask>> {
-    of_stream("dynamodb:DescribeStream", &input.stream_arn)
+    of_stream(db, "dynamodb:DescribeStream", &input.stream_arn)
 }
 
 pub(crate) fn get_shard_iterator(
-    _: &DynamoDb,
+    db: &DynamoDb,
     _: &Cx,
     input: &s::GetShardIteratorInput,
 ) -> Result<Vec<Ask>> {
-    of_stream("dynamodb:GetShardIterator", &input.stream_arn)
+    of_stream(db, "dynamodb:GetShardIterator", &input.stream_arn)
 }
 
-pub(crate) fn get_records(_: &DynamoDb, _: &Cx, input: &s::GetRecordsInput) -> Result<Vec<Ask>> {
+pub(crate) fn get_records(db: &DynamoDb, _: &Cx, input: &s::GetRecordsInput) -> Result<Vec<Ask>> {
     of_stream(
+        db,
         "dynamodb:GetRecords",
         streams::arn_in(&input.shard_iterator)?,
     )

@@ -10,7 +10,7 @@ use crate::capacity::{Consumed, read_units};
 use crate::errors::{Refusal, Result};
 use crate::expression::{Projection, apply};
 use crate::items::{self, ItemKey, Written};
-use crate::model::{Entry, Table, TableKey};
+use crate::model::{Table, TableKey};
 use crate::request::{self, Effect, Write};
 use crate::state::{DynamoDb, key_of};
 use crate::value::{Item, item_from, item_size, item_to};
@@ -115,7 +115,7 @@ impl DynamoDb {
     }
 }
 
-async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
+pub(super) async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
     let key = key_of(cx, &write.table)?;
     let now = cx.now.0;
     if let Some(live) = db.find(&key) {
@@ -125,7 +125,7 @@ async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
         .store
         .transact(|tx| {
             let table = table_in(tx, &key)?;
-            carry_out(tx, &table, write, now)
+            db.carry_out(tx, &table, write, now)
         })
         .await?;
     db.note(&done, 1, now);
@@ -134,7 +134,7 @@ async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
 
 impl Done {
     /// `factor` is two inside a transaction.
-    fn consumption(&self, factor: u64) -> Consumed {
+    pub(super) fn consumption(&self, factor: u64) -> Consumed {
         let mut consumed = Consumed::default();
         consumed.add_write(&self.table, &self.written, factor);
         consumed
@@ -163,18 +163,7 @@ pub(crate) fn collection(
     table: &Table,
     key: &ItemKey,
 ) -> Result<t::ItemCollectionMetrics> {
-    use gureum_kit::Scan;
-    let (space, place, partition, ..) = key.row(table.id);
-    let view = db.store.read();
-    let mut bytes = 0;
-    for entry in view.scan(Scan::<Entry>::of((space, place, partition.clone()))) {
-        bytes += item_size(&entry?.item);
-    }
-    for index in &table.locals {
-        for entry in view.scan(Scan::<Entry>::of((index.id, place, partition.clone()))) {
-            bytes += item_size(&entry?.item);
-        }
-    }
+    let bytes = crate::collections::bytes(&db.store.read(), table, &key.partition)?;
     let gigabytes = (bytes as f64 / f64::from(1 << 30)).floor();
     let name = &table.keys.partition;
     let key = key.attributes.get_key_value(name);
