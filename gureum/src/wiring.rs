@@ -12,6 +12,7 @@ use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
+use gureum_ssm::Ssm;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -55,6 +56,10 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .await
         .or_fail("cannot open SQS")?;
 
+    let ssm = Ssm::open(store.clone())
+        .await
+        .or_fail("cannot open Systems Manager")?;
+
     let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
@@ -65,6 +70,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(kms.service())
         .service(s3.service(&config.domain))
         .service(sqs.service())
+        .service(ssm.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
