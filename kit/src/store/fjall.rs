@@ -23,7 +23,7 @@ use fjall::{
 
 use super::StoreError;
 use super::dir::DataDir;
-use super::engine::{Medium, Pairs, Version, View};
+use super::engine::{Medium, Pairs, Version, View, Write};
 use super::journal::{self, Marker, Sum};
 use super::scan::Span;
 
@@ -144,7 +144,7 @@ impl Live {
         &self,
         previous: Version,
         version: Version,
-        batch: &[(Vec<u8>, Option<Bytes>)],
+        batch: &[Write],
     ) -> Result<(), fjall::Error> {
         self.await_background_work()?;
         let mut write = self.db.batch().durability(Some(PersistMode::SyncData));
@@ -220,11 +220,7 @@ impl Medium for Fjall {
         Ok(Arc::new(Frozen { snapshot, live }))
     }
 
-    fn apply(
-        &self,
-        version: Version,
-        batch: Vec<(Vec<u8>, Option<Bytes>)>,
-    ) -> Result<(), StoreError> {
+    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError> {
         let size: usize = batch
             .iter()
             .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len) + 32)
@@ -235,7 +231,7 @@ impl Medium for Fjall {
             Err(_) => self.reopen()?,
         };
         let previous = self.last(&live)?;
-        match live.write(previous, version, &batch) {
+        match live.write(previous, version, batch) {
             Ok(()) => return Ok(()),
             // It refused before writing: a background write had failed. Nothing is half done.
             Err(fjall::Error::Poisoned) => drop(live),
@@ -249,7 +245,7 @@ impl Medium for Fjall {
         }
         let live = self.reopen()?;
         let previous = self.last(&live)?;
-        live.write(previous, version, &batch).map_err(failure)
+        live.write(previous, version, batch).map_err(failure)
     }
 }
 
