@@ -202,7 +202,10 @@ fn options() -> KeyspaceCreateOptions {
         .with_kv_separation(Some(
             KvSeparationOptions::default()
                 .separation_threshold(SEPARATE_BYTES)
-                .compression(CompressionType::None),
+                .compression(CompressionType::None)
+                // A file of values is rewritten when half of it is garbage, whatever its age.
+                .staleness_threshold(0.5)
+                .age_cutoff(1.0),
         ))
         // Indexes and filters live in the bounded block cache, not pinned beside it.
         .index_block_pinning_policy(PinningPolicy::all(false))
