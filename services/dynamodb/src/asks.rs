@@ -18,7 +18,7 @@ use crate::expression::Projection;
 use crate::model::{StreamInfo, TableKey};
 use crate::ops::query::{read_query, read_scan};
 use crate::ops::streams;
-use crate::request::{self, Effect};
+use crate::request::{self, Effect, Single};
 use crate::state::{DynamoDb, Live, key_of, key_of_arn};
 use crate::value::{Item, Value, item_from};
 
@@ -191,34 +191,21 @@ fn write(
         .key("dynamodb:ReturnValues", returns.unwrap_or("NONE")))
 }
 
-pub(crate) fn put_item(db: &DynamoDb, cx: &Cx, input: &t::PutItemInput) -> Result<Vec<Ask>> {
-    let read = request::put(input.clone())?;
-    let returns = input.return_values.as_deref();
-    let ask = write(db, cx, "dynamodb:PutItem", &read, returns)?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+fn single(db: &DynamoDb, cx: &Cx, action: &'static str, read: &Single) -> Result<Vec<Ask>> {
+    let ask = write(db, cx, action, &read.write, read.returns.as_deref())?;
+    Ok(vec![capacity(ask, read.capacity.as_deref())])
 }
 
-pub(crate) fn delete_item(db: &DynamoDb, cx: &Cx, input: &t::DeleteItemInput) -> Result<Vec<Ask>> {
-    let read = request::delete(input.clone())?;
-    let returns = input.return_values.as_deref();
-    let ask = write(db, cx, "dynamodb:DeleteItem", &read, returns)?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+pub(crate) fn put_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
+    single(db, cx, "dynamodb:PutItem", read)
 }
 
-pub(crate) fn update_item(db: &DynamoDb, cx: &Cx, input: &t::UpdateItemInput) -> Result<Vec<Ask>> {
-    let read = request::update(input.clone())?;
-    let returns = input.return_values.as_deref();
-    let ask = write(db, cx, "dynamodb:UpdateItem", &read, returns)?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+pub(crate) fn delete_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
+    single(db, cx, "dynamodb:DeleteItem", read)
+}
+
+pub(crate) fn update_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
+    single(db, cx, "dynamodb:UpdateItem", read)
 }
 
 fn capacity(ask: Ask, how: Option<&str>) -> Ask {

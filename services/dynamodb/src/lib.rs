@@ -52,6 +52,7 @@ pub use state::DynamoDb;
 impl DynamoDb {
     /// The table: operation, what it asks of the policy engine, handler.
     pub fn service(self: &Arc<Self>) -> Service {
+        use crate::request::Single;
         use asks::statements as asked;
         use ops::{
             batch, describe, items, policies, query, statements, tables, tags, transact, ttl,
@@ -89,9 +90,19 @@ impl DynamoDb {
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)
             .op::<op::GetItem, _>(asks::get_item, items::get_item)
-            .op::<op::PutItem, _>(asks::put_item, items::put_item)
-            .op::<op::UpdateItem, _>(asks::update_item, items::update_item)
-            .op::<op::DeleteItem, _>(asks::delete_item, items::delete_item)
+            .op_reading::<op::PutItem, _, _>(&[], Single::put, asks::put_item, items::put_item)
+            .op_reading::<op::UpdateItem, _, _>(
+                &[],
+                Single::update,
+                asks::update_item,
+                items::update_item,
+            )
+            .op_reading::<op::DeleteItem, _, _>(
+                &[],
+                Single::delete,
+                asks::delete_item,
+                items::delete_item,
+            )
             .op::<op::Query, _>(asks::query, query::query)
             .op::<op::Scan, _>(asks::scan, query::scan)
             .op::<op::BatchGetItem, _>(asks::batch_get, batch::batch_get_item)
