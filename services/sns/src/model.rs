@@ -218,3 +218,22 @@ impl Row for Epoch {
 
     fn key(&self) {}
 }
+
+/// A subscription that was ended by its link, for as long as the way back stands open.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Former {
+    pub(crate) subscription: SubscriptionRow,
+    /// When it ended, ms since the epoch.
+    pub(crate) left: i64,
+}
+
+impl Row for Former {
+    const TABLE: &'static str = "sns.former";
+    /// The topic, and the token.
+    type Key = (Region, AccountId, String, String);
+
+    fn key(&self) -> Self::Key {
+        let SubscriptionRow { region, account, topic, token, .. } = &self.subscription;
+        (region.clone(), *account, topic.clone(), token.clone())
+    }
+}
