@@ -42,7 +42,7 @@ pub use error::Error;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use request::{Request, Response};
 pub use rustls::pki_types::CertificateDer;
-pub use tls::{Thumbprint, Trust};
+pub use tls::{Thumbprint, Trust, certificates};
 
 /// How long an idle connection is kept.
 pub const IDLE: Duration = Duration::from_secs(20);

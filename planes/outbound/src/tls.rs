@@ -11,6 +11,7 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{
     CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature,
 };
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
@@ -37,6 +38,16 @@ pub enum Trust {
     /// This is how IAM believes OpenID Connect providers:
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc_verify-thumbprint.html>
     RootsOr(Vec<Thumbprint>),
+}
+
+/// The certificates in a PEM file's text.
+///
+/// # Errors
+/// [`Error::Malformed`] where something in it is no PEM.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::Malformed(format!("a certificate is no PEM: {error}")))
 }
 
 /// Makes TLS settings. The host's authorities are read when they are first needed.

@@ -97,18 +97,36 @@ impl Sns {
             }
         }
         let cx = queue::cx(cloud, &topic);
-        let (mission, cx) = (&mission, &cx);
-        let served = stream::iter(targets).map(|(recipient, target)| async move {
-            let fate = match target {
-                Some(target) => self.deliver(cx, mission, &target, row.attempts).await,
-                None => Fate::Done,
-            };
-            (recipient.clone(), fate)
-        });
-        Ok(served.buffer_unordered(AT_ONCE).collect().await)
+        let mut served = Vec::with_capacity(targets.len());
+        for (recipient, target) in &targets {
+            served.push(self.deliver(&cx, &mission, recipient, target.as_ref(), row.attempts));
+        }
+        Ok(stream::iter(served).buffer_unordered(AT_ONCE).collect().await)
     }
 
-    async fn deliver(&self, cx: &Cx, mission: &Mission<'_>, to: &Target<'_>, failed: u32) -> Fate {
+    /// Serves one recipient; one that is no longer there is done with.
+    async fn deliver(
+        &self,
+        cx: &Cx,
+        mission: &Mission<'_>,
+        recipient: &Recipient,
+        to: Option<&Target<'_>>,
+        failed: u32,
+    ) -> (Recipient, Fate) {
+        let fate = match to {
+            Some(to) => self.deliver_to(cx, mission, to, failed).await,
+            None => Fate::Done,
+        };
+        (recipient.clone(), fate)
+    }
+
+    async fn deliver_to(
+        &self,
+        cx: &Cx,
+        mission: &Mission<'_>,
+        to: &Target<'_>,
+        failed: u32,
+    ) -> Fate {
         let outcome = match to.protocol {
             Protocol::Sqs => queue::send(cx, mission, to).await,
             Protocol::Http | Protocol::Https => self.post(mission, to).await,
