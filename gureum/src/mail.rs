@@ -28,7 +28,10 @@ pub(crate) fn run(args: &MailArgs) -> Result<(), Failure> {
     for mail in &mails {
         say(format_args!("From:    {}", mail.from));
         say(format_args!("To:      {}", mail.to.join(", ")));
-        say(format_args!("Date:    {}", moment(mail).as_deref().unwrap_or("?")));
+        say(format_args!(
+            "Date:    {}",
+            moment(mail).as_deref().unwrap_or("?")
+        ));
         say(format_args!("Subject: {}\n", mail.subject));
         say(format_args!("{}\n", mail.text.trim_end()));
     }

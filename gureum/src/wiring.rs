@@ -48,7 +48,8 @@ pub(crate) async fn open(
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
     let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
-    let own = certificates(&authority.certificate).or_fail("cannot read the certificate authority")?;
+    let own =
+        certificates(&authority.certificate).or_fail("cannot read the certificate authority")?;
     let outbound = Arc::new(Outbound::new(clock.clone(), own));
 
     let iam = Iam::new(

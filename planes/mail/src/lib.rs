@@ -116,7 +116,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let home = dir.path().join("mail");
         let mailbox = Mailbox::open(home.clone()).expect("mailbox");
-        mailbox.deliver("one", &mail("구름 소식")).await.expect("one");
+        mailbox
+            .deliver("one", &mail("구름 소식"))
+            .await
+            .expect("one");
         mailbox.deliver("two", &mail("plain")).await.expect("two");
         let found = read(&home).expect("read");
         assert_eq!(found.len(), 2);
@@ -133,7 +136,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let mailbox = Mailbox::open(dir.path().into()).expect("mailbox");
         for _ in 0..2 {
-            mailbox.deliver("../same", &mail("s")).await.expect("deliver");
+            mailbox
+                .deliver("../same", &mail("s"))
+                .await
+                .expect("deliver");
         }
         assert_eq!(read(dir.path()).expect("read").len(), 1);
         let left = fs::read_dir(dir.path().join("tmp")).expect("tmp").count();

@@ -36,7 +36,10 @@ pub fn read(dir: &Path) -> io::Result<Vec<Received>> {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            found.extend(parse(entry.file_name().to_string_lossy().into_owned(), &text));
+            found.extend(parse(
+                entry.file_name().to_string_lossy().into_owned(),
+                &text,
+            ));
         }
     }
     found.sort_by(|a, b| (a.date, &a.file).cmp(&(b.date, &b.file)));
@@ -47,14 +50,21 @@ fn parse(file: String, text: &[u8]) -> Option<Received> {
     let message = MessageParser::default().parse(text)?;
     let addresses = |list: Option<&mail_parser::Address<'_>>| -> Vec<String> {
         let all = list.into_iter().flat_map(mail_parser::Address::iter);
-        all.filter_map(|one| one.address().map(str::to_owned)).collect()
+        all.filter_map(|one| one.address().map(str::to_owned))
+            .collect()
     };
     Some(Received {
         file,
         date: message.date().map(mail_parser::DateTime::to_timestamp),
-        from: addresses(message.from()).into_iter().next().unwrap_or_default(),
+        from: addresses(message.from())
+            .into_iter()
+            .next()
+            .unwrap_or_default(),
         to: addresses(message.to()),
         subject: message.subject().unwrap_or_default().to_owned(),
-        text: message.body_text(0).unwrap_or_default().replace("\r\n", "\n"),
+        text: message
+            .body_text(0)
+            .unwrap_or_default()
+            .replace("\r\n", "\n"),
     })
 }

@@ -69,11 +69,13 @@ pub(crate) fn publish(sns: &Sns, cx: &Cx, input: &t::PublishInput) -> Result<Vec
 pub(crate) fn destination(input: &t::PublishInput) -> Result<&str, Refusal> {
     match (&input.topic_arn, &input.target_arn) {
         (Some(arn), None) => Ok(arn),
-        (None, Some(arn)) if arn.contains(":endpoint/") => {
-            Err(Refusal::NotImplemented("Publishing to mobile devices".into()))
-        }
+        (None, Some(arn)) if arn.contains(":endpoint/") => Err(Refusal::NotImplemented(
+            "Publishing to mobile devices".into(),
+        )),
         (None, Some(arn)) => Ok(arn),
-        (None, None) => Err(Refusal::parameter("TopicArn or TargetArn Reason: no value for required parameter")),
+        (None, None) => Err(Refusal::parameter(
+            "TopicArn or TargetArn Reason: no value for required parameter",
+        )),
         (Some(_), Some(_)) => Err(Refusal::parameter(
             "TopicArn and TargetArn Reason: only one of them can be given",
         )),
@@ -110,12 +112,25 @@ pub(crate) fn list_subscriptions(
 pub(crate) fn tag(sns: &Sns, cx: &Cx, input: &t::TagResourceRequest) -> Result<Vec<Ask>> {
     let tags = input.tags.iter();
     let tags = tags.map(|tag| (tag.key.as_str(), tag.value.as_str()));
-    let asks = at(sns, cx, "sns:TagResource", &key_of(cx, &input.resource_arn)?)?;
-    Ok(asks.into_iter().map(|ask| ask.request_tags(tags.clone())).collect())
+    let asks = at(
+        sns,
+        cx,
+        "sns:TagResource",
+        &key_of(cx, &input.resource_arn)?,
+    )?;
+    Ok(asks
+        .into_iter()
+        .map(|ask| ask.request_tags(tags.clone()))
+        .collect())
 }
 
 pub(crate) fn untag(sns: &Sns, cx: &Cx, input: &t::UntagResourceRequest) -> Result<Vec<Ask>> {
-    let asks = at(sns, cx, "sns:UntagResource", &key_of(cx, &input.resource_arn)?)?;
+    let asks = at(
+        sns,
+        cx,
+        "sns:UntagResource",
+        &key_of(cx, &input.resource_arn)?,
+    )?;
     let keys = |ask: Ask| ask.keys("aws:TagKeys", input.tag_keys.clone());
     Ok(asks.into_iter().map(keys).collect())
 }
@@ -158,7 +173,12 @@ pub(crate) fn get_subscription(
     cx: &Cx,
     input: &t::GetSubscriptionAttributesInput,
 ) -> Result<Vec<Ask>> {
-    subscription(sns, cx, "sns:GetSubscriptionAttributes", &input.subscription_arn)
+    subscription(
+        sns,
+        cx,
+        "sns:GetSubscriptionAttributes",
+        &input.subscription_arn,
+    )
 }
 
 pub(crate) fn set_subscription(
@@ -166,7 +186,12 @@ pub(crate) fn set_subscription(
     cx: &Cx,
     input: &t::SetSubscriptionAttributesInput,
 ) -> Result<Vec<Ask>> {
-    subscription(sns, cx, "sns:SetSubscriptionAttributes", &input.subscription_arn)
+    subscription(
+        sns,
+        cx,
+        "sns:SetSubscriptionAttributes",
+        &input.subscription_arn,
+    )
 }
 
 /// Who has the link may unsubscribe, unless the confirmation said otherwise; see the handler.

@@ -74,9 +74,14 @@ impl Content {
 
 /// The attributes as filters see them.
 pub(crate) fn facts(attributes: &BTreeMap<String, Attribute>) -> Map<String, Value> {
-    let seen = attributes.iter().filter(|(_, attribute)| attribute.data_type != "Binary");
+    let seen = attributes
+        .iter()
+        .filter(|(_, attribute)| attribute.data_type != "Binary");
     seen.filter_map(|(name, attribute)| {
-        Some((name.clone(), filter::fact(&attribute.data_type, &attribute.value)?))
+        Some((
+            name.clone(),
+            filter::fact(&attribute.data_type, &attribute.value)?,
+        ))
     })
     .collect()
 }
@@ -108,7 +113,11 @@ pub(crate) fn check_subject(subject: &str) -> Result<()> {
     let good = (1..=MAX_SUBJECT).contains(&subject.len())
         && subject.bytes().all(|b| (b' '..=b'~').contains(&b))
         && subject.starts_with(|c: char| c.is_ascii_alphanumeric() || c.is_ascii_punctuation());
-    if good { Ok(()) } else { Err(Refusal::parameter("Subject")) }
+    if good {
+        Ok(())
+    } else {
+        Err(Refusal::parameter("Subject"))
+    }
 }
 
 /// Group and deduplication ids: up to 128 letters, digits and punctuation of ASCII.
@@ -231,7 +240,8 @@ impl Keys {
         kms: Option<&DataKey>,
     ) -> Result<MessageRow> {
         let broken = || Refusal::Broken("a message could not be sealed".into());
-        let mut data = rmp_serde::to_vec_named(content).map_err(|e| Refusal::Broken(e.to_string()))?;
+        let mut data =
+            rmp_serde::to_vec_named(content).map_err(|e| Refusal::Broken(e.to_string()))?;
         let salt = id::bytes();
         self.cipher(&salt, kms.map(|key| &*key.plain))
             .ok_or_else(broken)?
@@ -293,7 +303,10 @@ mod tests {
         let row = keys.seal(5, &content(), None).expect("sealed");
         assert!(!row.data.windows(6).any(|part| part == b"secret"));
         assert_eq!(keys.open(&row, None), Some(content()));
-        let other = MessageRow { id: 6, ..row.clone() };
+        let other = MessageRow {
+            id: 6,
+            ..row.clone()
+        };
         assert_eq!(keys.open(&other, None), None);
         assert_eq!(Keys::new(&[8; 32]).open(&row, None), None);
         let data_key = DataKey {
@@ -317,7 +330,11 @@ mod tests {
                 },
             )
         };
-        for (data_type, value) in [("String", "x"), ("Number", "-1.5e3"), ("String.Array", "[1]")] {
+        for (data_type, value) in [
+            ("String", "x"),
+            ("Number", "-1.5e3"),
+            ("String.Array", "[1]"),
+        ] {
             read(data_type, value).expect(data_type);
         }
         for (data_type, value) in [
@@ -335,7 +352,8 @@ mod tests {
 
     #[test]
     fn structured_messages_need_a_default() {
-        let (text, others) = texts(r#"{"default":"d","sqs":"q","n":1}"#.into(), true).expect("good");
+        let (text, others) =
+            texts(r#"{"default":"d","sqs":"q","n":1}"#.into(), true).expect("good");
         assert_eq!((text.as_str(), others["sqs"].as_str()), ("d", "q"));
         assert!(texts(r#"{"sqs":"q"}"#.into(), true).is_err());
         assert!(texts("no".into(), true).is_err());

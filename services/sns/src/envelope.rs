@@ -56,7 +56,10 @@ impl Letterhead<'_> {
         if let Some(fifo) = &content.fifo {
             head.add("SequenceNumber", &fifo.sequence);
         }
-        let subscribe = content.kind.token().map(|token| self.subscribe_url(content, token));
+        let subscribe = content
+            .kind
+            .token()
+            .map(|token| self.subscribe_url(content, token));
         if let Some(token) = content.kind.token() {
             head.add("Token", token);
         }
@@ -140,7 +143,10 @@ fn attributes(content: &Content) -> String {
         )
     });
     let each: Vec<_> = each.collect();
-    format!(",\n  \"MessageAttributes\" : {{\n{}\n  }}", each.join(",\n"))
+    format!(
+        ",\n  \"MessageAttributes\" : {{\n{}\n  }}",
+        each.join(",\n")
+    )
 }
 
 /// The text that is signed: names and values of members in the order of their names, each on a

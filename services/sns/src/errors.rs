@@ -49,10 +49,18 @@ impl Refusal {
             Self::NoSuchTopic => ("NotFound", 404, text("Topic does not exist")),
             Self::NoSuchSubscription => ("NotFound", 404, text("Subscription does not exist")),
             Self::NoSuchResource => ("ResourceNotFound", 404, text("Resource does not exist")),
-            Self::Parameter(what) => ("InvalidParameter", 400, format!("Invalid parameter: {what}")),
+            Self::Parameter(what) => (
+                "InvalidParameter",
+                400,
+                format!("Invalid parameter: {what}"),
+            ),
             Self::Value(message) => ("ParameterValueInvalid", 400, message.clone()),
             Self::Limit(code, message) => {
-                let status = if *code == "TagLimitExceeded" { 400 } else { 403 };
+                let status = if *code == "TagLimitExceeded" {
+                    400
+                } else {
+                    403
+                };
                 (code, status, message.clone())
             }
             Self::EmptyBatch => (
@@ -73,7 +81,9 @@ impl Refusal {
             Self::EntryId => (
                 "InvalidBatchEntryId",
                 400,
-                text("The Id of a batch entry in a batch request doesn't abide by the specification."),
+                text(
+                    "The Id of a batch entry in a batch request doesn't abide by the specification.",
+                ),
             ),
             Self::BatchTooLong => (
                 "BatchRequestTooLong",

@@ -48,7 +48,9 @@ pub use state::{Ground, Sns};
 impl Sns {
     /// The table: operation, what it asks of the policy engine, handler.
     pub fn service(self: &Arc<Self>) -> Service {
-        use ops::{batch, confirm, listing, permissions, publish, subscribe, subscriptions, tags, topics};
+        use ops::{
+            batch, confirm, listing, permissions, publish, subscribe, subscriptions, tags, topics,
+        };
         Service::builder(&SERVICE, Arc::clone(self))
             .op_refusing::<op::CreateTopic, _>(
                 &["DataProtectionPolicy"],

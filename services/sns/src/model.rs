@@ -81,7 +81,13 @@ impl Row for SubscriptionRow {
     type Key = (Region, AccountId, String, String);
 
     fn key(&self) -> Self::Key {
-        let Self { region, account, topic, id, .. } = self;
+        let Self {
+            region,
+            account,
+            topic,
+            id,
+            ..
+        } = self;
         (region.clone(), *account, topic.clone(), id.clone())
     }
 }
@@ -233,7 +239,13 @@ impl Row for Former {
     type Key = (Region, AccountId, String, String);
 
     fn key(&self) -> Self::Key {
-        let SubscriptionRow { region, account, topic, token, .. } = &self.subscription;
+        let SubscriptionRow {
+            region,
+            account,
+            topic,
+            token,
+            ..
+        } = &self.subscription;
         (region.clone(), *account, topic.clone(), token.clone())
     }
 }

@@ -168,9 +168,20 @@ impl DeliveryPolicy {
         let root = object(text)?;
         known(
             &root,
-            &["healthyRetryPolicy", "throttlePolicy", "requestPolicy", "sicklyRetryPolicy", "guaranteed"],
+            &[
+                "healthyRetryPolicy",
+                "throttlePolicy",
+                "requestPolicy",
+                "sicklyRetryPolicy",
+                "guaranteed",
+            ],
         )?;
-        Self::read(&root, "healthyRetryPolicy", "throttlePolicy", "requestPolicy")
+        Self::read(
+            &root,
+            "healthyRetryPolicy",
+            "throttlePolicy",
+            "requestPolicy",
+        )
     }
 
     fn read(from: &Map<String, Value>, retry: &str, throttle: &str, request: &str) -> Result<Self> {
@@ -311,7 +322,11 @@ fn retries(from: &Map<String, Value>) -> Result<Retries> {
         Some(Some("arithmetic")) => Growth::Arithmetic,
         Some(Some("geometric")) => Growth::Geometric,
         Some(Some("exponential")) => Growth::Exponential,
-        _ => return Err("backoffFunction must be one of: linear, arithmetic, geometric, exponential".into()),
+        _ => {
+            return Err(
+                "backoffFunction must be one of: linear, arithmetic, geometric, exponential".into(),
+            );
+        }
     };
     let retries = Retries {
         all: whole(from, "numRetries", 0, 100)?.unwrap_or(3),

@@ -109,7 +109,11 @@ impl Schedule {
     }
 
     pub(crate) fn wake(&self, web: bool) {
-        if web { self.web.wake() } else { self.inside.wake() }
+        if web {
+            self.web.wake()
+        } else {
+            self.inside.wake()
+        }
     }
 }
 

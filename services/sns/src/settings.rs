@@ -40,7 +40,10 @@ pub(crate) fn set_topic(texts: &mut Texts, fifo: bool, name: &str, value: &str) 
         }
         "DisplayName" | "Policy" | "DeliveryPolicy" | "KmsMasterKeyId" => {}
         "SignatureVersion" if !matches!(value, "1" | "2") => {
-            return Err(Refusal::reason(name, format_args!("Invalid value [{value}] for attribute SignatureVersion")));
+            return Err(Refusal::reason(
+                name,
+                format_args!("Invalid value [{value}] for attribute SignatureVersion"),
+            ));
         }
         "SignatureVersion" => {}
         "TracingConfig" if value == "Active" => {
@@ -51,7 +54,9 @@ pub(crate) fn set_topic(texts: &mut Texts, fifo: bool, name: &str, value: &str) 
         "ContentBasedDeduplication" if fifo && flag => {}
         "FifoThroughputScope" if fifo && matches!(value, "Topic" | "MessageGroup") => {}
         _ if TOPIC_LATER.contains(&name) => {
-            return Err(Refusal::NotImplemented(format!("The topic attribute {name}")));
+            return Err(Refusal::NotImplemented(format!(
+                "The topic attribute {name}"
+            )));
         }
         _ => return Err(Refusal::parameter("AttributeName")),
     }
@@ -80,7 +85,9 @@ pub(crate) fn set_subscription(
         "DeliveryPolicy" => {
             return invalid("Delivery policies are not supported by this subscription's protocol");
         }
-        "RawMessageDelivery" if !matches!(value.to_ascii_lowercase().as_str(), "true" | "false") => {
+        "RawMessageDelivery"
+            if !matches!(value.to_ascii_lowercase().as_str(), "true" | "false") =>
+        {
             return invalid(&format!(
                 "RawMessageDelivery: Invalid value [{value}]. Must be true or false."
             ));
@@ -90,10 +97,14 @@ pub(crate) fn set_subscription(
             return Ok(());
         }
         "RawMessageDelivery" => {
-            return invalid("RawMessageDelivery: Delivery protocol does not support raw message delivery.");
+            return invalid(
+                "RawMessageDelivery: Delivery protocol does not support raw message delivery.",
+            );
         }
         "ReplayPolicy" | "SubscriptionRoleArn" => {
-            return Err(Refusal::NotImplemented(format!("The subscription attribute {name}")));
+            return Err(Refusal::NotImplemented(format!(
+                "The subscription attribute {name}"
+            )));
         }
         _ => return Err(Refusal::parameter("AttributeName")),
     }

@@ -24,10 +24,13 @@ pub struct SigningPem {
 /// Makes a new key, PKCS #8 in PEM. Takes some tenths of a second.
 pub fn new_key() -> std::result::Result<String, String> {
     let failed = |_| "cannot make an RSA key".to_owned();
-    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(failed)?;
+    let pair =
+        aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(failed)?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
     let key = rsa::RsaPrivateKey::from_pkcs8_der(der.as_ref()).map_err(|e| e.to_string())?;
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|e| e.to_string())?;
+    let pem = key
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|e| e.to_string())?;
     Ok(pem.to_string())
 }
 
@@ -93,7 +96,9 @@ impl Signer {
             signature
         } else {
             let signed = loaded.v1.try_sign(text.as_bytes());
-            signed.map_err(|_| broken(aws_lc_rs::error::Unspecified))?.to_vec()
+            signed
+                .map_err(|_| broken(aws_lc_rs::error::Unspecified))?
+                .to_vec()
         };
         Ok(STANDARD.encode(signature))
     }

@@ -109,7 +109,9 @@ impl Sns {
                 topic.subscriptions.push(Arc::new(subscription));
             }
         }
-        let topics = topics.into_iter().map(|(key, topic)| (key, Arc::new(topic)));
+        let topics = topics
+            .into_iter()
+            .map(|(key, topic)| (key, Arc::new(topic)));
         *self.topics.write().unwrap_or_else(PoisonError::into_inner) = topics.collect();
         for row in view.scan(Scan::<DeliveryRow>::all()) {
             self.schedule.add(&row?);
@@ -125,7 +127,10 @@ impl Sns {
 
     pub(crate) fn letterhead(&self) -> Letterhead<'_> {
         Letterhead {
-            address: self.address.get().map_or("https://localhost:4566", String::as_str),
+            address: self
+                .address
+                .get()
+                .map_or("https://localhost:4566", String::as_str),
             signer: &self.signer,
         }
     }

@@ -169,7 +169,11 @@ impl Subscription {
     }
 
     pub(crate) fn is_raw(&self) -> bool {
-        self.row.attributes.get("RawMessageDelivery").map(String::as_str) == Some("true")
+        self.row
+            .attributes
+            .get("RawMessageDelivery")
+            .map(String::as_str)
+            == Some("true")
     }
 
     pub(crate) fn is_confirmed(&self) -> bool {

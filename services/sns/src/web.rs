@@ -30,7 +30,10 @@ impl Web for Certificates {
             let certificate = self.0.signer.certificate(request.uri().path()).await;
             let (status, text) = match certificate {
                 Ok(Some(certificate)) => (StatusCode::OK, certificate),
-                Ok(None) => (StatusCode::NOT_FOUND, "There is no such certificate.\n".into()),
+                Ok(None) => (
+                    StatusCode::NOT_FOUND,
+                    "There is no such certificate.\n".into(),
+                ),
                 Err(refusal) => {
                     tracing::error!(?refusal, "the certificate cannot be read");
                     let text = "The certificate cannot be read.\n".into();

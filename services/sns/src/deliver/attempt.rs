@@ -76,13 +76,19 @@ impl Sns {
         row: &DeliveryRow,
     ) -> Result<Vec<(Recipient, Fate)>, Error> {
         let all_done = || row.to.iter().map(|one| (one.clone(), Fate::Done)).collect();
-        let topic = self.find(&row.topic).filter(|topic| topic.row.id == row.topic_id);
+        let topic = self
+            .find(&row.topic)
+            .filter(|topic| topic.row.id == row.topic_id);
         let message = self.store.read().get::<MessageRow>(row.message);
         let (Some(topic), Some(message)) = (topic, message.map_err(Refusal::from)?) else {
             return Ok(all_done());
         };
         let content = self.opened(cloud, &topic, &message).await?;
-        let targets: Vec<_> = row.to.iter().map(|one| (one, target(&topic, one))).collect();
+        let targets: Vec<_> = row
+            .to
+            .iter()
+            .map(|one| (one, target(&topic, one)))
+            .collect();
         let mut mission = Mission {
             letterhead: self.letterhead(),
             content: &content,
@@ -92,7 +98,10 @@ impl Sns {
             // Mail for people has no document.
             let none = mission.is_raw(target) || target.protocol == Protocol::Email;
             if !none && !mission.envelopes.contains_key(&target.protocol) {
-                let envelope = self.letterhead().envelope(&content, target.protocol).await?;
+                let envelope = self
+                    .letterhead()
+                    .envelope(&content, target.protocol)
+                    .await?;
                 mission.envelopes.insert(target.protocol, envelope);
             }
         }
@@ -101,7 +110,10 @@ impl Sns {
         for (recipient, target) in &targets {
             served.push(self.deliver(&cx, &mission, recipient, target.as_ref(), row.attempts));
         }
-        Ok(stream::iter(served).buffer_unordered(AT_ONCE).collect().await)
+        Ok(stream::iter(served)
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await)
     }
 
     /// Serves one recipient; one that is no longer there is done with.
@@ -135,7 +147,11 @@ impl Sns {
         let Err(obstacle) = outcome else {
             return Fate::Done;
         };
-        tracing::debug!(subscription = to.arn, ?obstacle, "a delivery did not succeed");
+        tracing::debug!(
+            subscription = to.arn,
+            ?obstacle,
+            "a delivery did not succeed"
+        );
         let pause = match obstacle.permanent {
             true => None,
             false => pause(to, failed + 1),
@@ -157,13 +173,19 @@ fn pause(to: &Target<'_>, failed: u32) -> Option<i64> {
 }
 
 pub(super) fn policy_of(to: &Target<'_>) -> DeliveryPolicy {
-    let own = to.subscription.as_ref().and_then(|one| one.delivery.as_ref());
+    let own = to
+        .subscription
+        .as_ref()
+        .and_then(|one| one.delivery.as_ref());
     DeliveryPolicy::effective(own, to.topic.delivery.as_ref())
 }
 
 /// Sends what cannot be delivered to the dead letters, where there is a queue for them.
 async fn bury(cx: &Cx, mission: &Mission<'_>, to: &Target<'_>, obstacle: &Obstacle) -> Fate {
-    let queue = to.subscription.as_ref().and_then(|one| one.redrive.as_ref());
+    let queue = to
+        .subscription
+        .as_ref()
+        .and_then(|one| one.redrive.as_ref());
     let Some(queue) = queue.filter(|_| mission.content.kind == Kind::Notification) else {
         tracing::warn!(subscription = to.arn, ?obstacle, "a message is given up");
         return Fate::Done;
@@ -171,7 +193,12 @@ async fn bury(cx: &Cx, mission: &Mission<'_>, to: &Target<'_>, obstacle: &Obstac
     match queue::bury(cx, mission, to, queue, obstacle).await {
         Ok(()) => Fate::Done,
         Err(why) if why.permanent => {
-            tracing::warn!(subscription = to.arn, ?obstacle, ?why, "a message is given up");
+            tracing::warn!(
+                subscription = to.arn,
+                ?obstacle,
+                ?why,
+                "a message is given up"
+            );
             Fate::Done
         }
         Err(_) => Fate::Again { pause: 20_000 },

@@ -138,20 +138,31 @@ impl Sns {
     /// The deliveries that are left of this one.
     fn left(&self, row: &DeliveryRow, fates: Vec<(Recipient, Fate)>) -> Vec<DeliveryRow> {
         let now = self.clock.now();
-        let again = fates.into_iter().filter_map(|(recipient, fate)| match fate {
-            Fate::Done => None,
-            Fate::Again { pause } => Some((recipient, now + pause)),
-        });
+        let again = fates
+            .into_iter()
+            .filter_map(|(recipient, fate)| match fate {
+                Fate::Done => None,
+                Fate::Again { pause } => Some((recipient, now + pause)),
+            });
         let attempts = row.attempts.saturating_add(1);
         if row.group.is_some() {
             let (to, due): (Vec<_>, Vec<_>) = again.unzip();
             let due = due.into_iter().max();
-            let row = due.map(|due| DeliveryRow { to, due, attempts, ..row.clone() });
+            let row = due.map(|due| DeliveryRow {
+                to,
+                due,
+                attempts,
+                ..row.clone()
+            });
             return row.into_iter().collect();
         }
         again
             .map(|(recipient, due)| DeliveryRow {
-                lane: if row.to.len() == 1 { row.lane } else { self.number() },
+                lane: if row.to.len() == 1 {
+                    row.lane
+                } else {
+                    self.number()
+                },
                 to: vec![recipient],
                 due,
                 attempts,

@@ -69,7 +69,10 @@ fn headers(mission: &Mission<'_>, to: &Target<'_>, content_type: Option<&str>) -
     add("x-amz-sns-message-type", content.kind.name());
     add("x-amz-sns-message-id", &content.id);
     add("x-amz-sns-topic-arn", &content.topic);
-    if !matches!(content.kind, crate::content::Kind::SubscriptionConfirmation(_)) {
+    if !matches!(
+        content.kind,
+        crate::content::Kind::SubscriptionConfirmation(_)
+    ) {
         add("x-amz-sns-subscription-arn", &to.arn);
     }
     if mission.is_raw(to) {

@@ -194,7 +194,9 @@ fn range(value: &Value) -> Result<Range> {
         let operator = operator(at).unwrap_or_default();
         let value = list.get(at + 1);
         let missing = || format!("Value of {operator} must be numeric");
-        let value = value.filter(|value| value.is_number()).ok_or_else(missing)?;
+        let value = value
+            .filter(|value| value.is_number())
+            .ok_or_else(missing)?;
         Ok::<_, String>(Some((number(value, "Value of numeric")?, included)))
     };
     let Some(first) = operator(0) else {
@@ -203,7 +205,13 @@ fn range(value: &Value) -> Result<Range> {
     let (mut range, length) = match first {
         "=" => {
             let edge = edge(0, true)?;
-            (Range { low: edge, high: edge }, 2)
+            (
+                Range {
+                    low: edge,
+                    high: edge,
+                },
+                2,
+            )
         }
         "<" | "<=" => {
             let high = edge(0, first == "<=")?;
@@ -211,7 +219,10 @@ fn range(value: &Value) -> Result<Range> {
         }
         ">" | ">=" => {
             let low = edge(0, first == ">=")?;
-            (Range { low, high: None }, if list.len() > 2 { 4 } else { 2 })
+            (
+                Range { low, high: None },
+                if list.len() > 2 { 4 } else { 2 },
+            )
         }
         other => return Err(format!("Unrecognized numeric range operator: {other}")),
     };

@@ -36,9 +36,9 @@ impl Rule {
             Self::Keyword(keyword) => leaf == keyword,
             Self::Prefix(prefix) => leaf.as_str().is_some_and(|text| text.starts_with(prefix)),
             Self::Suffix(suffix) => leaf.as_str().is_some_and(|text| text.ends_with(suffix)),
-            Self::IgnoreCase(wanted) => {
-                leaf.as_str().is_some_and(|text| text.to_lowercase() == *wanted)
-            }
+            Self::IgnoreCase(wanted) => leaf
+                .as_str()
+                .is_some_and(|text| text.to_lowercase() == *wanted),
             Self::Wildcard(pattern) => leaf.as_str().is_some_and(|text| pattern.matches(text)),
             Self::Numeric(range) => leaf.as_f64().is_some_and(|number| range.holds(number)),
             Self::Cidr(cidr) => leaf.as_str().is_some_and(|text| cidr.holds(text)),

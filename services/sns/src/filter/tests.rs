@@ -109,7 +109,11 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn number() -> impl Strategy<Value = Value> {
-    prop_oneof![(-3_i64..4).prop_map(Value::from), Just(json!(1.5)), Just(json!(2.0))]
+    prop_oneof![
+        (-3_i64..4).prop_map(Value::from),
+        Just(json!(1.5)),
+        Just(json!(2.0))
+    ]
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -166,14 +170,17 @@ fn flat() -> impl Strategy<Value = Value> {
 fn policy() -> impl Strategy<Value = Value> {
     let nested = prop::option::of(("[xyz]", flat()));
     let either = prop::option::of(prop::collection::vec(flat(), 2..3));
-    (prop::collection::btree_map(key(), rules(), 0..2), nested, either).prop_map(
-        |(fields, nested, either)| {
+    (
+        prop::collection::btree_map(key(), rules(), 0..2),
+        nested,
+        either,
+    )
+        .prop_map(|(fields, nested, either)| {
             let mut policy: Map<String, Value> = fields.into_iter().collect();
             policy.extend(nested);
             policy.extend(either.map(|either| ("$or".to_owned(), either.into())));
             policy.into()
-        },
-    )
+        })
 }
 
 fn facts() -> impl Strategy<Value = Value> {
@@ -218,7 +225,10 @@ proptest! {
 fn attributes_are_seen_by_their_type() {
     assert_eq!(fact("String", "5"), Some(json!("5")));
     assert_eq!(fact("Number", "5"), Some(json!(5.0)));
-    assert_eq!(fact("String.Array", r#"["a",1,true]"#), Some(json!(["a", 1, true])));
+    assert_eq!(
+        fact("String.Array", r#"["a",1,true]"#),
+        Some(json!(["a", 1, true]))
+    );
     assert_eq!(fact("String.Array", "a"), None);
 }
 
@@ -234,7 +244,10 @@ fn addresses_are_matched_by_block() {
     ] {
         assert_eq!(admits(&policy, json!({ "ip": ip })), wanted, "{ip}");
     }
-    assert!(admits(&json!({"ip": [{"cidr": "0.0.0.0/0"}]}), json!({"ip": "1.2.3.4"})));
+    assert!(admits(
+        &json!({"ip": [{"cidr": "0.0.0.0/0"}]}),
+        json!({"ip": "1.2.3.4"})
+    ));
 }
 
 #[test]
@@ -251,12 +264,18 @@ fn what_is_wrong_is_told() {
     let attributes = |policy: &str| wrong(policy, Scope::Attributes);
     assert_eq!(attributes("{"), "failed to parse JSON.");
     assert_eq!(attributes("[]"), "failed to parse JSON.");
-    assert_eq!(attributes(r#"{"a": "b"}"#), "\"a\" must be an object or an array");
+    assert_eq!(
+        attributes(r#"{"a": "b"}"#),
+        "\"a\" must be an object or an array"
+    );
     assert_eq!(
         attributes(r#"{"a": {"b": ["c"]}}"#),
         "Filter policy scope MessageAttributes does not support nested filter policy"
     );
-    assert_eq!(attributes(r#"{"a": [{"like": 1}]}"#), "Unrecognized match type like");
+    assert_eq!(
+        attributes(r#"{"a": [{"like": 1}]}"#),
+        "Unrecognized match type like"
+    );
     assert_eq!(
         attributes(r#"{"a": [["b"]]}"#),
         "Match value must be String, number, true, false, or null"
@@ -284,7 +303,10 @@ fn what_is_wrong_is_told() {
         "d": {"e": ["1", "2", "3"]},
         "f": ["1", "2", "3"],
     });
-    assert_eq!(wrong(&deep.to_string(), Scope::Body), "Filter policy is too complex");
+    assert_eq!(
+        wrong(&deep.to_string(), Scope::Body),
+        "Filter policy is too complex"
+    );
 }
 
 #[test]

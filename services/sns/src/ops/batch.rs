@@ -64,7 +64,8 @@ fn check(entries: &[t::PublishBatchRequestEntry]) -> Result<()> {
         return Err(Refusal::RepeatedId);
     }
     let weights = entries.iter();
-    let weights = weights.map(|entry| content::weigh(&entry.message, entry.message_attributes.as_ref()));
+    let weights =
+        weights.map(|entry| content::weigh(&entry.message, entry.message_attributes.as_ref()));
     if weights.sum::<usize>() > MAX_MESSAGE {
         return Err(Refusal::BatchTooLong);
     }

@@ -34,9 +34,7 @@ pub(crate) async fn confirm(
         authenticate_on_unsubscribe: careful,
     };
     let now = cx.now.0;
-    let arn = Sns::whole(async move {
-        sns.admit(&topic, &input.token, confirmed, now).await
-    });
+    let arn = Sns::whole(async move { sns.admit(&topic, &input.token, confirmed, now).await });
     Ok(t::ConfirmSubscriptionResponse {
         subscription_arn: Some(arn.await?),
     })
@@ -54,7 +52,10 @@ impl Sns {
         let _turn = self.admin.lock().await;
         let topic = self.find(&topic.key()).ok_or(Refusal::NoSuchTopic)?;
         let wrong = || Refusal::parameter("Token");
-        let invited = topic.subscriptions.iter().find(|one| same(&one.row.token, token));
+        let invited = topic
+            .subscriptions
+            .iter()
+            .find(|one| same(&one.row.token, token));
         let Some(invited) = invited else {
             return self.welcome_back(&topic, token, confirmed, now).await;
         };
@@ -95,9 +96,8 @@ impl Sns {
         };
         let subscription = Subscription::new(row)?;
         let known = topic.subscriptions.iter();
-        let mut known = known.filter(|one| {
-            one.is_for(subscription.row.protocol, &subscription.row.endpoint)
-        });
+        let mut known =
+            known.filter(|one| one.is_for(subscription.row.protocol, &subscription.row.endpoint));
         if let Some(known) = known.next() {
             return Ok(known.arn.clone());
         }
@@ -124,7 +124,12 @@ impl Sns {
             "You have chosen to deactivate subscription {}.\nTo cancel this operation and restore the subscription, visit the SubscribeURL included in this message.",
             one.arn
         );
-        let content = letter(topic, Kind::UnsubscribeConfirmation(one.row.token.clone()), text, now);
+        let content = letter(
+            topic,
+            Kind::UnsubscribeConfirmation(one.row.token.clone()),
+            text,
+            now,
+        );
         let to = Recipient::Former {
             subscription: one.arn.clone(),
             protocol: one.row.protocol,
@@ -148,7 +153,10 @@ impl Sns {
 
 /// Compared without an early end, so that timing tells nothing about the right token.
 fn same(one: &str, two: &str) -> bool {
-    let differing = one.bytes().zip(two.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    let differing = one
+        .bytes()
+        .zip(two.bytes())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
     one.len() == two.len() && differing == 0
 }
 
@@ -185,4 +193,3 @@ pub(crate) async fn unsubscribe(
     .await?;
     Ok(t::UnsubscribeOutput {})
 }
-

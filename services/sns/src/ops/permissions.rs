@@ -61,11 +61,17 @@ fn statement(topic: &str, input: &t::AddPermissionInput) -> Result<Value> {
         return Err(Refusal::parameter("AWSAccountId"));
     }
     let actions = &input.action_name;
-    if actions.is_empty() || !actions.iter().all(|name| GRANTABLE.contains(&name.as_str())) {
+    if actions.is_empty()
+        || !actions
+            .iter()
+            .all(|name| GRANTABLE.contains(&name.as_str()))
+    {
         let why = "Policy statement action out of service scope!";
         return Err(Refusal::parameter(why));
     }
-    let principals = accounts.iter().map(|account| format!("arn:aws:iam::{account}:root"));
+    let principals = accounts
+        .iter()
+        .map(|account| format!("arn:aws:iam::{account}:root"));
     let actions = actions.iter().map(|action| format!("SNS:{action}"));
     Ok(json!({
         "Sid": input.label,

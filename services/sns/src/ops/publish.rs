@@ -55,7 +55,11 @@ pub(crate) fn lost() -> Refusal {
 }
 
 pub(crate) fn signature_version(topic: &Topic) -> u8 {
-    if topic.setting("SignatureVersion") == Some("2") { 2 } else { 1 }
+    if topic.setting("SignatureVersion") == Some("2") {
+        2
+    } else {
+        1
+    }
 }
 
 /// A message that was checked; only its place among others is missing.
@@ -116,8 +120,7 @@ impl Draft {
         };
         let confirmed = topic.subscriptions.iter().filter(|one| one.is_confirmed());
         let listening = confirmed.filter(|one| one.filter.as_ref().is_none_or(wanted));
-        let (web, inside): (Vec<_>, Vec<_>) =
-            listening.partition(|one| one.row.protocol.is_web());
+        let (web, inside): (Vec<_>, Vec<_>) = listening.partition(|one| one.row.protocol.is_web());
         let named = |list: Vec<&Arc<crate::topic::Subscription>>| {
             let ids = list.into_iter().map(|one| one.row.id.clone());
             ids.map(Recipient::Subscription).collect()
@@ -253,7 +256,8 @@ impl Sns {
         }
         let (inside, web) = draft.recipients(topic);
         if !inside.is_empty() || !web.is_empty() {
-            plan.messages.push(self.keys.seal(number, &draft.content, key)?);
+            plan.messages
+                .push(self.keys.seal(number, &draft.content, key)?);
         }
         let delivery = |lane, to, web| DeliveryRow {
             message: number,

@@ -10,9 +10,7 @@ use gureum_model_sns::types as t;
 
 use crate::content::{Content, Kind};
 use crate::errors::{Refusal, Result};
-use crate::model::{
-    Confirmed, DeliveryRow, Protocol, Recipient, SubscriptionRow, Texts,
-};
+use crate::model::{Confirmed, DeliveryRow, Protocol, Recipient, SubscriptionRow, Texts};
 use crate::settings;
 use crate::state::Sns;
 use crate::topic::{Subscription, Topic};
@@ -58,7 +56,9 @@ fn protocol(text: &str) -> Result<Protocol> {
         "application" => later("mobile devices (application)"),
         "firehose" => later("Firehose streams"),
         _ => Protocol::parse(text).ok_or_else(|| {
-            Refusal::parameter(format!("Amazon SNS does not support this protocol string: {text}"))
+            Refusal::parameter(format!(
+                "Amazon SNS does not support this protocol string: {text}"
+            ))
         }),
     }
 }
@@ -88,7 +88,9 @@ fn check_endpoint(cx: &Cx, protocol: Protocol, endpoint: &str, fifo: bool) -> Re
         }
         Protocol::Email | Protocol::EmailJson => match endpoint.rsplit_once('@') {
             Some((user, host))
-                if !user.is_empty() && !host.is_empty() && !endpoint.contains([' ', '<', '>', ',']) =>
+                if !user.is_empty()
+                    && !host.is_empty()
+                    && !endpoint.contains([' ', '<', '>', ',']) =>
             {
                 Ok(())
             }
@@ -96,7 +98,8 @@ fn check_endpoint(cx: &Cx, protocol: Protocol, endpoint: &str, fifo: bool) -> Re
         },
         Protocol::Sqs => {
             let arn = endpoint.parse::<Arn>().ok();
-            let Some(arn) = arn.filter(|arn| arn.service == "sqs" && !arn.account.is_empty()) else {
+            let Some(arn) = arn.filter(|arn| arn.service == "sqs" && !arn.account.is_empty())
+            else {
                 return wrong("SQS endpoint ARN");
             };
             if arn.partition != cx.region.partition() {
@@ -124,8 +127,9 @@ impl Sns {
         let _turn = self.admin.lock().await;
         let topic = self.find(&topic.key()).ok_or(Refusal::NoSuchTopic)?;
         let now = cx.now.0;
-        let known = topic.subscriptions.iter();
-        let known = known.cloned().find(|one| one.is_for(wish.protocol, &wish.endpoint));
+        let mut known = topic.subscriptions.iter();
+        let known = known.find(|one| one.is_for(wish.protocol, &wish.endpoint));
+        let known = known.cloned();
         if let Some(known) = &known {
             if known.row.attributes != wish.attributes && !wish.attributes.is_empty() {
                 let why = "Subscription already exists with different attributes";
@@ -151,7 +155,10 @@ impl Sns {
             self.invite(&topic, subscription).await?;
         }
         let topic = self.find(&topic.key()).ok_or(Refusal::NoSuchTopic)?;
-        topic.subscription(&arn).cloned().ok_or(Refusal::NoSuchSubscription)
+        topic
+            .subscription(&arn)
+            .cloned()
+            .ok_or(Refusal::NoSuchSubscription)
     }
 
     /// Writes an unconfirmed subscription along with its invitation.
@@ -246,7 +253,12 @@ fn new_row(cx: &Cx, topic: &Topic, wish: Wish) -> SubscriptionRow {
 
 /// Refuses what would be one too many.
 pub(crate) fn check_room(topic: &Topic, new: &Subscription) -> Result<()> {
-    let others = || topic.subscriptions.iter().filter(|one| one.row.id != new.row.id);
+    let others = || {
+        topic
+            .subscriptions
+            .iter()
+            .filter(|one| one.row.id != new.row.id)
+    };
     let filters = others().filter(|one| one.filter.is_some()).count();
     if new.filter.is_some() && filters >= MAX_FILTERS {
         let message = "The number of filter policies of this topic exceeds the limit of 200.";

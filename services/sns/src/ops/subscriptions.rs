@@ -24,7 +24,11 @@ pub(crate) async fn get_attributes(
     let mut add = |name: &str, value: String| {
         shown.insert(name.to_owned(), value);
     };
-    let authenticated = one.row.confirmed.as_ref().is_some_and(|by| by.authenticated);
+    let authenticated = one
+        .row
+        .confirmed
+        .as_ref()
+        .is_some_and(|by| by.authenticated);
     add("SubscriptionArn", one.arn.clone());
     add("TopicArn", topic.arn.clone());
     add("Owner", one.row.owner.to_string());

@@ -16,10 +16,16 @@ pub(crate) fn read(list: Vec<t::Tag>) -> Result<Texts> {
     let mut tags = Texts::new();
     for tag in list {
         if !(1..=128).contains(&tag.key.chars().count()) || tag.value.chars().count() > 256 {
-            return Err(Refusal::reason("Tags", "a key has up to 128 characters, a value 256"));
+            return Err(Refusal::reason(
+                "Tags",
+                "a key has up to 128 characters, a value 256",
+            ));
         }
         if tag.key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(Refusal::reason("Tags", "keys that begin with aws: are reserved"));
+            return Err(Refusal::reason(
+                "Tags",
+                "keys that begin with aws: are reserved",
+            ));
         }
         if tags.insert(tag.key, tag.value).is_some() {
             return Err(Refusal::parameter("Duplicated keys are not allowed."));

@@ -47,7 +47,11 @@ fn check_name(name: &str, attributes: &Texts) -> Result<bool> {
     };
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if stem.is_empty() || name.len() > 256 || !stem.bytes().all(good) {
-        return Err(Refusal::parameter(if wrong.is_empty() { "Topic Name" } else { wrong }));
+        return Err(Refusal::parameter(if wrong.is_empty() {
+            "Topic Name"
+        } else {
+            wrong
+        }));
     }
     Ok(fifo)
 }
@@ -102,7 +106,10 @@ fn same(row: &TopicRow, fifo: bool, attributes: &Texts, tags: &Texts) -> Result<
         return Err(Refusal::reason("Attributes", why));
     }
     if !tags.is_empty() && *tags != row.tags {
-        return Err(Refusal::reason("Tags", "Topic already exists with different tags"));
+        return Err(Refusal::reason(
+            "Tags",
+            "Topic already exists with different tags",
+        ));
     }
     Ok(())
 }
@@ -143,7 +150,11 @@ pub(crate) async fn get_attributes(
     input: t::GetTopicAttributesInput,
 ) -> gureum_schema::Result<t::GetTopicAttributesResponse> {
     let topic = sns.at(&cx, &input.topic_arn)?;
-    let pending = topic.subscriptions.iter().filter(|one| !one.is_confirmed()).count();
+    let pending = topic
+        .subscriptions
+        .iter()
+        .filter(|one| !one.is_confirmed())
+        .count();
     let confirmed = topic.subscriptions.len() - pending;
     let delivery = DeliveryPolicy::effective(None, topic.delivery.as_ref());
     let mut shown = topic.row.attributes.clone();
@@ -163,8 +174,12 @@ pub(crate) async fn get_attributes(
     shown.entry("DisplayName".into()).or_default();
     if topic.row.is_fifo() {
         let off = || "false".to_owned();
-        shown.entry("ContentBasedDeduplication".into()).or_insert_with(off);
-        shown.entry("FifoThroughputScope".into()).or_insert_with(|| "Topic".into());
+        shown
+            .entry("ContentBasedDeduplication".into())
+            .or_insert_with(off);
+        shown
+            .entry("FifoThroughputScope".into())
+            .or_insert_with(|| "Topic".into());
     }
     Ok(t::GetTopicAttributesResponse {
         attributes: Some(shown),
