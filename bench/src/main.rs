@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Context, Result};
-use crate::measures::{Setting, listing, peers, s3, sqs, start, streaming, sts};
+use crate::measures::{Setting, listing, peers, s3, sns, sqs, start, streaming, sts};
 use crate::report::Row;
 
 #[derive(Parser)]
@@ -66,7 +66,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 8] = [
+const GROUPS: [(&str, Measure); 9] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -74,6 +74,7 @@ const GROUPS: [(&str, Measure); 8] = [
     ("listing", listing::measure),
     ("streaming", streaming::measure),
     ("sqs", sqs::measure),
+    ("sns", sns::measure),
     ("peers", peers::measure),
 ];
 
