@@ -8,6 +8,7 @@ use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
+use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_mail::Mailbox;
@@ -88,7 +89,7 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
-    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
@@ -102,6 +103,14 @@ pub(crate) async fn open(
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
+    let keepers: Vec<Arc<dyn Reset>> = vec![
+        iam.clone(),
+        kms.clone(),
+        s3.clone(),
+        sns.clone(),
+        sqs.clone(),
+        dynamodb.clone(),
+    ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
@@ -110,7 +119,7 @@ pub(crate) async fn open(
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {
         sns,
-        resources: Arc::new(Inside::new(driver.clone())),
+        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
         work,

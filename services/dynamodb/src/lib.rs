@@ -31,6 +31,7 @@ mod ops;
 mod page;
 mod reconcile;
 mod request;
+mod reset;
 mod schema;
 mod state;
 mod sweep;

@@ -108,7 +108,7 @@ impl DynamoDb {
             .await
     }
 
-    /// Removes the rows of tables and indexes that are gone.
+    /// Removes the rows of tables, indexes and streams that are gone.
     async fn bury(&self) -> Result<()> {
         let graves = self
             .store
@@ -116,6 +116,7 @@ impl DynamoDb {
             .scan(Scan::<Grave>::all())
             .collect::<Result<Vec<_>, _>>()?;
         for Grave { space } in graves {
+            while self.trim(space, i64::MAX).await? == BATCH {}
             loop {
                 let removed = self
                     .store
@@ -151,7 +152,7 @@ impl DynamoDb {
         let streams = view.scan(Scan::<StreamInfo>::all());
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
         for info in streams {
-            while self.trim(&info, horizon).await? == BATCH {}
+            while self.trim(info.id, horizon).await? == BATCH {}
             if info.closed.is_some_and(|closed| closed <= horizon) {
                 let forget = |tx: &mut gureum_kit::Tx| tx.delete::<StreamInfo>(info.key());
                 self.store.transact(forget).await?;
@@ -160,10 +161,11 @@ impl DynamoDb {
         Ok(())
     }
 
-    async fn trim(&self, info: &StreamInfo, horizon: i64) -> Result<usize> {
+    /// Removes records of a stream up to a moment, some at a time.
+    async fn trim(&self, stream: u64, horizon: i64) -> Result<usize> {
         self.store
             .transact(|tx| {
-                let scan = Scan::<Record>::of((info.id,)).limit(BATCH);
+                let scan = Scan::<Record>::of((stream,)).limit(BATCH);
                 let mut old = Vec::new();
                 for found in tx.scan(scan).stamped() {
                     let (stamp, record) = found?;
@@ -173,7 +175,7 @@ impl DynamoDb {
                     old.push(stamp);
                 }
                 for stamp in &old {
-                    tx.delete::<Record>((info.id, *stamp))?;
+                    tx.delete::<Record>((stream, *stamp))?;
                 }
                 Ok::<_, Refusal>(old.len())
             })

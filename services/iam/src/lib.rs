@@ -23,6 +23,7 @@ mod names;
 mod ops;
 mod page;
 mod reconcile;
+mod reset;
 mod sts;
 mod trust;
 mod view;

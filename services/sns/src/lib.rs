@@ -29,6 +29,7 @@ mod model;
 mod ops;
 mod pace;
 mod policy;
+mod reset;
 mod schedule;
 mod settings;
 mod signing;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gureum_dispatch::Caller;
+use gureum_kit::reset::Whose;
 use gureum_kit::{Arn, Row};
 use gureum_policy::{Kind, Policy};
 use serde_json::json;
@@ -80,11 +81,31 @@ impl Topic {
             None => row.deleted += 1,
         }
         Self {
+            subscriptions,
+            ..self.copy(row)
+        }
+    }
+
+    /// The same topic without the subscriptions that these accounts made.
+    pub(crate) fn without(&self, whose: Whose) -> Self {
+        let others = self
+            .subscriptions
+            .iter()
+            .filter(|one| !whose.includes(&one.row.owner));
+        Self {
+            subscriptions: others.cloned().collect(),
+            ..self.copy(self.row.clone())
+        }
+    }
+
+    /// All but the row, which must say the same of policies.
+    fn copy(&self, row: TopicRow) -> Self {
+        Self {
             row,
             arn: self.arn.clone(),
             policy: Arc::clone(&self.policy),
             delivery: self.delivery.clone(),
-            subscriptions,
+            subscriptions: self.subscriptions.clone(),
             caller: Arc::clone(&self.caller),
             gate: Arc::clone(&self.gate),
         }
