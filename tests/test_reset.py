@@ -16,7 +16,7 @@ def furnish(cloud, account="000000000000"):
     def client(service):
         return cloud.client(service, key=account, secret="x")
 
-    iam, kms, s3, sqs, dynamodb = map(client, ("iam", "kms", "s3", "sqs", "dynamodb"))
+    iam, kms, s3, sns, sqs, dynamodb = map(client, ("iam", "kms", "s3", "sns", "sqs", "dynamodb"))
     iam.create_user(UserName="ann")
     iam.create_access_key(UserName="ann")
     iam.create_access_key()
@@ -27,6 +27,8 @@ def furnish(cloud, account="000000000000"):
     kms.create_alias(AliasName="alias/k", TargetKeyId=key)
     queue = sqs.create_queue(QueueName="q")["QueueUrl"]
     sqs.send_message(QueueUrl=queue, MessageBody="old")
+    topic = sns.create_topic(Name="t")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="ann@example.com")
     bucket = f"b-{account}"
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -56,6 +58,8 @@ def listed(cloud, account="000000000000"):
         *(key["KeyId"] for key in kms.list_keys()["Keys"]),
         *(alias["AliasName"] for alias in kms.list_aliases()["Aliases"] if "TargetKeyId" in alias),
         *client("sqs").list_queues().get("QueueUrls", []),
+        *(topic["TopicArn"] for topic in client("sns").list_topics()["Topics"]),
+        *(one["TopicArn"] for one in client("sns").list_subscriptions()["Subscriptions"]),
         *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
         *client("dynamodb").list_tables()["TableNames"],
         *(stream["StreamArn"] for stream in client("dynamodbstreams").list_streams()["Streams"]),

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Context, Result};
-use crate::measures::{Setting, dynamodb, listing, peers, s3, sqs, start, streaming, sts};
+use crate::measures::{Setting, dynamodb, listing, peers, s3, sns, sqs, start, streaming, sts};
 use crate::report::Row;
 
 #[derive(Parser)]
@@ -69,7 +69,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 9] = [
+const GROUPS: [(&str, Measure); 10] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -78,6 +78,7 @@ const GROUPS: [(&str, Measure); 9] = [
     ("streaming", streaming::measure),
     ("sqs", sqs::measure),
     ("dynamodb", dynamodb::measure),
+    ("sns", sns::measure),
     ("peers", peers::measure),
 ];
 

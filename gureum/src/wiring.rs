@@ -11,19 +11,24 @@ use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_mail::Mailbox;
 use gureum_outbound::{Outbound, certificates};
 use gureum_s3::S3;
+use gureum_sns::{Ground, Sns};
 use gureum_sqs::Sqs;
 use gureum_ssm::Ssm;
+use gureum_wire::front::tls::AuthorityPem;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
+use crate::signing;
 
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) resources: Arc<Inside>,
+    sns: Arc<Sns>,
     driver: Driver,
     work: Vec<Arc<dyn Reconciler>>,
 }
@@ -34,18 +39,19 @@ pub(crate) struct Work {
     running: Running,
 }
 
-/// `authority` is the cloud's own certificate authority, PEM: what it calls may be itself.
+/// `authority` is the cloud's own certificate authority: what it calls may be itself.
 pub(crate) async fn open(
     config: &Config,
     dir: &DataDir,
-    authority: &str,
+    authority: &AuthorityPem,
 ) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
     let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
-    let own = certificates(authority).or_fail("cannot read the certificate authority")?;
+    let own =
+        certificates(&authority.certificate).or_fail("cannot read the certificate authority")?;
     let outbound = Arc::new(Outbound::new(clock.clone(), own));
 
     let iam = Iam::new(
@@ -56,7 +62,7 @@ pub(crate) async fn open(
             access_key_id: root.access_key_id,
             secret: root.secret_access_key,
         },
-        outbound,
+        Arc::clone(&outbound),
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
@@ -68,6 +74,24 @@ pub(crate) async fn open(
     let ssm = Ssm::open(store.clone())
         .await
         .or_fail("cannot open Systems Manager")?;
+    let sns = Sns::open(
+        Ground {
+            store: store.clone(),
+            clock: clock.clone(),
+            secret: key(dir, "sns")?,
+            signing: signing::source(
+                dir.secrets().join("sns-signing.pem"),
+                authority.clone(),
+                &config.domain,
+            ),
+            mailbox: Mailbox::open(dir.mail()).or_fail("cannot open the mailbox")?,
+            outbound,
+            domain: config.domain.clone(),
+        },
+        &driver,
+    )
+    .await
+    .or_fail("cannot open SNS")?;
 
     let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
@@ -78,6 +102,7 @@ pub(crate) async fn open(
         .service(iam.sts_service())
         .service(kms.service())
         .service(s3.service(&config.domain))
+        .service(sns.service())
         .service(sqs.service())
         .service(ssm.service())
         .service(dynamodb.service())
@@ -87,6 +112,7 @@ pub(crate) async fn open(
         iam.clone(),
         kms.clone(),
         s3.clone(),
+        sns.clone(),
         sqs.clone(),
         ssm.clone(),
         dynamodb.clone(),
@@ -94,9 +120,11 @@ pub(crate) async fn open(
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
+    work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {
+        sns,
         resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
@@ -110,7 +138,9 @@ fn key(dir: &DataDir, service: &str) -> Result<[u8; 32], Failure> {
 }
 
 impl Rooms {
-    pub(crate) fn start(self) -> Work {
+    /// `address` is where endpoints reach the front door, `https://127.0.0.1:4566`.
+    pub(crate) fn start(self, address: String) -> Work {
+        self.sns.reachable_at(address);
         let shutdown = Shutdown::new();
         let running = self.driver.start(self.work, &shutdown);
         Work { shutdown, running }

@@ -4,6 +4,7 @@ pub(crate) mod dynamodb;
 pub(crate) mod listing;
 pub(crate) mod peers;
 pub(crate) mod s3;
+pub(crate) mod sns;
 pub(crate) mod sqs;
 pub(crate) mod start;
 pub(crate) mod streaming;

@@ -13,6 +13,7 @@ use gureum_kit::{
 };
 
 use crate::errors::{Refusal, Result};
+use crate::kms::DataKeys;
 use crate::model::{Attempt, Duplicate, Epoch, Message, QueueKey, QueueRow, Tombstone};
 use crate::queue::Queue;
 use crate::reconcile::{MOVES, SWEEP};
@@ -28,6 +29,7 @@ pub struct Sqs {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) keys: Keys,
+    pub(crate) data_keys: DataKeys,
     queues: RwLock<Queues>,
     next: AtomicU64,
     /// Held by whoever changes queues, so that such changes happen one after the other.
@@ -64,6 +66,7 @@ impl Sqs {
             .await?;
         let sqs = Self {
             keys: Keys::new(secret),
+            data_keys: DataKeys::default(),
             queues: RwLock::default(),
             next: AtomicU64::new((epoch << NUMBERS) + 1),
             admin: tokio::sync::Mutex::new(()),
