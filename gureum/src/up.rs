@@ -35,8 +35,8 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let dir = DataDir::create(config.data_dir.clone())?;
     // Kept to the very end of the process: until then something of ours may touch the directory.
     std::mem::forget(dir.lock()?);
-    let rooms = wiring::open(&config, &dir).await?;
     let authority = ca::open(&dir)?;
+    let rooms = wiring::open(&config, &dir, &authority.certificate).await?;
     let tls = tls::server_config(&authority).or_fail("cannot set up TLS")?;
     let mut listening = Listening::bind(config.listen, tls)
         .await

@@ -8,8 +8,10 @@ use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
+use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_outbound::{Outbound, certificates};
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
 
@@ -31,12 +33,19 @@ pub(crate) struct Work {
     running: Running,
 }
 
-pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
+/// `authority` is the cloud's own certificate authority, PEM: what it calls may be itself.
+pub(crate) async fn open(
+    config: &Config,
+    dir: &DataDir,
+    authority: &str,
+) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
     let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
+    let own = certificates(authority).or_fail("cannot read the certificate authority")?;
+    let outbound = Arc::new(Outbound::new(clock.clone(), own));
 
     let iam = Iam::new(
         store.clone(),
@@ -46,7 +55,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
             access_key_id: root.access_key_id,
             secret: root.secret_access_key,
         },
-        None,
+        outbound,
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
@@ -55,7 +64,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .await
         .or_fail("cannot open SQS")?;
 
-    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
@@ -68,13 +77,20 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
+    let keepers: Vec<Arc<dyn Reset>> = vec![
+        iam.clone(),
+        kms.clone(),
+        s3.clone(),
+        sqs.clone(),
+        dynamodb.clone(),
+    ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(driver.clone())),
+        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
         work,

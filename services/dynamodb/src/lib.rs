@@ -33,6 +33,7 @@ mod page;
 mod partiql;
 mod reconcile;
 mod request;
+mod reset;
 mod schema;
 mod shards;
 mod state;

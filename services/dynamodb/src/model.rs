@@ -201,7 +201,7 @@ impl Row for Backfill {
     }
 }
 
-/// A space whose table or index is gone; its rows are removed in the background.
+/// A space (or stream) whose table or index is gone; its rows are removed in the background.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Grave {
     pub(crate) space: u64,

@@ -21,9 +21,9 @@ pub struct DynamoDb {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     /// What is in the store, for reads: writes read the table's row in their transaction.
-    tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
+    pub(crate) tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
     /// Held by whoever changes tables, so that memory follows the store in order.
-    admin: tokio::sync::Mutex<()>,
+    pub(crate) admin: tokio::sync::Mutex<()>,
     pub(crate) census: Mutex<HashMap<u64, Counted>>,
     /// Tables that were written to since they were counted.
     pub(crate) changed: Mutex<HashSet<u64>>,

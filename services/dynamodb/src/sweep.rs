@@ -132,7 +132,7 @@ impl DynamoDb {
             .await
     }
 
-    /// Removes the rows of tables and indexes that are gone.
+    /// Removes the rows of tables, indexes and streams that are gone.
     async fn bury(&self) -> Result<()> {
         let graves = self
             .store
@@ -140,6 +140,7 @@ impl DynamoDb {
             .scan(Scan::<Grave>::all())
             .collect::<Result<Vec<_>, _>>()?;
         for Grave { space } in graves {
+            while self.trim(space, i64::MAX).await? == BATCH {}
             loop {
                 let removed = self
                     .store
@@ -151,6 +152,7 @@ impl DynamoDb {
                             tx.delete::<Entry>(key)?;
                         }
                         if keys.is_empty() {
+                            forget_splits(tx, space)?;
                             tx.delete::<Grave>(space)?;
                         }
                         Ok::<_, Refusal>(keys.len())
@@ -162,6 +164,7 @@ impl DynamoDb {
             }
             self.throttle.forget(space);
             self.collections.forget(space);
+            self.measured().remove(&space);
             self.census
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -176,7 +179,7 @@ impl DynamoDb {
         let streams = view.scan(Scan::<StreamInfo>::all());
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
         for info in streams {
-            while self.trim(&info, horizon).await? == BATCH {}
+            while self.trim(info.id, horizon).await? == BATCH {}
             match info.closed {
                 Some(closed) if closed <= horizon => self.forget_stream(&info).await?,
                 Some(_) => {}
@@ -189,11 +192,7 @@ impl DynamoDb {
     async fn forget_stream(&self, info: &StreamInfo) -> Result<()> {
         self.store
             .transact(|tx| {
-                let splits = tx.scan(Scan::<Split>::of((info.id,))).stamped();
-                let splits = splits.map(|split| Ok(split?.0));
-                for stamp in splits.collect::<Result<Vec<_>>>()? {
-                    tx.delete::<Split>((info.id, stamp))?;
-                }
+                forget_splits(tx, info.id)?;
                 tx.delete::<StreamInfo>(info.key())?;
                 Ok::<_, Refusal>(())
             })
@@ -202,10 +201,11 @@ impl DynamoDb {
         Ok(())
     }
 
-    async fn trim(&self, info: &StreamInfo, horizon: i64) -> Result<usize> {
+    /// Removes records of a stream up to a moment, some at a time.
+    async fn trim(&self, stream: u64, horizon: i64) -> Result<usize> {
         self.store
             .transact(|tx| {
-                let scan = Scan::<Record>::of((info.id,)).limit(BATCH);
+                let scan = Scan::<Record>::of((stream,)).limit(BATCH);
                 let mut old = Vec::new();
                 for found in tx.scan(scan).stamped() {
                     let (stamp, record) = found?;
@@ -215,7 +215,7 @@ impl DynamoDb {
                     old.push(stamp);
                 }
                 for stamp in &old {
-                    tx.delete::<Record>((info.id, *stamp))?;
+                    tx.delete::<Record>((stream, *stamp))?;
                 }
                 Ok::<_, Refusal>(old.len())
             })
@@ -230,4 +230,13 @@ fn is_over(item: &Item, ttl: &str, now: i64) -> bool {
     number
         .to_i64()
         .is_some_and(|at| at <= now && at > now - LONG_AGO)
+}
+
+fn forget_splits(tx: &mut gureum_kit::Tx, stream: u64) -> Result<()> {
+    let splits = tx.scan(Scan::<Split>::of((stream,))).stamped();
+    let splits = splits.map(|split| Ok(split?.0));
+    for stamp in splits.collect::<Result<Vec<_>>>()? {
+        tx.delete::<Split>((stream, stamp))?;
+    }
+    Ok(())
 }

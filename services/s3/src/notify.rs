@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use gureum_dispatch::{Caller, Cloud, Cx, RequestInfo};
 use gureum_kit::names::id;
 use gureum_kit::reconcile::{Outcome, Reconciler, RunError};
+use gureum_kit::store::Watch;
 use gureum_kit::{AccountId, Reader, Region, Row, Scan, Tx};
 use gureum_model_sqs::op::SendMessage;
 use gureum_model_sqs::types::SendMessageRequest;
@@ -20,6 +21,7 @@ use gureum_schema::{Error, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::S3;
 use crate::config::notification::{Notifications, Target};
@@ -48,7 +50,7 @@ pub(crate) struct Notice {
     attempts: u32,
     /// In whose name it is sent.
     bucket: String,
-    owner: AccountId,
+    pub(crate) owner: AccountId,
     /// ARN of the queue.
     queue: String,
     message: String,
@@ -153,8 +155,8 @@ impl S3 {
         Ok(())
     }
 
-    /// Delivers all messages that are due.
-    pub(crate) async fn deliver(&self, cloud: &Arc<Cloud>) -> Result<()> {
+    /// Delivers all messages that are due; returns when the next one will be.
+    pub(crate) async fn deliver(&self, cloud: &Arc<Cloud>) -> Result<Option<i64>> {
         loop {
             let now = self.clock.now();
             let view = self.store.read();
@@ -162,12 +164,13 @@ impl S3 {
                 .scan(Scan::all().limit(BATCH))
                 .collect::<std::result::Result<_, _>>()?;
             drop(view);
+            let next = batch.first().map(|notice| notice.due);
             let due: Vec<Notice> = batch
                 .into_iter()
                 .take_while(|notice| notice.due <= now)
                 .collect();
             if due.is_empty() {
-                return Ok(());
+                return Ok(next);
             }
             let attempts = stream::iter(due).map(|notice| async {
                 let outcome = post(cloud, &notice).await;
@@ -213,11 +216,13 @@ impl S3 {
 pub(crate) struct Courier {
     s3: Arc<S3>,
     cloud: Arc<Cloud>,
+    written: Mutex<Watch>,
 }
 
 impl Courier {
     pub(crate) fn new(s3: Arc<S3>, cloud: Arc<Cloud>) -> Self {
-        Self { s3, cloud }
+        let written = Mutex::new(s3.store.watch::<Notice>(()));
+        Self { s3, cloud, written }
     }
 }
 
@@ -227,15 +232,20 @@ impl Reconciler for Courier {
         "s3.notifications"
     }
 
-    /// Looking costs next to nothing where there is nothing, so nobody needs to wake it.
     fn period(&self) -> Duration {
-        Duration::from_millis(250)
+        Duration::from_secs(60)
+    }
+
+    async fn stirred(&self) {
+        self.written.lock().await.changed().await;
     }
 
     async fn run(&self) -> Result<Outcome, RunError> {
-        let run = self.s3.deliver(&self.cloud).await;
-        run.map_err(Error::from)?;
-        Ok(Outcome::Settled)
+        let next = self.s3.deliver(&self.cloud).await.map_err(Error::from)?;
+        let pause = next.map(|due| (due - self.s3.clock.now()).max(1).unsigned_abs());
+        Ok(pause.map_or(Outcome::Settled, |pause| {
+            Outcome::Again(Duration::from_millis(pause))
+        }))
     }
 }
 

@@ -25,6 +25,7 @@ mod mover;
 mod ops;
 mod queue;
 mod reconcile;
+mod reset;
 mod seal;
 mod settings;
 mod state;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use gureum_dispatch::Cx;
+use gureum_kit::reset::Whose;
 use gureum_kit::{
     AccountId, Arn, Clock, Driver, Reader, Region, Row, Scan, Store, StoreError, Waker,
 };
@@ -173,6 +174,18 @@ impl Sqs {
         let mut queues = self.queues_mut();
         queues.by_key.remove(key);
         queues.deleted.insert(key.clone(), now);
+    }
+
+    /// Takes out all queues of these accounts, and forgets which they deleted.
+    pub(crate) fn drop_queues(&self, whose: Whose) -> Vec<Arc<Queue>> {
+        let mut queues = self.queues_mut();
+        queues
+            .deleted
+            .retain(|(_, account, _), _| !whose.includes(account));
+        let theirs = queues
+            .by_key
+            .extract_if(.., |(_, account, _), _| whose.includes(account));
+        theirs.map(|(_, queue)| queue).collect()
     }
 
     pub(crate) fn deleted_at(&self, key: &QueueKey) -> Option<i64> {
