@@ -6,6 +6,7 @@ use super::lexer::{Kind, malformed};
 use super::parser::Parser;
 use crate::errors::{Refusal, Result};
 use crate::expression::ast::{Comparator, Operand, Source, Term};
+use crate::expression::path::Path;
 use crate::expression::{Action, Condition, build};
 use crate::value::{Item, MAX_NESTING, Number, TOO_DEEP, Value};
 
@@ -326,39 +327,42 @@ impl Parser {
     pub(super) fn assignment(&mut self) -> Result<Action> {
         let path = self.path()?;
         self.expect_sign("=", "Expected EQ")?;
-        let token = self.peek().clone();
-        let name = token.text.to_ascii_lowercase();
-        let changes_set = matches!(name.as_str(), "set_add" | "set_delete");
-        if token.kind == Kind::Word && self.is_call() && changes_set {
-            self.next();
-            let upper = name.to_ascii_uppercase();
-            let first = self.place_behind();
-            let operands = self.arguments()?;
-            let [target, value] = <[Operand; 2]>::try_from(operands).map_err(|_| {
-                Refusal::validation(format!(
-                    "{upper} must have exactly two arguments at {}",
-                    token.place()
-                ))
-            })?;
-            if target != Operand::Path(path.clone()) {
-                return Err(Refusal::validation(format!(
-                    "The first argument to {upper} must equal the assignment value at {}",
-                    token.place()
-                )));
-            }
-            return match value {
-                Operand::Value(
-                    set @ (Value::Strings(_) | Value::Numbers(_) | Value::Binaries(_)),
-                ) if name == "set_add" => Ok(Action::Add(path, set)),
-                Operand::Value(
-                    set @ (Value::Strings(_) | Value::Numbers(_) | Value::Binaries(_)),
-                ) => Ok(Action::Delete(path, set)),
-                _ => Err(Refusal::validation(format!(
-                    "The second argument to {upper} must be a value with type SET at {first}"
-                ))),
-            };
+        let token = self.peek();
+        let called = token.kind == Kind::Word && self.is_call();
+        match token.text.to_ascii_uppercase().as_str() {
+            "SET_ADD" if called => self.change_of_set("SET_ADD", path, Action::Add),
+            "SET_DELETE" if called => self.change_of_set("SET_DELETE", path, Action::Delete),
+            _ => Ok(Action::Set(path, self.source()?)),
         }
-        Ok(Action::Set(path, self.source()?))
+    }
+
+    /// `s = set_add(s, <<…>>)`
+    fn change_of_set(
+        &mut self,
+        function: &str,
+        path: Path,
+        action: fn(Path, Value) -> Action,
+    ) -> Result<Action> {
+        let (place, first) = (self.next().place(), self.place_behind());
+        let operands = self.arguments()?;
+        let [target, value] = <[Operand; 2]>::try_from(operands).map_err(|_| {
+            Refusal::validation(format!(
+                "{function} must have exactly two arguments at {place}"
+            ))
+        })?;
+        if target != Operand::Path(path.clone()) {
+            return Err(Refusal::validation(format!(
+                "The first argument to {function} must equal the assignment value at {place}"
+            )));
+        }
+        match value {
+            Operand::Value(set @ (Value::Strings(_) | Value::Numbers(_) | Value::Binaries(_))) => {
+                Ok(action(path, set))
+            }
+            _ => Err(Refusal::validation(format!(
+                "The second argument to {function} must be a value with type SET at {first}"
+            ))),
+        }
     }
 
     fn source(&mut self) -> Result<Source> {
