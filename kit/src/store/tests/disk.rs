@@ -219,7 +219,7 @@ async fn damage_to_a_value_kept_apart_is_found() {
 }
 
 /// Needs a small filesystem of its own: run it with `GUREUM_TEST_SMALL_DISK` naming an empty
-/// directory on one (16 to 256 MiB).
+/// directory on one (about 64 MiB).
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers() {
     let Ok(disk) = std::env::var("GUREUM_TEST_SMALL_DISK") else {
