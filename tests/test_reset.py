@@ -76,7 +76,7 @@ def test_reset_leaves_nothing_and_everything_can_be_made_anew():
     with private_cloud("--auth", "relaxed") as cloud, connect(cloud) as stream:
         furnish(cloud)
         before = listed(cloud)
-        assert len(before) == 10
+        assert len(before) == 12
         sqs = cloud.client("sqs")
         url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
         sqs.receive_message(QueueUrl=url)
