@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gureum_dispatch::Cx;
+use gureum_dispatch::{Cx, Unbound};
 use gureum_kit::names::id;
 use gureum_model_dynamodb::types as t;
 use gureum_policy::{Kind, Policy};
@@ -14,14 +14,21 @@ use crate::state::{DynamoDb, short};
 
 const MAX_POLICY: usize = 20 << 10;
 
-pub(crate) fn parse_policy(text: &str) -> Result<()> {
+/// A policy that a request brings, as it is to be stored.
+pub(crate) fn bind_policy(cx: &Cx, text: &str) -> Result<String> {
     if text.len() > MAX_POLICY {
         return Err(Refusal::validation(format!(
             "Resource policy size exceeds the limit of {MAX_POLICY} bytes"
         )));
     }
     match Policy::parse(text, Kind::Resource) {
-        Ok(_) => Ok(()),
+        Ok(_) => cx.bind_principals(text).map_err(|unbound| match unbound {
+            Unbound::Nobody(name) => Refusal::validation(format!(
+                "Invalid policy document: Invalid principal in policy: \"AWS\":\"{}\"",
+                short(&name)
+            )),
+            Unbound::Failed(error) => Refusal::Broken(error.to_string()),
+        }),
         Err(error) => Err(Refusal::validation(format!(
             "Invalid policy document: {error}"
         ))),
@@ -56,23 +63,23 @@ fn check_revision(found: Option<&ResourcePolicy>, expected: Option<&str>, arn: &
 
 pub(crate) async fn put_policy(
     db: Arc<DynamoDb>,
-    _: Cx,
+    cx: Cx,
     input: t::PutResourcePolicyInput,
 ) -> gureum_schema::Result<t::PutResourcePolicyOutput> {
     let key = of_table(&input.resource_arn)?;
-    parse_policy(&input.policy)?;
+    let text = bind_policy(&cx, &input.policy)?;
     let revision = DynamoDb::whole(async move {
         db.alter(&key, |_, place| {
             let arn = &input.resource_arn;
             let table = place.as_mut().ok_or_else(|| not_there(arn))?;
             let expected = input.expected_revision_id.as_deref();
             check_revision(table.policy.as_ref(), expected, arn)?;
-            if let Some(same) = table.policy.as_ref().filter(|p| p.text == input.policy) {
+            if let Some(same) = table.policy.as_ref().filter(|p| p.text == text) {
                 return Ok(same.revision.clone());
             }
             let revision = u64::from_be_bytes(id::bytes()).to_string();
             table.policy = Some(ResourcePolicy {
-                text: input.policy.clone(),
+                text: text.clone(),
                 revision: revision.clone(),
             });
             Ok(revision)
@@ -87,7 +94,7 @@ pub(crate) async fn put_policy(
 
 pub(crate) async fn get_policy(
     db: Arc<DynamoDb>,
-    _: Cx,
+    cx: Cx,
     input: t::GetResourcePolicyInput,
 ) -> gureum_schema::Result<t::GetResourcePolicyOutput> {
     let key = of_table(&input.resource_arn)?;
@@ -97,7 +104,7 @@ pub(crate) async fn get_policy(
     let policy = live.table.policy.clone();
     let policy = policy.ok_or_else(|| none_at(&input.resource_arn))?;
     Ok(t::GetResourcePolicyOutput {
-        policy: Some(policy.text),
+        policy: Some(cx.show_principals(&policy.text)?),
         revision_id: Some(policy.revision),
     })
 }
