@@ -121,15 +121,32 @@ impl Requests {
 
     /// An SQS request in the JSON protocol.
     pub(crate) fn sqs(&self, action: &str, input: &serde_json::Value) -> Result<Request<Payload>> {
+        self.in_json("sqs", format!("AmazonSQS.{action}"), input)
+    }
+
+    /// A DynamoDB request.
+    pub(crate) fn dynamodb(
+        &self,
+        action: &str,
+        input: &serde_json::Value,
+    ) -> Result<Request<Payload>> {
+        self.in_json("dynamodb", format!("DynamoDB_20120810.{action}"), input)
+    }
+
+    fn in_json(
+        &self,
+        service: &str,
+        action: String,
+        input: &serde_json::Value,
+    ) -> Result<Request<Payload>> {
         let mut request = Request::new(Payload::once(input.to_string()));
         *request.method_mut() = Method::POST;
-        let action = format!("AmazonSQS.{action}");
         let headers = request.headers_mut();
         let json = HeaderValue::from_static("application/x-amz-json-1.0");
         headers.insert(header::CONTENT_TYPE, json);
         let action = HeaderValue::from_str(&action).or_fail("x-amz-target")?;
         headers.insert("x-amz-target", action);
-        self.sign(request, "sqs", Cover::Body)
+        self.sign(request, service, Cover::Body)
     }
 
     fn sign(

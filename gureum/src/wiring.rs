@@ -14,6 +14,7 @@ use gureum_kms::Kms;
 use gureum_outbound::{Outbound, certificates};
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
+use gureum_ssm::Ssm;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -64,6 +65,10 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open SQS")?;
 
+    let ssm = Ssm::open(store.clone())
+        .await
+        .or_fail("cannot open Systems Manager")?;
+
     let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
@@ -74,6 +79,7 @@ pub(crate) async fn open(
         .service(kms.service())
         .service(s3.service(&config.domain))
         .service(sqs.service())
+        .service(ssm.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
@@ -82,6 +88,7 @@ pub(crate) async fn open(
         kms.clone(),
         s3.clone(),
         sqs.clone(),
+        ssm.clone(),
         dynamodb.clone(),
     ];
     let mut work = iam.reconcilers();
