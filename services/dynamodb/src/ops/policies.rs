@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gureum_dispatch::Cx;
+use gureum_dispatch::{Cx, Unbound};
 use gureum_kit::Reader;
 use gureum_kit::names::id;
 use gureum_model_dynamodb::types as t;
@@ -16,14 +16,21 @@ use crate::state::{DynamoDb, short};
 
 const MAX_POLICY: usize = 20 << 10;
 
-pub(crate) fn parse_policy(text: &str) -> Result<()> {
+/// A policy that a request brings, as it is to be stored.
+pub(crate) fn bind_policy(cx: &Cx, text: &str) -> Result<String> {
     if text.len() > MAX_POLICY {
         return Err(Refusal::validation(format!(
             "Resource policy size exceeds the limit of {MAX_POLICY} bytes"
         )));
     }
     match Policy::parse(text, Kind::Resource) {
-        Ok(_) => Ok(()),
+        Ok(_) => cx.bind_principals(text).map_err(|unbound| match unbound {
+            Unbound::Nobody(name) => Refusal::validation(format!(
+                "Invalid policy document: Invalid principal in policy: \"AWS\":\"{}\"",
+                short(&name)
+            )),
+            Unbound::Failed(error) => Refusal::Broken(error.to_string()),
+        }),
         Err(error) => Err(Refusal::validation(format!(
             "Invalid policy document: {error}"
         ))),
@@ -92,11 +99,11 @@ async fn change<T: Send + 'static>(
 
 pub(crate) async fn put_policy(
     db: Arc<DynamoDb>,
-    _: Cx,
+    cx: Cx,
     input: t::PutResourcePolicyInput,
 ) -> gureum_schema::Result<t::PutResourcePolicyOutput> {
-    parse_policy(&input.policy)?;
-    let (text, expected) = (input.policy, input.expected_revision_id);
+    let text = bind_policy(&cx, &input.policy)?;
+    let expected = input.expected_revision_id;
     let revision = change(db, input.resource_arn, move |arn, place| {
         check_revision(place.as_ref(), expected.as_deref(), arn)?;
         if let Some(same) = place.as_ref().filter(|policy| policy.text == text) {
@@ -116,7 +123,7 @@ pub(crate) async fn put_policy(
 
 pub(crate) async fn get_policy(
     db: Arc<DynamoDb>,
-    _: Cx,
+    cx: Cx,
     input: t::GetResourcePolicyInput,
 ) -> gureum_schema::Result<t::GetResourcePolicyOutput> {
     let arn = &input.resource_arn;
@@ -130,7 +137,7 @@ pub(crate) async fn get_policy(
     let policy = policy.ok_or_else(|| not_there(arn))?;
     let policy = policy.ok_or_else(|| none_at(arn))?;
     Ok(t::GetResourcePolicyOutput {
-        policy: Some(policy.text),
+        policy: Some(cx.show_principals(&policy.text)?),
         revision_id: Some(policy.revision),
     })
 }

@@ -8,7 +8,7 @@ use gureum_kit::names::id;
 use gureum_model_dynamodb::types as t;
 
 use super::describe::describe;
-use super::policies::parse_policy;
+use super::policies::bind_policy;
 use super::tags::{self, check_tags};
 use crate::errors::{Refusal, Result};
 use crate::model::{Grave, ResourcePolicy, Stream, StreamInfo, Table};
@@ -77,7 +77,7 @@ fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> 
     let tags = tags::map_of(input.tags.unwrap_or_default())?;
     check_tags(&tags)?;
     let policy = input.resource_policy.map(|text| {
-        parse_policy(&text)?;
+        let text = bind_policy(cx, &text)?;
         let revision = cx.now.0.to_string();
         Ok::<_, Refusal>(ResourcePolicy { text, revision })
     });
