@@ -3,6 +3,7 @@
 use gureum_kit::names::id;
 use gureum_kit::{Reader, Tx};
 
+use crate::backup::undo;
 use crate::errors::{Refusal, Result};
 use crate::model::{Change, Entry, EntryKey, Index, KeySchema, Projected, Record, Table};
 use crate::value::{Item, MAX_ITEM, MAX_NESTING, TOO_DEEP, Value, item_size, key};
@@ -245,6 +246,7 @@ pub(crate) fn write(
             written.indexes.push((index.name.clone(), units));
         }
     }
+    undo::note(tx, table, at, old, now)?;
     record(tx, table, at, old, new, now, expired)?;
     Ok(written)
 }

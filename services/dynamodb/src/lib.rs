@@ -22,6 +22,7 @@
 
 mod asks;
 mod backfill;
+mod backup;
 mod capacity;
 mod errors;
 mod expression;
@@ -48,7 +49,8 @@ pub use state::DynamoDb;
 impl DynamoDb {
     /// The table: operation, what it asks of the policy engine, handler.
     pub fn service(self: &Arc<Self>) -> Service {
-        use ops::{batch, describe, items, policies, query, tables, tags, transact, ttl};
+        use ops::{backups, batch, describe, items, policies, query, tables, tags, transact, ttl};
+        use ops::{recovery, restore};
         Service::builder(&SERVICE, Arc::clone(self))
             .op_refusing::<op::CreateTable, _>(
                 &[
@@ -77,7 +79,25 @@ impl DynamoDb {
             .op::<op::DescribeTable, _>(asks::describe_table, describe::describe_table)
             .op::<op::DescribeContinuousBackups, _>(
                 asks::describe_continuous_backups,
-                describe::describe_continuous_backups,
+                recovery::describe_continuous_backups,
+            )
+            .op::<op::UpdateContinuousBackups, _>(
+                backup::asks::update_continuous_backups,
+                recovery::update_continuous_backups,
+            )
+            .op_refusing::<op::RestoreTableToPointInTime, _>(
+                &["OnDemandThroughputOverride"],
+                backup::asks::restore_to_point_in_time,
+                restore::restore_to_point_in_time,
+            )
+            .op::<op::CreateBackup, _>(backup::asks::create_backup, backups::create_backup)
+            .op::<op::DescribeBackup, _>(backup::asks::describe_backup, backups::describe_backup)
+            .op::<op::DeleteBackup, _>(backup::asks::delete_backup, backups::delete_backup)
+            .op::<op::ListBackups, _>(backup::asks::list_backups, backups::list_backups)
+            .op_refusing::<op::RestoreTableFromBackup, _>(
+                &["OnDemandThroughputOverride"],
+                backup::asks::restore_from_backup,
+                restore::restore_from_backup,
             )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use gureum_kit::{AccountId, Arn, Region, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::model::History;
+use crate::errors::{Refusal, Result};
 use crate::value::Item;
 
 /// What names a table: region, account, name.
@@ -42,6 +44,8 @@ pub(crate) struct Table {
     pub(crate) tags: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) policy: Option<ResourcePolicy>,
+    #[serde(default)]
+    pub(crate) history: History,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +127,17 @@ impl Table {
     pub(crate) fn kind(&self, attribute: &str) -> &str {
         let found = self.attributes.iter().find(|(name, _)| name == attribute);
         found.map_or("S", |(_, kind)| kind)
+    }
+
+    /// A table whose items are still coming in cannot be changed.
+    pub(crate) fn made(&self) -> Result<()> {
+        if self.history.making {
+            return Err(Refusal::InUse(format!(
+                "Attempt to change a resource which is still in use: Table is being created: {}",
+                self.name
+            )));
+        }
+        Ok(())
     }
 
     pub(crate) fn indexes(&self) -> impl Iterator<Item = &Index> {

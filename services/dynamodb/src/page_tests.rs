@@ -48,6 +48,7 @@ fn table(kind: &str) -> Table {
         class: None,
         tags: Default::default(),
         policy: None,
+        history: Default::default(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The background work: filling new indexes, and sweeping what has expired or lost its table.
+//! The background work: filling new indexes, and sweeping what has expired or lost its
+//! table, copying tables as they were.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,11 @@ use crate::state::DynamoDb;
 
 pub(crate) const BACKFILL: &str = "dynamodb.backfill";
 pub(crate) const SWEEP: &str = "dynamodb.sweep";
+pub(crate) const COPIES: &str = "dynamodb.copies";
 
 struct Backfilling(Arc<DynamoDb>);
 struct Sweeping(Arc<DynamoDb>);
+struct Copying(Arc<DynamoDb>);
 
 #[async_trait]
 impl Reconciler for Backfilling {
@@ -52,6 +55,22 @@ impl Reconciler for Sweeping {
     }
 }
 
+#[async_trait]
+impl Reconciler for Copying {
+    fn name(&self) -> &'static str {
+        COPIES
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn run(&self) -> Result<Outcome, RunError> {
+        self.0.copy_all().await.map_err(Error::from)?;
+        Ok(Outcome::Settled)
+    }
+}
+
 impl DynamoDb {
     /// What has to run in the background; start it with the driver that the service was opened
     /// with.
@@ -59,6 +78,7 @@ impl DynamoDb {
         vec![
             Arc::new(Backfilling(Arc::clone(self))),
             Arc::new(Sweeping(Arc::clone(self))),
+            Arc::new(Copying(Arc::clone(self))),
         ]
     }
 }

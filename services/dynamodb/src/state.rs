@@ -11,7 +11,7 @@ use gureum_policy::{Kind, Policy};
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
-use crate::reconcile::{BACKFILL, SWEEP};
+use crate::reconcile::{BACKFILL, COPIES, SWEEP};
 use crate::throttle::Throttle;
 
 /// DynamoDB. One value serves all accounts and regions.
@@ -28,6 +28,7 @@ pub struct DynamoDb {
     pub(crate) throttle: Throttle,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
+    pub(crate) wake_copies: Waker,
 }
 
 /// A table with its policy parsed.
@@ -77,6 +78,7 @@ impl DynamoDb {
             throttle: Throttle::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
+            wake_copies: driver.waker(COPIES),
         }))
     }
 
@@ -94,7 +96,9 @@ impl DynamoDb {
 
     /// The table that a `TableName`, name or ARN, means.
     pub(crate) fn table(&self, cx: &Cx, name: &str) -> Result<Arc<Live>> {
-        self.find(&key_of(cx, name)?).ok_or_else(Refusal::no_table)
+        self.find(&key_of(cx, name)?)
+            .filter(|live| !live.table.history.making)
+            .ok_or_else(Refusal::no_table)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Live>> {

@@ -1,10 +1,13 @@
 //! The operations, by what they are about.
 
+pub(crate) mod backups;
 pub(crate) mod batch;
 pub(crate) mod describe;
 pub(crate) mod items;
 pub(crate) mod policies;
 pub(crate) mod query;
+pub(crate) mod recovery;
+pub(crate) mod restore;
 pub(crate) mod streams;
 pub(crate) mod tables;
 pub(crate) mod tags;

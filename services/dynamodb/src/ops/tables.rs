@@ -7,9 +7,11 @@ use gureum_kit::Tx;
 use gureum_kit::names::id;
 use gureum_model_dynamodb::types as t;
 
+use super::backups::system_backup;
 use super::describe::describe;
 use super::policies::parse_policy;
 use super::tags::{self, check_tags};
+use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
 use crate::model::{Grave, ResourcePolicy, Stream, StreamInfo, Table};
 use crate::schema;
@@ -99,6 +101,7 @@ fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> 
         class: input.table_class,
         tags,
         policy: policy.transpose()?,
+        history: History::default(),
     })
 }
 
@@ -158,6 +161,7 @@ pub(crate) async fn delete_table(
             let mut table = place
                 .take()
                 .ok_or_else(|| Refusal::no_table_named(&key.2))?;
+            table.made()?;
             if table.protected {
                 return Err(Refusal::validation(
                     "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
@@ -165,7 +169,7 @@ pub(crate) async fn delete_table(
             }
             let described = table.clone();
             end_stream(tx, &mut table, now)?;
-            tx.put(&Grave { space: table.id })?;
+            leave_items(tx, &work, &table, now)?;
             for index in table.indexes() {
                 tx.put(&Grave { space: index.id })?;
                 tx.delete::<crate::model::Backfill>(index.id)?;
@@ -179,6 +183,19 @@ pub(crate) async fn delete_table(
     Ok(t::DeleteTableOutput {
         table_description: Some(describe(&db, &gone, Some("DELETING"))),
     })
+}
+
+/// The items go to a backup where the table could be recovered, and away where it could not.
+fn leave_items(tx: &mut Tx, db: &DynamoDb, table: &Table, now: i64) -> Result<()> {
+    if let Some(log) = table.history.log {
+        tx.put(&Grave { space: log })?;
+    }
+    if table.history.recovery.is_some() {
+        tx.put(&system_backup(table, db.count_of(table.id), now))?;
+    } else {
+        tx.put(&Grave { space: table.id })?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn list_tables(

@@ -20,6 +20,7 @@ pub(crate) async fn update_ttl(
         let wanted = &input.time_to_live_specification;
         work.alter(&key, |_, place| {
             let table = place.as_mut().ok_or_else(Refusal::no_table)?;
+            table.made()?;
             match (&table.ttl, wanted.enabled) {
                 (Some(_), true) => Err(Refusal::validation("TimeToLive is already enabled")),
                 (None, false) => Err(Refusal::validation("TimeToLive is already disabled")),

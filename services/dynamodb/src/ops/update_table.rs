@@ -42,6 +42,7 @@ pub(crate) async fn update_table(
             let table = place
                 .as_mut()
                 .ok_or_else(|| Refusal::no_table_named(&key.2))?;
+            table.made()?;
             change(tx, table, &input, now)?;
             Ok(table.clone())
         })
@@ -271,7 +272,7 @@ fn define(table: &mut Table, given: &[t::AttributeDefinition]) -> Result<()> {
     Ok(())
 }
 
-fn forget_unused(table: &mut Table) {
+pub(crate) fn forget_unused(table: &mut Table) {
     let used = |name: &String| {
         table.keys.contains(name) || table.indexes().any(|index| index.keys.contains(name))
     };

@@ -1,0 +1,102 @@
+//! How long the past is kept: logs by their table's recovery period, system backups for 35 days.
+
+use gureum_kit::{Reader, Row, Scan};
+
+use super::model::{Backup, Undo, readers};
+use crate::errors::{Refusal, Result};
+use crate::model::{Grave, Table, TableKey};
+use crate::state::DynamoDb;
+
+/// Changes that are removed in one go.
+const BATCH: usize = 1000;
+
+impl DynamoDb {
+    pub(crate) async fn trim_history(&self) -> Result<()> {
+        for live in self.all() {
+            if live.table.history.log.is_some() {
+                let key = live.table.key();
+                while self.trim_log(&key).await? == BATCH {}
+                self.end_log(&key).await?;
+            }
+        }
+        self.expire_backups().await
+    }
+
+    /// Removes the oldest changes that nobody can ask for any more.
+    async fn trim_log(&self, key: &TableKey) -> Result<usize> {
+        let now = self.clock.now();
+        self.store
+            .transact(|tx| {
+                let Some(table) = tx.get::<Table>(key)? else {
+                    return Ok(0);
+                };
+                let (Some(log), Some(recovery)) = (table.history.log, table.history.recovery)
+                else {
+                    return Ok(0);
+                };
+                let wanted = readers(tx, log)?.into_iter().filter_map(|copy| copy.as_of);
+                let horizon = wanted
+                    .map(|(_, moment)| moment)
+                    .fold(recovery.earliest(now), i64::min);
+                let mut old = Vec::new();
+                for found in tx.scan(Scan::<Undo>::of((log,)).limit(BATCH)).stamped() {
+                    let (stamp, change) = found?;
+                    if change.at > horizon {
+                        break;
+                    }
+                    old.push(stamp);
+                }
+                for stamp in &old {
+                    tx.delete::<Undo>((log, *stamp))?;
+                }
+                Ok::<_, Refusal>(old.len())
+            })
+            .await
+    }
+
+    /// Ends a log that is neither for recovery nor for a copy.
+    async fn end_log(&self, key: &TableKey) -> Result<()> {
+        // A glance first: changing a table takes turns with everybody who changes one.
+        if !is_idle(&self.store.read(), key)? {
+            return Ok(());
+        }
+        self.alter(key, |tx, place| {
+            if is_idle(tx, key)?
+                && let Some(log) = place.as_mut().and_then(|table| table.history.log.take())
+            {
+                tx.put(&Grave { space: log })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn expire_backups(&self) -> Result<()> {
+        let now = self.clock.now();
+        let view = self.store.read();
+        let over = |backup: &Backup| backup.expires.is_some_and(|expires| expires <= now);
+        let found = view.scan(Scan::<Backup>::all());
+        let found = found.filter(|found| found.as_ref().map_or(true, over));
+        for backup in found.collect::<Result<Vec<_>, _>>()? {
+            self.store
+                .transact(|tx| {
+                    tx.delete::<Backup>(backup.key())?;
+                    // Whoever restores it at the moment still reads the items; see the burying.
+                    tx.put(&Grave {
+                        space: backup.space,
+                    })
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a table has a log that nobody needs.
+fn is_idle(view: &impl Reader, key: &TableKey) -> Result<bool> {
+    let history = view.get::<Table>(key)?.map(|table| table.history);
+    match history.map(|history| (history.log, history.recovery)) {
+        Some((Some(log), None)) => Ok(readers(view, log)?.is_empty()),
+        _ => Ok(false),
+    }
+}
