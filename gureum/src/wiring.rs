@@ -72,7 +72,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
-    work.extend(dynamodb.reconcilers());
+    work.extend(dynamodb.reconcilers(&cloud));
     Ok(Rooms {
         resources: Arc::new(Inside::new(driver.clone())),
         cloud,

@@ -36,6 +36,7 @@ mod schema;
 mod state;
 mod sweep;
 mod throttle;
+mod transfer;
 mod value;
 
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl DynamoDb {
     /// The table: operation, what it asks of the policy engine, handler.
     pub fn service(self: &Arc<Self>) -> Service {
         use ops::{backups, batch, describe, items, policies, query, tables, tags, transact, ttl};
-        use ops::{recovery, restore};
+        use ops::{exports, imports, recovery, restore};
         Service::builder(&SERVICE, Arc::clone(self))
             .op_refusing::<op::CreateTable, _>(
                 &[
@@ -90,6 +91,12 @@ impl DynamoDb {
                 backup::asks::restore_to_point_in_time,
                 restore::restore_to_point_in_time,
             )
+            .op::<op::ExportTableToPointInTime, _>(transfer::asks::export, exports::export_table)
+            .op::<op::DescribeExport, _>(transfer::asks::describe_export, exports::describe_export)
+            .op::<op::ListExports, _>(transfer::asks::list_exports, exports::list_exports)
+            .op::<op::ImportTable, _>(transfer::asks::import, imports::import_table)
+            .op::<op::DescribeImport, _>(transfer::asks::describe_import, imports::describe_import)
+            .op::<op::ListImports, _>(transfer::asks::list_imports, imports::list_imports)
             .op::<op::CreateBackup, _>(backup::asks::create_backup, backups::create_backup)
             .op::<op::DescribeBackup, _>(backup::asks::describe_backup, backups::describe_backup)
             .op::<op::DeleteBackup, _>(backup::asks::delete_backup, backups::delete_backup)

@@ -218,4 +218,4 @@ impl Plan<'_> {
 
 #[cfg(test)]
 #[path = "page_tests.rs"]
-mod tests;
+pub(crate) mod tests;

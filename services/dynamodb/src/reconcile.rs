@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reconciler};
 use gureum_schema::Error;
 
 use crate::state::DynamoDb;
+use crate::transfer::running::Transferring;
 
 pub(crate) const BACKFILL: &str = "dynamodb.backfill";
 pub(crate) const SWEEP: &str = "dynamodb.sweep";
@@ -73,12 +75,16 @@ impl Reconciler for Copying {
 
 impl DynamoDb {
     /// What has to run in the background; start it with the driver that the service was opened
-    /// with.
-    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
+    /// with. Exports and imports call S3 through `cloud`.
+    pub fn reconcilers(self: &Arc<Self>, cloud: &Arc<Cloud>) -> Vec<Arc<dyn Reconciler>> {
         vec![
             Arc::new(Backfilling(Arc::clone(self))),
             Arc::new(Sweeping(Arc::clone(self))),
             Arc::new(Copying(Arc::clone(self))),
+            Arc::new(Transferring {
+                db: Arc::clone(self),
+                cloud: Arc::clone(cloud),
+            }),
         ]
     }
 }

@@ -13,6 +13,7 @@ use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::reconcile::{BACKFILL, COPIES, SWEEP};
 use crate::throttle::Throttle;
+use crate::transfer::running::TRANSFERS;
 
 /// DynamoDB. One value serves all accounts and regions.
 pub struct DynamoDb {
@@ -29,6 +30,7 @@ pub struct DynamoDb {
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
     pub(crate) wake_copies: Waker,
+    pub(crate) wake_transfers: Waker,
 }
 
 /// A table with its policy parsed.
@@ -79,6 +81,7 @@ impl DynamoDb {
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
             wake_copies: driver.waker(COPIES),
+            wake_transfers: driver.waker(TRANSFERS),
         }))
     }
 

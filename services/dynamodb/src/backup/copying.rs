@@ -14,6 +14,7 @@ use crate::errors::{Refusal, Result};
 use crate::items;
 use crate::model::{Entry, Table};
 use crate::state::DynamoDb;
+use crate::transfer::model::{Export, ExportStage};
 use crate::value::item_size;
 
 const BATCH_ITEMS: usize = 500;
@@ -128,6 +129,20 @@ impl DynamoDb {
                     Ok(())
                 })
                 .await
+            }
+            Purpose::Export(key) => {
+                self.store
+                    .transact(|tx| {
+                        tx.delete::<Copy>(copy.target)?;
+                        if let Some(mut export) = tx.get::<Export>(key)? {
+                            export.stage = ExportStage::Writing(None);
+                            tx.put(&export)?;
+                        }
+                        Ok::<_, Refusal>(())
+                    })
+                    .await?;
+                self.wake_transfers.wake();
+                Ok(())
             }
             Purpose::Backup(key) => {
                 self.store

@@ -100,6 +100,7 @@ pub(crate) enum Step {
 pub(crate) enum Purpose {
     Table(TableKey),
     Backup(BelowKey),
+    Export(BelowKey),
 }
 
 impl Row for Copy {

@@ -100,3 +100,91 @@ fn is_idle(view: &impl Reader, key: &TableKey) -> Result<bool> {
         _ => Ok(false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gureum_kit::{Clock, Driver, Store};
+
+    use super::*;
+    use crate::backup::DAY;
+    use crate::backup::model::{Copy, History, Purpose, Recovery, Step};
+    use crate::items;
+    use crate::page::tests::table;
+    use crate::value::{Item, Value};
+
+    const START: i64 = 1_000 * DAY;
+
+    /// The days of the changes that are still known.
+    fn kept(db: &DynamoDb) -> Vec<i64> {
+        let view = db.store.read();
+        let log = view.scan(Scan::<Undo>::of((1,)));
+        log.map(|change| (change.expect("a change").at - START) / DAY)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_log_reaches_back_as_far_as_its_table_can_be_recovered_or_a_copy_needs_it() {
+        let clock = Clock::manual(START);
+        let driver = Driver::new(clock.clone());
+        let db = DynamoDb::open(Store::memory(), clock.clone(), &driver)
+            .await
+            .expect("open");
+        let (since, days) = (START, 3);
+        let table = Table {
+            history: History {
+                log: Some(1),
+                recovery: Some(Recovery { since, days }),
+                ..History::default()
+            },
+            ..table("S")
+        };
+        let key = table.key();
+        db.alter(&key, |_, place| {
+            *place = Some(table.clone());
+            Ok(())
+        })
+        .await
+        .expect("a table");
+        for day in 0..8 {
+            let text = |text: &str| Value::S(text.to_owned());
+            let item = Item::from([
+                ("p".to_owned(), text("p")),
+                ("s".to_owned(), text(&day.to_string())),
+            ]);
+            let write = |tx: &mut gureum_kit::Tx| {
+                let at = items::key_in(&table, &item)?;
+                items::write(tx, &table, &at, None, Some(&item), clock.now(), false)
+            };
+            db.store.transact(write).await.expect("a write");
+            clock.advance(Duration::from_millis(DAY.unsigned_abs()));
+        }
+        let copy = Copy {
+            target: 9,
+            source: table.id,
+            as_of: Some((1, START + 2 * DAY)),
+            step: Step::Items(None),
+            purpose: Purpose::Table(key.clone()),
+        };
+        let begin = |tx: &mut gureum_kit::Tx| tx.put(&copy);
+        db.store.transact(begin).await.expect("a copy");
+        db.trim_history().await.expect("trim");
+        assert_eq!(kept(&db), [3, 4, 5, 6, 7]);
+        let end = |tx: &mut gureum_kit::Tx| tx.delete::<Copy>(9);
+        db.store.transact(end).await.expect("an end");
+        db.trim_history().await.expect("trim");
+        assert_eq!(kept(&db), [6, 7]);
+        db.alter(&key, |_, place| {
+            place
+                .iter_mut()
+                .for_each(|table| table.history.recovery = None);
+            Ok(())
+        })
+        .await
+        .expect("off");
+        db.sweep().await.expect("sweep");
+        db.sweep().await.expect("sweep");
+        assert_eq!(kept(&db), [0; 0]);
+    }
+}

@@ -3,6 +3,8 @@
 pub(crate) mod backups;
 pub(crate) mod batch;
 pub(crate) mod describe;
+pub(crate) mod exports;
+pub(crate) mod imports;
 pub(crate) mod items;
 pub(crate) mod policies;
 pub(crate) mod query;
@@ -12,5 +14,6 @@ pub(crate) mod streams;
 pub(crate) mod tables;
 pub(crate) mod tags;
 pub(crate) mod transact;
+pub(crate) mod transfers;
 pub(crate) mod ttl;
 pub(crate) mod update_table;

@@ -13,7 +13,7 @@ use super::policies::parse_policy;
 use super::tags::{self, check_tags};
 use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
-use crate::model::{Grave, ResourcePolicy, Stream, StreamInfo, Table};
+use crate::model::{Backfill, Grave, ResourcePolicy, Stream, StreamInfo, Table};
 use crate::schema;
 use crate::state::{DynamoDb, key_of, new_space};
 
@@ -52,7 +52,7 @@ pub(crate) async fn create_table(
     })
 }
 
-fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> {
+pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> {
     let keys = schema::key_schema(input.key_schema.as_deref().unwrap_or_default())?;
     let throughput = input.provisioned_throughput.as_ref();
     let billing = schema::billing(input.billing_mode.as_deref(), throughput, cx.now.0)?;
@@ -170,10 +170,6 @@ pub(crate) async fn delete_table(
             let described = table.clone();
             end_stream(tx, &mut table, now)?;
             leave_items(tx, &work, &table, now)?;
-            for index in table.indexes() {
-                tx.put(&Grave { space: index.id })?;
-                tx.delete::<crate::model::Backfill>(index.id)?;
-            }
             Ok(described)
         })
         .await
@@ -192,8 +188,21 @@ fn leave_items(tx: &mut Tx, db: &DynamoDb, table: &Table, now: i64) -> Result<()
     }
     if table.history.recovery.is_some() {
         tx.put(&system_backup(table, db.count_of(table.id), now))?;
-    } else {
-        tx.put(&Grave { space: table.id })?;
+        return bury_indexes(tx, table);
+    }
+    bury(tx, table)
+}
+
+/// Leaves all rows of a table to be removed in the background.
+pub(crate) fn bury(tx: &mut Tx, table: &Table) -> Result<()> {
+    tx.put(&Grave { space: table.id })?;
+    bury_indexes(tx, table)
+}
+
+fn bury_indexes(tx: &mut Tx, table: &Table) -> Result<()> {
+    for index in table.indexes() {
+        tx.put(&Grave { space: index.id })?;
+        tx.delete::<Backfill>(index.id)?;
     }
     Ok(())
 }
