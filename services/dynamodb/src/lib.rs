@@ -17,7 +17,7 @@
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
 //! to its table, and on-demand tables are never throttled. A stream has one shard.
-//! PartiQL, backups, export and import, global tables, contributor insights, Kinesis destinations,
+//! PartiQL, incremental exports, global tables, contributor insights, Kinesis destinations,
 //! KMS keys, policies of streams, and index keys of more than two attributes are not there.
 
 mod asks;
