@@ -60,7 +60,6 @@ at_table! {
     describe_continuous_backups: DescribeContinuousBackupsInput => "dynamodb:DescribeContinuousBackups";
     describe_table: DescribeTableInput => "dynamodb:DescribeTable";
     describe_ttl: DescribeTimeToLiveInput => "dynamodb:DescribeTimeToLive";
-    update_table: UpdateTableInput => "dynamodb:UpdateTable";
     update_ttl: UpdateTimeToLiveInput => "dynamodb:UpdateTimeToLive";
 }
 

@@ -17,7 +17,7 @@
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
 //! to its table, and on-demand tables are never throttled. A stream has one shard.
-//! PartiQL, incremental exports, global tables, contributor insights, Kinesis destinations,
+//! PartiQL, incremental exports, contributor insights, Kinesis destinations,
 //! KMS keys, policies of streams, and index keys of more than two attributes are not there.
 
 mod asks;
@@ -26,6 +26,7 @@ mod backup;
 mod capacity;
 mod errors;
 mod expression;
+mod global;
 mod items;
 mod model;
 mod ops;
@@ -67,12 +68,10 @@ impl DynamoDb {
                 &[
                     "GlobalTableSettingsReplicationMode",
                     "GlobalTableWitnessUpdates",
-                    "MultiRegionConsistency",
                     "OnDemandThroughput",
-                    "ReplicaUpdates",
                     "WarmThroughput",
                 ],
-                asks::update_table,
+                global::asks::update_table,
                 ops::update_table::update_table,
             )
             .op::<op::DeleteTable, _>(asks::delete_table, tables::delete_table)

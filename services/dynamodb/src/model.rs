@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
+use crate::global::model::Origin;
 use crate::value::Item;
 
 /// What names a table: region, account, name.
@@ -46,6 +47,9 @@ pub(crate) struct Table {
     pub(crate) policy: Option<ResourcePolicy>,
     #[serde(default)]
     pub(crate) history: History,
+    /// The other regions of a global table.
+    #[serde(default)]
+    pub(crate) replicas: Vec<Region>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -282,6 +286,9 @@ pub(crate) struct Record {
     /// It was removed because its time had come.
     #[serde(default)]
     pub(crate) expired: bool,
+    /// When and where the change was made, in a global table.
+    #[serde(default)]
+    pub(crate) origin: Option<Origin>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,6 +49,7 @@ pub(crate) fn table(kind: &str) -> Table {
         tags: Default::default(),
         policy: None,
         history: Default::default(),
+        replicas: Vec::new(),
     }
 }
 

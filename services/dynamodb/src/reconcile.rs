@@ -1,5 +1,5 @@
 //! The background work: filling new indexes, and sweeping what has expired or lost its
-//! table, copying tables as they were.
+//! table, copying tables as they were, carrying changes between regions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,12 @@ use crate::transfer::running::Transferring;
 pub(crate) const BACKFILL: &str = "dynamodb.backfill";
 pub(crate) const SWEEP: &str = "dynamodb.sweep";
 pub(crate) const COPIES: &str = "dynamodb.copies";
+pub(crate) const SHIPPING: &str = "dynamodb.replication";
 
 struct Backfilling(Arc<DynamoDb>);
 struct Sweeping(Arc<DynamoDb>);
 struct Copying(Arc<DynamoDb>);
+struct Shipping(Arc<DynamoDb>);
 
 #[async_trait]
 impl Reconciler for Backfilling {
@@ -73,6 +75,25 @@ impl Reconciler for Copying {
     }
 }
 
+#[async_trait]
+impl Reconciler for Shipping {
+    fn name(&self) -> &'static str {
+        SHIPPING
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn run(&self) -> Result<Outcome, RunError> {
+        // Writers wake it; what nobody writes by a request, such as expiry, is found by looking.
+        Ok(match self.0.ship().await.map_err(Error::from)? {
+            true => Outcome::Again(Duration::from_millis(500)),
+            false => Outcome::Settled,
+        })
+    }
+}
+
 impl DynamoDb {
     /// What has to run in the background; start it with the driver that the service was opened
     /// with. Exports and imports call S3 through `cloud`.
@@ -81,6 +102,7 @@ impl DynamoDb {
             Arc::new(Backfilling(Arc::clone(self))),
             Arc::new(Sweeping(Arc::clone(self))),
             Arc::new(Copying(Arc::clone(self))),
+            Arc::new(Shipping(Arc::clone(self))),
             Arc::new(Transferring {
                 db: Arc::clone(self),
                 cloud: Arc::clone(cloud),

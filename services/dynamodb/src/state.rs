@@ -11,7 +11,7 @@ use gureum_policy::{Kind, Policy};
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
-use crate::reconcile::{BACKFILL, COPIES, SWEEP};
+use crate::reconcile::{BACKFILL, COPIES, SHIPPING, SWEEP};
 use crate::throttle::Throttle;
 use crate::transfer::running::TRANSFERS;
 
@@ -30,6 +30,7 @@ pub struct DynamoDb {
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
     pub(crate) wake_copies: Waker,
+    pub(crate) wake_shipping: Waker,
     pub(crate) wake_transfers: Waker,
 }
 
@@ -81,6 +82,7 @@ impl DynamoDb {
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
             wake_copies: driver.waker(COPIES),
+            wake_shipping: driver.waker(SHIPPING),
             wake_transfers: driver.waker(TRANSFERS),
         }))
     }
@@ -154,6 +156,18 @@ impl DynamoDb {
             None => tables.remove(key),
         };
         Ok(value)
+    }
+
+    /// Brings memory up to date with a table that was changed together with another.
+    pub(crate) async fn reload(&self, key: &TableKey) -> Result<()> {
+        let _turn = self.admin.lock().await;
+        let table = self.store.read().get::<Table>(key)?;
+        let mut tables = self.tables_mut();
+        match table {
+            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table))),
+            None => tables.remove(key),
+        };
+        Ok(())
     }
 
     /// Runs to its end even if the caller goes away: memory must follow what was committed.

@@ -7,6 +7,7 @@ use gureum_kit::{Reader, Row, Scan, idempotency};
 
 use crate::backup::model::{Undo, readers};
 use crate::errors::{Refusal, Result};
+use crate::global::version;
 use crate::items::{self, ItemKey};
 use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
 use crate::ops::streams::KEPT;
@@ -138,10 +139,11 @@ impl DynamoDb {
                         for stamp in &changes {
                             tx.delete::<Undo>((space, *stamp))?;
                         }
-                        if keys.is_empty() && changes.is_empty() {
+                        let versions = version::forget(tx, space, BATCH)?;
+                        if keys.is_empty() && changes.is_empty() && versions == 0 {
                             tx.delete::<Grave>(space)?;
                         }
-                        Ok::<_, Refusal>(keys.len() + changes.len())
+                        Ok::<_, Refusal>(keys.len() + changes.len() + versions)
                     })
                     .await?;
                 if removed == 0 {

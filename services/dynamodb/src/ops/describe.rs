@@ -173,6 +173,9 @@ pub(crate) fn describe(db: &DynamoDb, table: &Table, status: Option<&str>) -> t:
             last_update_date_time: None,
         }),
         deletion_protection_enabled: Some(table.protected),
+        global_table_version: table.is_global().then(|| "2019.11.21".to_owned()),
+        replicas: super::replicas::told(db, table),
+        multi_region_consistency: table.is_global().then(|| "EVENTUAL".to_owned()),
         restore_summary: table
             .history
             .restored

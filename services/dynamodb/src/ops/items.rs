@@ -114,6 +114,9 @@ impl DynamoDb {
             .charge(&done.table, &done.consumption(factor), now);
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.insert(done.table.id);
+        if done.table.is_global() {
+            self.wake_shipping.wake();
+        }
     }
 }
 

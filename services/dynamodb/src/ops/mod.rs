@@ -9,6 +9,7 @@ pub(crate) mod items;
 pub(crate) mod policies;
 pub(crate) mod query;
 pub(crate) mod recovery;
+pub(crate) mod replicas;
 pub(crate) mod restore;
 pub(crate) mod streams;
 pub(crate) mod tables;

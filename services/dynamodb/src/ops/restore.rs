@@ -244,6 +244,7 @@ fn table_like(origin: &Origin, key: &TableKey, wishes: &Wishes, now: i64) -> Res
         protected: false,
         tags: Default::default(),
         policy: None,
+        replicas: Vec::new(),
         history: History {
             restored: Some(origin.restored.clone()),
             making: true,

@@ -10,6 +10,7 @@ use gureum_model_dynamodb::types as t;
 use super::backups::system_backup;
 use super::describe::describe;
 use super::policies::parse_policy;
+use super::replicas;
 use super::tags::{self, check_tags};
 use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
@@ -102,6 +103,7 @@ pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Res
         tags,
         policy: policy.transpose()?,
         history: History::default(),
+        replicas: Vec::new(),
     })
 }
 
@@ -157,7 +159,7 @@ pub(crate) async fn delete_table(
     let now = cx.now.0;
     let work = Arc::clone(&db);
     let gone = DynamoDb::whole(async move {
-        work.alter(&key, |tx, place| {
+        let (gone, touched) = work.alter(&key, |tx, place| {
             let mut table = place
                 .take()
                 .ok_or_else(|| Refusal::no_table_named(&key.2))?;
@@ -169,10 +171,15 @@ pub(crate) async fn delete_table(
             }
             let described = table.clone();
             end_stream(tx, &mut table, now)?;
+            let touched = replicas::leave(tx, &table)?;
             leave_items(tx, &work, &table, now)?;
-            Ok(described)
+            Ok((described, touched))
         })
-        .await
+        .await?;
+        for key in touched {
+            work.reload(&key).await?;
+        }
+        Ok(gone)
     })
     .await?;
     db.wake_sweep.wake();

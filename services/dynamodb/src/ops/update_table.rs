@@ -7,6 +7,7 @@ use gureum_kit::Tx;
 use gureum_model_dynamodb::types as t;
 
 use super::describe::describe;
+use super::replicas;
 use super::tables::{end_stream, start_stream};
 use crate::errors::{Refusal, Result};
 use crate::model::{Backfill, Billing, Grave, Table, Throughput};
@@ -29,11 +30,31 @@ pub(crate) async fn update_table(
         && input.stream_specification.is_none()
         && input.table_class.is_none()
         && input.deletion_protection_enabled.is_none();
-    if nothing {
+    if input.multi_region_consistency.as_deref() == Some("STRONG") {
+        return Err(Refusal::NotImplemented("Strong consistency between regions".into()).into());
+    }
+    let replicas = input.replica_updates.as_ref();
+    if nothing && replicas.is_none_or(Vec::is_empty) {
         return Err(Refusal::validation(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
         )
         .into());
+    }
+    if let Some(updates) = input
+        .replica_updates
+        .as_ref()
+        .filter(|list| !list.is_empty())
+    {
+        if !nothing {
+            return Err(Refusal::validation(
+                "ReplicaUpdates cannot be combined with other changes of the table",
+            )
+            .into());
+        }
+        let table = replicas::update(&db, &cx, key, updates).await?;
+        return Ok(t::UpdateTableOutput {
+            table_description: Some(describe(&db, &table, Some("UPDATING"))),
+        });
     }
     let now = cx.now.0;
     let work = Arc::clone(&db);
@@ -160,6 +181,9 @@ fn stream(tx: &mut Tx, table: &mut Table, wanted: &t::StreamSpecification, now: 
             "Table does not have a stream to disable: TableName: ".to_owned() + &table.name,
         )),
         (Some(view), None) => start_stream(tx, table, &view, now),
+        (None, Some(_)) if table.is_global() => Err(Refusal::validation(
+            "The stream of a global table cannot be disabled: TableName: ".to_owned() + &table.name,
+        )),
         (None, Some(_)) => end_stream(tx, table, now),
     }
 }
