@@ -180,10 +180,36 @@ def test_what_expires_in_one_region_goes_in_all(ddbs, name):
     ddbs[HOME].update_time_to_live(
         TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "end"}
     )
+    told = ddbs[AWAY[0]].describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    assert told == {"TimeToLiveStatus": "ENABLED", "AttributeName": "end"}
     deadline = time.monotonic() + 60
     while len(same(two, table)) == 2 and time.monotonic() < deadline:
         time.sleep(0.5)
     assert list(same(two, table)) == [("young", "s")]
+
+
+def test_indexes_and_billing_are_those_of_all_regions(ddbs, name):
+    table = name("t")
+    make(ddbs, table)
+    put(ddbs[AWAY[0]], table, "a", lsk="x")
+    same(ddbs, table)
+    ddbs[HOME].update_table(
+        TableName=table,
+        AttributeDefinitions=[{"AttributeName": "lsk", "AttributeType": "S"}],
+        GlobalSecondaryIndexUpdates=[{"Create": {
+            "IndexName": "later", "Projection": {"ProjectionType": "ALL"},
+            "KeySchema": [{"AttributeName": "lsk", "KeyType": "HASH"}],
+        }}],
+    )
+    for ddb in ddbs.values():
+        wait_active(ddb, table)
+        assert len(scan(ddb, table, IndexName="later")) == 1
+    ddbs[AWAY[0]].update_table(
+        TableName=table, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "later"}}]
+    )
+    for ddb in ddbs.values():
+        indexes = ddb.describe_table(TableName=table)["Table"]["GlobalSecondaryIndexes"]
+        assert [i["IndexName"] for i in indexes] == ["by-n"]
 
 
 def test_a_replica_goes_and_comes_again(ddbs, name):

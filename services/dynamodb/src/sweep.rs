@@ -24,6 +24,7 @@ impl DynamoDb {
         self.bury().await?;
         self.trim_streams().await?;
         self.trim_history().await?;
+        self.forget_deleted().await?;
         let now = self.clock.now();
         while idempotency::forget_expired(&self.store, now, BATCH).await? == BATCH {}
         for live in self.all() {

@@ -22,6 +22,8 @@ pub(crate) struct Versioned {
     pub(crate) sort: Bytes,
     pub(crate) version: Version,
     pub(crate) gone: bool,
+    /// When it was written in this region.
+    pub(crate) written: i64,
 }
 
 impl Row for Versioned {
@@ -31,6 +33,26 @@ impl Row for Versioned {
 
     fn key(&self) -> Self::Key {
         (self.space, self.partition.to_vec(), self.sort.to_vec())
+    }
+}
+
+/// An item that was deleted: its version is remembered until no older change can arrive.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Tombstone {
+    pub(crate) space: u64,
+    pub(crate) at: i64,
+    pub(crate) partition: Bytes,
+    pub(crate) sort: Bytes,
+}
+
+impl Row for Tombstone {
+    const TABLE: &'static str = "dynamodb.tombstone";
+    /// Space, and the number that the commit gives.
+    type Key = (u64, u64);
+
+    /// Only for the type: tombstones are appended, and the commit makes their key.
+    fn key(&self) -> (u64, u64) {
+        (self.space, 0)
     }
 }
 

@@ -102,3 +102,6 @@ fn take(tx: &mut Tx, table: &Table, record: &Record, origin: &Origin, now: i64) 
     let (old, new) = (old.as_ref(), record.new.as_ref());
     items::replicate(tx, table, &at, old, new, now, &origin.version)
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,10 @@ fn add(tx: &mut Tx, table: &mut Table, region: &Region, now: i64) -> Result<Vec<
         purpose: Purpose::Table(key.clone()),
     })?;
     tx.put(&replica)?;
-    let mut touched = others(tx, table, |other| other.replicas.push(region.clone()))?;
+    let mut touched = others(tx, table, |_, other| {
+        other.replicas.push(region.clone());
+        Ok(())
+    })?;
     table.replicas.push(region.clone());
     touched.push(key);
     Ok(touched)
@@ -187,8 +190,9 @@ fn remove(tx: &mut Tx, table: &mut Table, region: &Region, now: i64) -> Result<V
 
 /// Takes a table out of its group; the others that change by that.
 pub(crate) fn leave(tx: &mut Tx, gone: &Table) -> Result<Vec<TableKey>> {
-    let touched = others(tx, gone, |other| {
+    let touched = others(tx, gone, |_, other| {
         other.replicas.retain(|region| *region != gone.region);
+        Ok(())
     })?;
     // A replica that is made here later follows the streams of the others anew.
     for key in &touched {
@@ -204,11 +208,15 @@ pub(crate) fn leave(tx: &mut Tx, gone: &Table) -> Result<Vec<TableKey>> {
 }
 
 /// Changes all other tables of a group.
-fn others(tx: &mut Tx, table: &Table, change: impl Fn(&mut Table)) -> Result<Vec<TableKey>> {
+pub(crate) fn others(
+    tx: &mut Tx,
+    table: &Table,
+    mut change: impl FnMut(&mut Tx, &mut Table) -> Result<()>,
+) -> Result<Vec<TableKey>> {
     let mut touched = Vec::new();
     for region in &table.replicas {
         if let Some(mut other) = tx.get::<Table>(table.key_in(region))? {
-            change(&mut other);
+            change(tx, &mut other)?;
             tx.put(&other)?;
             touched.push(other.key());
         }

@@ -10,7 +10,7 @@ use super::describe::describe;
 use super::replicas;
 use super::tables::{end_stream, start_stream};
 use crate::errors::{Refusal, Result};
-use crate::model::{Backfill, Billing, Grave, Table, Throughput};
+use crate::model::{Backfill, Billing, Grave, Table, TableKey, Throughput};
 use crate::schema;
 use crate::state::{DynamoDb, key_of};
 
@@ -59,15 +59,20 @@ pub(crate) async fn update_table(
     let now = cx.now.0;
     let work = Arc::clone(&db);
     let table = DynamoDb::whole(async move {
-        work.alter(&key, |tx, place| {
-            let table = place
-                .as_mut()
-                .ok_or_else(|| Refusal::no_table_named(&key.2))?;
-            table.made()?;
-            change(tx, table, &input, now)?;
-            Ok(table.clone())
-        })
-        .await
+        let (table, touched) = work
+            .alter(&key, |tx, place| {
+                let table = place
+                    .as_mut()
+                    .ok_or_else(|| Refusal::no_table_named(&key.2))?;
+                table.made()?;
+                change(tx, table, &input, now)?;
+                Ok((table.clone(), spread(tx, table, &input, now)?))
+            })
+            .await?;
+        for key in touched {
+            work.reload(&key).await?;
+        }
+        Ok(table)
     })
     .await?;
     db.wake_backfill.wake();
@@ -121,6 +126,32 @@ fn change(tx: &mut Tx, table: &mut Table, input: &t::UpdateTableInput, now: i64)
         index(tx, table, update, input)?;
     }
     Ok(())
+}
+
+/// Makes the changes in the other regions that the tables of a group share: billing and indexes.
+fn spread(
+    tx: &mut Tx,
+    table: &Table,
+    input: &t::UpdateTableInput,
+    now: i64,
+) -> Result<Vec<TableKey>> {
+    let shared = t::UpdateTableInput {
+        billing_mode: input.billing_mode.clone(),
+        provisioned_throughput: input.provisioned_throughput.clone(),
+        attribute_definitions: input.attribute_definitions.clone(),
+        global_secondary_index_updates: input.global_secondary_index_updates.clone(),
+        ..Default::default()
+    };
+    if shared.billing_mode.is_none()
+        && shared.provisioned_throughput.is_none()
+        && shared.global_secondary_index_updates.is_none()
+    {
+        return Ok(Vec::new());
+    }
+    replicas::others(tx, table, |tx, other| {
+        other.made()?;
+        change(tx, other, &shared, now)
+    })
 }
 
 fn billing(table: &mut Table, input: &t::UpdateTableInput, now: i64) -> Result<()> {
