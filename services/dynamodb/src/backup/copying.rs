@@ -6,6 +6,8 @@
 //! every item what it was. Doing a batch twice changes nothing, and the source is read outside the
 //! transaction: a copy never makes a writer wait.
 
+use std::collections::BTreeMap;
+
 use gureum_kit::{Reader, Row, Scan};
 
 use super::model::{Backup, Copy, Cursor, Purpose, Step, Undo};
@@ -27,18 +29,23 @@ enum Edit {
 }
 
 impl DynamoDb {
-    /// Brings all copies to their end, in turns.
+    /// Brings all copies to their end, in turns. One that fails does not hold up the others.
     pub(crate) async fn copy_all(&self) -> Result<()> {
+        let mut failed = BTreeMap::new();
         loop {
             let view = self.store.read();
             let open = view.scan(Scan::<Copy>::all());
-            let open = open.collect::<Result<Vec<_>, _>>()?;
+            let mut open = open.collect::<Result<Vec<_>, _>>()?;
             drop(view);
+            open.retain(|copy| !failed.contains_key(&copy.target));
             if open.is_empty() {
-                return Ok(());
+                return failed.into_values().next().map_or(Ok(()), Err);
             }
             for copy in open {
-                self.copy_step(copy).await?;
+                let target = copy.target;
+                if let Err(refusal) = self.copy_step(copy).await {
+                    failed.insert(target, refusal);
+                }
                 tokio::task::yield_now().await;
             }
         }

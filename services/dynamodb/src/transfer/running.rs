@@ -1,5 +1,6 @@
 //! The background work of exports and imports: one step of each in turn until none is open.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,16 +72,29 @@ impl Reconciler for Transferring {
     }
 
     async fn run(&self) -> Result<Outcome, RunError> {
+        // One that fails does not hold up the others.
+        let mut failed = BTreeMap::new();
         loop {
-            let (exports, imports) = self.open().map_err(Error::from)?;
+            let (mut exports, mut imports) = self.open().map_err(Error::from)?;
+            exports.retain(|export| !failed.contains_key(&export.id));
+            imports.retain(|import| !failed.contains_key(&import.id));
             if exports.is_empty() && imports.is_empty() {
-                return Ok(Outcome::Settled);
+                return failed
+                    .into_values()
+                    .next()
+                    .map_or(Ok(Outcome::Settled), Err);
             }
             for export in exports {
-                self.export(export).await?;
+                let id = export.id.clone();
+                if let Err(error) = self.export(export).await {
+                    failed.insert(id, error);
+                }
             }
             for import in imports {
-                self.import(import).await?;
+                let id = import.id.clone();
+                if let Err(error) = self.import(import).await {
+                    failed.insert(id, error);
+                }
             }
         }
     }
