@@ -324,17 +324,26 @@ def test_a_table_that_is_being_restored_is_not_there_yet():
         ddb.restore_table_to_point_in_time(
             SourceTableName="source", TargetTableName="target", UseLatestRestorableTime=True
         )
-        while ddb.describe_table(TableName="target")["Table"]["TableStatus"] == "CREATING":
-            try:
-                ddb.get_item(TableName="target", Key=wire({"pk": "a", "sk": "b"}))
-            except ClientError as error:
-                assert error.response["Error"]["Code"] == "ResourceNotFoundException"
-            try:
-                ddb.delete_table(TableName="target")
-                raise AssertionError("a table was deleted while it was made")
-            except ClientError as error:
-                assert error.response["Error"]["Code"] == "ResourceInUseException"
-            break
+        status = lambda: ddb.describe_table(TableName="target")["Table"]["TableStatus"]
+        calls = {
+            "ResourceNotFoundException": lambda: ddb.get_item(
+                TableName="target", Key=wire({"pk": "a", "sk": "b"})
+            ),
+            "ResourceInUseException": lambda: ddb.update_table(
+                TableName="target", DeletionProtectionEnabled=True
+            ),
+        }
+        refusals = set()
+        while status() == "CREATING":
+            for code, call in calls.items():
+                try:
+                    call()
+                    # Only where it has come to its end in between.
+                    assert status() == "ACTIVE"
+                except ClientError as error:
+                    assert error.response["Error"]["Code"] == code
+                    refusals.add(code)
+        assert refusals == set(calls)
         wait_active(ddb, "target")
         assert content(ddb, "target") == content(ddb, "source")
 

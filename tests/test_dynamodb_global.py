@@ -218,6 +218,10 @@ def test_a_replica_goes_and_comes_again(ddbs, name):
     put(ddbs[AWAY[0]], table, "there")
     same(ddbs, table)
     put(ddbs[AWAY[0]], table, "just before")
+    ddbs[AWAY[0]].update_table(TableName=table, DeletionProtectionEnabled=True)
+    with refused("ValidationException", "protected against deletion"):
+        ddbs[HOME].update_table(TableName=table, ReplicaUpdates=[{"Delete": {"RegionName": AWAY[0]}}])
+    ddbs[AWAY[0]].update_table(TableName=table, DeletionProtectionEnabled=False)
     ddbs[HOME].update_table(TableName=table, ReplicaUpdates=[{"Delete": {"RegionName": AWAY[0]}}])
     with refused("ResourceNotFoundException"):
         ddbs[AWAY[0]].describe_table(TableName=table)

@@ -144,6 +144,17 @@ impl Table {
         Ok(())
     }
 
+    /// Nor can one be deleted that is protected.
+    pub(crate) fn may_go(&self) -> Result<()> {
+        self.made()?;
+        if self.protected {
+            return Err(Refusal::validation(
+                "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn indexes(&self) -> impl Iterator<Item = &Index> {
         self.locals.iter().chain(&self.globals)
     }

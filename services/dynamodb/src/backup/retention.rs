@@ -1,14 +1,20 @@
-//! How long the past is kept: logs by their table's recovery period, system backups for 35 days.
+//! How long the past is kept: logs by their table's recovery period, system backups for 35
+//! days, what is known of exports and imports for 90.
 
+use gureum_kit::store::PrefixOf;
 use gureum_kit::{Reader, Row, Scan};
 
+use super::DAY;
 use super::model::{Backup, Undo, readers};
 use crate::errors::{Refusal, Result};
 use crate::model::{Grave, Table, TableKey};
 use crate::state::DynamoDb;
+use crate::transfer::model::{Export, Import};
 
 /// Changes that are removed in one go.
 const BATCH: usize = 1000;
+/// How long exports and imports are listed.
+const JOBS_KEPT: i64 = 90 * DAY;
 
 impl DynamoDb {
     pub(crate) async fn trim_history(&self) -> Result<()> {
@@ -19,7 +25,9 @@ impl DynamoDb {
                 self.end_log(&key).await?;
             }
         }
-        self.expire_backups().await
+        self.expire_backups().await?;
+        self.expire_jobs::<Export>(|export| export.ended).await?;
+        self.expire_jobs::<Import>(|import| import.ended).await
     }
 
     /// Removes the oldest changes that nobody can ask for any more.
@@ -87,6 +95,24 @@ impl DynamoDb {
                     })
                 })
                 .await?;
+        }
+        Ok(())
+    }
+}
+
+impl DynamoDb {
+    /// Exports and imports can be described for a while after their end.
+    async fn expire_jobs<R: Row + Sync>(&self, ended: fn(&R) -> Option<i64>) -> Result<()>
+    where
+        (): PrefixOf<R::Key>,
+    {
+        let horizon = self.clock.now() - JOBS_KEPT;
+        let view = self.store.read();
+        let over = |job: &R| ended(job).is_some_and(|ended| ended <= horizon);
+        let found = view.scan(Scan::<R>::all());
+        let found = found.filter(|found| found.as_ref().map_or(true, over));
+        for job in found.collect::<Result<Vec<_>, _>>()? {
+            self.store.transact(|tx| tx.delete::<R>(job.key())).await?;
         }
         Ok(())
     }

@@ -176,7 +176,7 @@ fn remove(tx: &mut Tx, table: &mut Table, region: &Region, now: i64) -> Result<V
             table.name
         )));
     };
-    gone.made()?;
+    gone.may_go()?;
     let mut touched = leave(tx, &gone)?;
     // Written by the others' leave-taking as well; what is here goes back into its place.
     touched.retain(|other| *other != table.key());

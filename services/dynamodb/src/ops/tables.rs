@@ -159,23 +159,19 @@ pub(crate) async fn delete_table(
     let now = cx.now.0;
     let work = Arc::clone(&db);
     let gone = DynamoDb::whole(async move {
-        let (gone, touched) = work.alter(&key, |tx, place| {
-            let mut table = place
-                .take()
-                .ok_or_else(|| Refusal::no_table_named(&key.2))?;
-            table.made()?;
-            if table.protected {
-                return Err(Refusal::validation(
-                    "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
-                ));
-            }
-            let described = table.clone();
-            end_stream(tx, &mut table, now)?;
-            let touched = replicas::leave(tx, &table)?;
-            leave_items(tx, &work, &table, now)?;
-            Ok((described, touched))
-        })
-        .await?;
+        let (gone, touched) = work
+            .alter(&key, |tx, place| {
+                let mut table = place
+                    .take()
+                    .ok_or_else(|| Refusal::no_table_named(&key.2))?;
+                table.may_go()?;
+                let described = table.clone();
+                end_stream(tx, &mut table, now)?;
+                let touched = replicas::leave(tx, &table)?;
+                leave_items(tx, &work, &table, now)?;
+                Ok((described, touched))
+            })
+            .await?;
         for key in touched {
             work.reload(&key).await?;
         }
