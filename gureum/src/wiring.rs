@@ -122,7 +122,7 @@ pub(crate) async fn open(
     work.extend(s3.reconcilers(&cloud));
     work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
-    work.extend(dynamodb.reconcilers());
+    work.extend(dynamodb.reconcilers(&cloud));
     Ok(Rooms {
         sns,
         resources: Arc::new(Inside::new(driver.clone(), store, keepers)),

@@ -23,7 +23,12 @@ use crate::state::{DynamoDb, Live, key_of, key_of_arn};
 use crate::value::{Item, Value, item_from};
 
 /// The ask about a table (or one of its indexes), there or not.
-fn about(db: &DynamoDb, action: &'static str, key: &TableKey, index: Option<&str>) -> Ask {
+pub(crate) fn about(
+    db: &DynamoDb,
+    action: &'static str,
+    key: &TableKey,
+    index: Option<&str>,
+) -> Ask {
     let table = format!("table/{}", key.2);
     let resource = match index {
         Some(index) => format!("{table}/index/{index}"),
@@ -42,7 +47,7 @@ fn about(db: &DynamoDb, action: &'static str, key: &TableKey, index: Option<&str
     }
 }
 
-fn at(db: &DynamoDb, cx: &Cx, action: &'static str, name: &str) -> Result<Ask> {
+pub(crate) fn at(db: &DynamoDb, cx: &Cx, action: &'static str, name: &str) -> Result<Ask> {
     Ok(about(db, action, &key_of(cx, name)?, None))
 }
 
@@ -60,7 +65,6 @@ at_table! {
     describe_continuous_backups: DescribeContinuousBackupsInput => "dynamodb:DescribeContinuousBackups";
     describe_table: DescribeTableInput => "dynamodb:DescribeTable";
     describe_ttl: DescribeTimeToLiveInput => "dynamodb:DescribeTimeToLive";
-    update_table: UpdateTableInput => "dynamodb:UpdateTable";
     update_ttl: UpdateTimeToLiveInput => "dynamodb:UpdateTimeToLive";
 }
 

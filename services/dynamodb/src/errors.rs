@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     PolicyNotFound(String),
     TrimmedData,
     ExpiredIterator,
+    /// A code that only one kind of operation knows, and its message.
+    Special(&'static str, String),
     NotImplemented(String),
     Broken(String),
 }
@@ -178,6 +180,7 @@ impl Refusal {
                 text("The requested records are beyond the trim horizon of the stream"),
             ),
             Self::ExpiredIterator => ("ExpiredIteratorException", 400, text("Iterator expired")),
+            Self::Special(code, message) => (code, 400, message.clone()),
             Self::NotImplemented(what) => (
                 "NotImplemented",
                 501,

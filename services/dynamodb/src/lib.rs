@@ -17,15 +17,17 @@
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
 //! to its table, and on-demand tables are never throttled.
-//! Backups, export and import, global tables, contributor insights, Kinesis destinations, KMS keys,
-//! and index keys of more than two attributes are not there.
+//! Incremental exports, contributor insights, Kinesis destinations, KMS keys, and index keys of
+//! more than two attributes are not there.
 
 mod asks;
 mod backfill;
+mod backup;
 mod capacity;
 mod collections;
 mod errors;
 mod expression;
+mod global;
 mod items;
 mod model;
 mod ops;
@@ -39,6 +41,7 @@ mod shards;
 mod state;
 mod sweep;
 mod throttle;
+mod transfer;
 mod value;
 
 use std::sync::Arc;
@@ -54,6 +57,7 @@ impl DynamoDb {
     pub fn service(self: &Arc<Self>) -> Service {
         use crate::request::Single;
         use asks::statements as asked;
+        use ops::{backups, exports, imports, recovery, restore};
         use ops::{
             batch, describe, items, policies, query, statements, tables, tags, transact, ttl,
         };
@@ -72,12 +76,10 @@ impl DynamoDb {
                 &[
                     "GlobalTableSettingsReplicationMode",
                     "GlobalTableWitnessUpdates",
-                    "MultiRegionConsistency",
                     "OnDemandThroughput",
-                    "ReplicaUpdates",
                     "WarmThroughput",
                 ],
-                asks::update_table,
+                global::asks::update_table,
                 ops::update_table::update_table,
             )
             .op::<op::DeleteTable, _>(asks::delete_table, tables::delete_table)
@@ -85,7 +87,31 @@ impl DynamoDb {
             .op::<op::DescribeTable, _>(asks::describe_table, describe::describe_table)
             .op::<op::DescribeContinuousBackups, _>(
                 asks::describe_continuous_backups,
-                describe::describe_continuous_backups,
+                recovery::describe_continuous_backups,
+            )
+            .op::<op::UpdateContinuousBackups, _>(
+                backup::asks::update_continuous_backups,
+                recovery::update_continuous_backups,
+            )
+            .op_refusing::<op::RestoreTableToPointInTime, _>(
+                &["OnDemandThroughputOverride"],
+                backup::asks::restore_to_point_in_time,
+                restore::restore_to_point_in_time,
+            )
+            .op::<op::ExportTableToPointInTime, _>(transfer::asks::export, exports::export_table)
+            .op::<op::DescribeExport, _>(transfer::asks::describe_export, exports::describe_export)
+            .op::<op::ListExports, _>(transfer::asks::list_exports, exports::list_exports)
+            .op::<op::ImportTable, _>(transfer::asks::import, imports::import_table)
+            .op::<op::DescribeImport, _>(transfer::asks::describe_import, imports::describe_import)
+            .op::<op::ListImports, _>(transfer::asks::list_imports, imports::list_imports)
+            .op::<op::CreateBackup, _>(backup::asks::create_backup, backups::create_backup)
+            .op::<op::DescribeBackup, _>(backup::asks::describe_backup, backups::describe_backup)
+            .op::<op::DeleteBackup, _>(backup::asks::delete_backup, backups::delete_backup)
+            .op::<op::ListBackups, _>(backup::asks::list_backups, backups::list_backups)
+            .op_refusing::<op::RestoreTableFromBackup, _>(
+                &["OnDemandThroughputOverride"],
+                backup::asks::restore_from_backup,
+                restore::restore_from_backup,
             )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)

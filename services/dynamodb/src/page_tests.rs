@@ -48,6 +48,8 @@ pub(crate) fn table(kind: &str) -> Table {
         class: None,
         tags: Default::default(),
         policy: None,
+        history: Default::default(),
+        replicas: Vec::new(),
     }
 }
 

@@ -12,9 +12,10 @@ use gureum_policy::{Kind, Policy};
 use crate::collections::Collections;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
-use crate::reconcile::{BACKFILL, SWEEP};
+use crate::reconcile::{BACKFILL, COPIES, SHIPPING, SWEEP};
 use crate::shards::Measured;
 use crate::throttle::Throttle;
+use crate::transfer::running::TRANSFERS;
 
 /// DynamoDB. One value serves all accounts and regions.
 pub struct DynamoDb {
@@ -33,6 +34,9 @@ pub struct DynamoDb {
     pub(crate) measured: Mutex<Measured>,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
+    pub(crate) wake_copies: Waker,
+    pub(crate) wake_shipping: Waker,
+    pub(crate) wake_transfers: Waker,
 }
 
 /// A table with its policy parsed.
@@ -85,6 +89,9 @@ impl DynamoDb {
             measured: Mutex::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
+            wake_copies: driver.waker(COPIES),
+            wake_shipping: driver.waker(SHIPPING),
+            wake_transfers: driver.waker(TRANSFERS),
         }))
     }
 
@@ -102,7 +109,9 @@ impl DynamoDb {
 
     /// The table that a `TableName`, name or ARN, means.
     pub(crate) fn table(&self, cx: &Cx, name: &str) -> Result<Arc<Live>> {
-        self.find(&key_of(cx, name)?).ok_or_else(Refusal::no_table)
+        self.find(&key_of(cx, name)?)
+            .filter(|live| !live.table.history.making)
+            .ok_or_else(Refusal::no_table)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Live>> {
@@ -155,6 +164,18 @@ impl DynamoDb {
             None => tables.remove(key),
         };
         Ok(value)
+    }
+
+    /// Brings memory up to date with a table that was changed together with another.
+    pub(crate) async fn reload(&self, key: &TableKey) -> Result<()> {
+        let _turn = self.admin.lock().await;
+        let table = self.store.read().get::<Table>(key)?;
+        let mut tables = self.tables_mut();
+        match table {
+            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table))),
+            None => tables.remove(key),
+        };
+        Ok(())
     }
 
     /// Runs to its end even if the caller goes away: memory must follow what was committed.

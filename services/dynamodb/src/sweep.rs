@@ -7,7 +7,9 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 use gureum_kit::{Reader, Row, Scan, idempotency};
 
+use crate::backup::model::{Undo, readers};
 use crate::errors::{Refusal, Result};
+use crate::global::version;
 use crate::items::{self, ItemKey};
 use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
 use crate::ops::streams::KEPT;
@@ -24,6 +26,8 @@ impl DynamoDb {
     pub(crate) async fn sweep(&self) -> Result<()> {
         self.bury().await?;
         self.trim_streams().await?;
+        self.trim_history().await?;
+        self.forget_deleted().await?;
         let now = self.clock.now();
         while idempotency::forget_expired(&self.store, now, BATCH).await? == BATCH {}
         for live in self.all() {
@@ -145,17 +149,28 @@ impl DynamoDb {
                 let removed = self
                     .store
                     .transact(|tx| {
+                        if !readers(tx, space)?.is_empty() {
+                            return Ok(0);
+                        }
                         let scan = Scan::<Entry>::of((space,)).limit(BATCH);
                         let keys = tx.scan(scan).map(|entry| Ok(entry?.key()));
                         let keys = keys.collect::<Result<Vec<_>>>()?;
                         for key in &keys {
                             tx.delete::<Entry>(key)?;
                         }
-                        if keys.is_empty() {
+                        // The space may be that of a log.
+                        let changes = tx.scan(Scan::<Undo>::of((space,)).limit(BATCH)).stamped();
+                        let changes = changes.map(|found| Ok(found?.0));
+                        let changes = changes.collect::<Result<Vec<_>>>()?;
+                        for stamp in &changes {
+                            tx.delete::<Undo>((space, *stamp))?;
+                        }
+                        let versions = version::forget(tx, space, BATCH)?;
+                        if keys.is_empty() && changes.is_empty() && versions == 0 {
                             forget_splits(tx, space)?;
                             tx.delete::<Grave>(space)?;
                         }
-                        Ok::<_, Refusal>(keys.len())
+                        Ok::<_, Refusal>(keys.len() + changes.len() + versions)
                     })
                     .await?;
                 if removed == 0 {

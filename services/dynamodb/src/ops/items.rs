@@ -62,7 +62,9 @@ pub(crate) struct Done {
 
 /// The table of a write, as it is in the write's own transaction.
 pub(crate) fn table_in(tx: &Tx, key: &TableKey) -> Result<Table> {
-    tx.get::<Table>(key)?.ok_or_else(Refusal::no_table)
+    tx.get::<Table>(key)?
+        .filter(|table| !table.history.making)
+        .ok_or_else(Refusal::no_table)
 }
 
 /// Carries out one write in a transaction.
@@ -112,6 +114,9 @@ impl DynamoDb {
             .charge(&done.table, &done.consumption(factor), now);
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.insert(done.table.id);
+        if done.table.is_global() {
+            self.wake_shipping.wake();
+        }
     }
 }
 
