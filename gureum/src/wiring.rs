@@ -1,11 +1,13 @@
 //! Wiring: which rooms there are and how they hold each other. Phase one makes the rooms and the
 //! table of services; phase two, [`Rooms::start`], brings the background work to life.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use gureum_blob::Blobs;
 use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
+use gureum_ec2::Ec2;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
@@ -17,6 +19,9 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
+
+/// Where public addresses come from: the network for benchmarks (RFC 2544), which nobody routes.
+const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
@@ -55,6 +60,16 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .await
         .or_fail("cannot open SQS")?;
 
+    let ec2 = Ec2::open(
+        store.clone(),
+        clock.clone(),
+        &driver,
+        &config.domain,
+        PUBLIC_POOL,
+    )
+    .await
+    .or_fail("cannot open EC2")?;
+
     let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
@@ -67,6 +82,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(sqs.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
+        .service(ec2.service())
         .build();
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
