@@ -14,7 +14,7 @@ const LONGEST_ID: usize = 64;
 type Checked = std::result::Result<(), String>;
 
 /// Says the first fault of a plan.
-pub fn check(plan: &VpcPlan) -> Result<()> {
+pub(crate) fn check(plan: &VpcPlan) -> Result<()> {
     let all = || {
         ids(plan)?;
         blocks(plan)?;
@@ -28,7 +28,7 @@ pub fn check(plan: &VpcPlan) -> Result<()> {
 }
 
 /// An id that can be a file name, a set's name, and part of an interface's.
-pub fn plain(id: &str) -> Checked {
+pub(crate) fn plain(id: &str) -> Checked {
     let fits = (1..=LONGEST_ID).contains(&id.len())
         && id.starts_with(|c: char| c.is_ascii_alphanumeric())
         && id

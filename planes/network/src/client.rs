@@ -31,14 +31,18 @@ impl Network {
     /// every start, whether the keeper is an old or a new one.
     pub async fn open(&self, plan: &CorePlan) -> Result<()> {
         let thread = rustix::thread::gettid().as_raw_pid();
-        self.ask(Request::Core { plan: plan.clone(), thread }).await
+        self.ask(Request::Core {
+            plan: plan.clone(),
+            thread,
+        })
+        .await
     }
 
     /// Makes a VPC what its plan says, working out the difference to what is there. May be repeated
     /// at any time.
     pub async fn apply(&self, plan: &VpcPlan) -> Result<()> {
         check::check(plan)?;
-        self.ask(Request::Apply(plan.clone())).await
+        self.ask(Request::Apply(Box::new(plan.clone()))).await
     }
 
     /// Takes a VPC away, if it is there: its router, its interfaces, their namespaces.
@@ -55,7 +59,12 @@ impl Network {
     /// services), or of an interface by its name.
     pub async fn listen(&self, namespace: &str, at: SocketAddr, kind: Kind) -> Result<OwnedFd> {
         let namespace = namespace.to_owned();
-        self.socket(Request::Listen { namespace, at, kind }).await
+        self.socket(Request::Listen {
+            namespace,
+            at,
+            kind,
+        })
+        .await
     }
 
     /// A socket that connects from inside a namespace, or, without one, from the core, which is to
@@ -68,7 +77,13 @@ impl Network {
         kind: Kind,
     ) -> Result<OwnedFd> {
         let namespace = namespace.map(str::to_owned);
-        self.socket(Request::Connect { namespace, from, to, kind }).await
+        self.socket(Request::Connect {
+            namespace,
+            from,
+            to,
+            kind,
+        })
+        .await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {

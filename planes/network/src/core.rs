@@ -28,7 +28,12 @@ impl CorePlan {
     }
 
     fn check(&self) -> Result<()> {
-        let fault = |fault: String| Err(Error::Plan { id: "core".to_owned(), fault });
+        let fault = |fault: String| {
+            Err(Error::Plan {
+                id: "core".to_owned(),
+                fault,
+            })
+        };
         if self.pool.prefix_len() > 30 {
             return fault(format!("pool {} is too small", self.pool));
         }
@@ -42,7 +47,7 @@ impl CorePlan {
 
 impl Executor {
     /// Sets up the core, and its link to the host if there shall be one.
-    pub fn apply_core(&mut self, plan: &CorePlan, spaces: &impl Namespaces) -> Result<()> {
+    pub(crate) fn apply_core(&mut self, plan: &CorePlan, spaces: &impl Namespaces) -> Result<()> {
         plan.check()?;
         let mut space = Space::default();
         // Public addresses that nobody has lead nowhere, instead of to the host and back.
@@ -60,16 +65,26 @@ impl Executor {
         netlink::arrange(core, &space, Scope::Of(&[None, Some("lo"), Some(UPLINK)]))
     }
 
-    fn link_to_host(&mut self, name: &str, plan: &CorePlan, spaces: &impl Namespaces) -> Result<()> {
+    fn link_to_host(
+        &mut self,
+        name: &str,
+        plan: &CorePlan,
+        spaces: &impl Namespaces,
+    ) -> Result<()> {
         let what = || format!("linking the host by {name}");
         let mut outside = spaces.netlink(Place::Host).doing(what)?;
         let core = self.core(spaces)?;
-        let (near, far) =
-            (link::list(&mut outside).doing(listing)?, link::list(core).doing(listing)?);
+        let (near, far) = (
+            link::list(&mut outside).doing(listing)?,
+            link::list(core).doing(listing)?,
+        );
         match near.get(name) {
             Some(link) if link.alias != ALIAS => {
                 let fault = format!("the host has another interface {name}");
-                return Err(Error::Plan { id: "core".to_owned(), fault });
+                return Err(Error::Plan {
+                    id: "core".to_owned(),
+                    fault,
+                });
             }
             Some(_) if far.contains_key(UPLINK) => {}
             stale => {
@@ -80,26 +95,45 @@ impl Executor {
                     gone_already(link::remove(core, link.index)).doing(what)?;
                 }
                 let netns = spaces.handle(Place::Core).doing(what)?;
-                let near = End { name, mac: Some(names::mac(name, "host")), alias: ALIAS, netns: None };
+                let near = End {
+                    name,
+                    mac: Some(names::mac(name, "host")),
+                    alias: ALIAS,
+                    netns: None,
+                };
                 let mac = Some(names::mac(name, "core"));
-                let far = End { name: UPLINK, mac, alias: "", netns: Some(netns.as_fd()) };
+                let far = End {
+                    name: UPLINK,
+                    mac,
+                    alias: "",
+                    netns: Some(netns.as_fd()),
+                };
                 link::add_pair(&mut outside, near, far, WIDE).doing(what)?;
             }
         }
         up(core, UPLINK)?;
+        if let Some(link) = link::list(core).doing(listing)?.get(UPLINK) {
+            link::answer_at_once(core, link.index).doing(what)?;
+        }
         let mut space = Space::default();
         let at = Ipv4Net::new(plan.host(), plan.pool.prefix_len()).unwrap_or(host(plan.host()));
         space.address(name, at);
         netlink::arrange(&mut outside, &space, Scope::Of(&[Some(name)]))?;
         if plan.internet {
-            spaces.within(Place::Host, || kernel::sysctls(kernel::FORWARDING)).doing(what)?;
-            return kernel::filter(spaces, Place::Host, &masquerade(name, plan.pool).script(name));
+            spaces
+                .within(Place::Host, || kernel::sysctls(kernel::FORWARDING))
+                .doing(what)?;
+            return kernel::filter(
+                spaces,
+                Place::Host,
+                &masquerade(name, plan.pool).script(name),
+            );
         }
         forget_masquerade(name, spaces)
     }
 
     /// Takes from the host what the core brought there.
-    pub fn leave_host(&mut self, name: &str, spaces: &impl Namespaces) -> Result<()> {
+    pub(crate) fn leave_host(&mut self, name: &str, spaces: &impl Namespaces) -> Result<()> {
         forget_masquerade(name, spaces)?;
         let what = || format!("removing {name}");
         let mut outside = spaces.netlink(Place::Host).doing(what)?;
@@ -116,7 +150,11 @@ impl Executor {
 fn masquerade(name: &str, pool: Ipv4Net) -> Ruleset {
     let mut set = Ruleset::default();
     let rule = format!("ip saddr {} oifname != \"{name}\" masquerade", pool.trunc());
-    set.base("leaving", "type nat hook postrouting priority srcnat; policy accept;", &[&rule]);
+    set.base(
+        "leaving",
+        "type nat hook postrouting priority srcnat; policy accept;",
+        &[&rule],
+    );
     set
 }
 

@@ -13,21 +13,33 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-pub const NAME: &str = "network";
+pub(crate) const NAME: &str = "network";
 
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
+pub(crate) enum Request {
     /// A thread that is in the host's namespace shows where that is.
-    Core { plan: CorePlan, thread: i32 },
-    Apply(VpcPlan),
+    Core {
+        plan: CorePlan,
+        thread: i32,
+    },
+    Apply(Box<VpcPlan>),
     Remove(String),
     Observe,
-    Listen { namespace: String, at: SocketAddr, kind: Kind },
-    Connect { namespace: Option<String>, from: Option<SocketAddr>, to: SocketAddr, kind: Kind },
+    Listen {
+        namespace: String,
+        at: SocketAddr,
+        kind: Kind,
+    },
+    Connect {
+        namespace: Option<String>,
+        from: Option<SocketAddr>,
+        to: SocketAddr,
+        kind: Kind,
+    },
 }
 
 #[derive(Debug, Default)]
-pub struct NetworkDuty {
+pub(crate) struct NetworkDuty {
     executor: Executor,
     host: Option<OwnedFd>,
     /// What the host's end of the link is called.
@@ -40,26 +52,43 @@ impl Duty for NetworkDuty {
     }
 
     fn perform(&mut self, request: &[u8], room: &Inside) -> gureum_room::Result<Reply> {
-        self.answer(decode(request)?, room).map_err(gureum_room::Error::failed)?
+        self.answer(decode(request)?, room)
+            .map_err(gureum_room::Error::failed)?
     }
 
     fn close(&mut self, room: &Inside) -> gureum_room::Result<()> {
-        let Some(name) = &self.uplink else { return Ok(()) };
-        let spaces = Spaces { room, host: self.host.as_ref() };
-        self.executor.leave_host(name, &spaces).map_err(gureum_room::Error::failed)
+        let Some(name) = &self.uplink else {
+            return Ok(());
+        };
+        let spaces = Spaces {
+            room,
+            host: self.host.as_ref(),
+        };
+        self.executor
+            .leave_host(name, &spaces)
+            .map_err(gureum_room::Error::failed)
     }
 }
 
 impl NetworkDuty {
-    fn answer(&mut self, request: Request, room: &Inside) -> error::Result<gureum_room::Result<Reply>> {
+    fn answer(
+        &mut self,
+        request: Request,
+        room: &Inside,
+    ) -> error::Result<gureum_room::Result<Reply>> {
         if let Request::Core { plan, thread } = &request {
             self.uplink.clone_from(&plan.uplink);
             self.host = match plan.uplink {
-                Some(_) => File::open(format!("/proc/{thread}/ns/net")).ok().map(OwnedFd::from),
+                Some(_) => File::open(format!("/proc/{thread}/ns/net"))
+                    .ok()
+                    .map(OwnedFd::from),
                 None => None,
             };
         }
-        let spaces = Spaces { room, host: self.host.as_ref() };
+        let spaces = Spaces {
+            room,
+            host: self.host.as_ref(),
+        };
         match request {
             Request::Core { plan, .. } => self.executor.apply_core(&plan, &spaces)?,
             Request::Apply(plan) => self.executor.apply(&plan, &spaces)?,
@@ -68,12 +97,21 @@ impl NetworkDuty {
                 let seen: Vec<Observed> = self.executor.observe(&spaces)?;
                 return Ok(Reply::of(&seen));
             }
-            Request::Listen { namespace, at, kind } => {
+            Request::Listen {
+                namespace,
+                at,
+                kind,
+            } => {
                 let place = Place::Named(&namespace);
                 let fd = spaces.within(place, || sockets::listen(at, kind));
                 return Ok(passed(fd, || format!("listening at {at} in {namespace}")));
             }
-            Request::Connect { namespace, from, to, kind } => {
+            Request::Connect {
+                namespace,
+                from,
+                to,
+                kind,
+            } => {
                 let place = namespace.as_deref().map_or(Place::Core, Place::Named);
                 let fd = spaces.within(place, || sockets::connect(from, to, kind));
                 return Ok(passed(fd, || format!("connecting to {to}")));
@@ -84,7 +122,10 @@ impl NetworkDuty {
 }
 
 fn passed(fd: io::Result<OwnedFd>, what: impl FnOnce() -> String) -> gureum_room::Result<Reply> {
-    let source = |source| gureum_room::Error::Io { doing: what(), source };
+    let source = |source| gureum_room::Error::Io {
+        doing: what(),
+        source,
+    };
     Ok(Reply::of(&())?.with(fd.map_err(source)?))
 }
 
@@ -96,7 +137,8 @@ struct Spaces<'a> {
 
 impl Spaces<'_> {
     fn host(&self) -> io::Result<&OwnedFd> {
-        self.host.ok_or_else(|| io::Error::other("the host's namespace is out of reach"))
+        self.host
+            .ok_or_else(|| io::Error::other("the host's namespace is out of reach"))
     }
 }
 
@@ -124,9 +166,10 @@ impl Namespaces for Spaces<'_> {
     fn within<T>(&self, place: Place<'_>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match place {
             Place::Core => work(),
-            Place::Named(name) => {
-                self.room.in_netns(name, || Ok(work())).map_err(io::Error::other)?
-            }
+            Place::Named(name) => self
+                .room
+                .in_netns(name, || Ok(work()))
+                .map_err(io::Error::other)?,
             Place::Host => {
                 let kind = Some(LinkNameSpaceType::Network);
                 move_into_link_name_space(self.host()?.as_fd(), kind)?;

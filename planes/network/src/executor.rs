@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 #[derive(Debug, Default)]
-pub struct Executor {
+pub(crate) struct Executor {
     routers: BTreeMap<String, Router>,
     core: Option<Socket>,
 }
@@ -40,7 +40,7 @@ struct Router {
 
 impl Executor {
     /// Makes a VPC what its plan says.
-    pub fn apply(&mut self, plan: &VpcPlan, spaces: &impl Namespaces) -> Result<()> {
+    pub(crate) fn apply(&mut self, plan: &VpcPlan, spaces: &impl Namespaces) -> Result<()> {
         check::check(plan)?;
         let wanted = wanted::compile(plan);
         self.core(spaces)?;
@@ -78,12 +78,7 @@ impl Executor {
                 self.join_peer(router, id, device, trunk, spaces)?;
             }
         }
-        for link in [CORE]
-            .into_iter()
-            .chain(wanted.peerings.keys().map(String::as_str))
-        {
-            router.up(link)?;
-        }
+        router.start(&links)?;
         netlink::arrange(&mut router.netlink, &wanted.router, Scope::All)?;
         router.space = wanted.router;
         router.leave(&wanted.namespaces, spaces)?;
@@ -102,7 +97,7 @@ impl Executor {
     }
 
     /// Takes a VPC away, with everything that its plan brought.
-    pub fn remove(&mut self, id: &str, spaces: &impl Namespaces) -> Result<()> {
+    pub(crate) fn remove(&mut self, id: &str, spaces: &impl Namespaces) -> Result<()> {
         check::plain(id).map_err(|fault| Error::Plan {
             id: String::new(),
             fault,
@@ -136,15 +131,21 @@ impl Executor {
     }
 
     /// The VPCs that exist, and their interfaces.
-    pub fn observe(&mut self, spaces: &impl Namespaces) -> Result<Vec<Observed>> {
+    pub(crate) fn observe(&mut self, spaces: &impl Namespaces) -> Result<Vec<Observed>> {
         let ends = link::list(self.core(spaces)?).doing(listing)?;
         let mut all = Vec::new();
-        for vpc in ends.into_values().map(|link| link.alias).filter(|id| spaces.exists(id)) {
+        for vpc in ends
+            .into_values()
+            .map(|link| link.alias)
+            .filter(|id| spaces.exists(id))
+        {
             let mut own;
             let netlink = match self.routers.get_mut(&vpc) {
                 Some(router) => &mut router.netlink,
                 None => {
-                    own = spaces.netlink(Place::Named(&vpc)).doing(|| format!("entering {vpc}"))?;
+                    own = spaces
+                        .netlink(Place::Named(&vpc))
+                        .doing(|| format!("entering {vpc}"))?;
                     &mut own
                 }
             };
@@ -256,8 +257,17 @@ impl Router {
         link::list(&mut self.netlink).doing(listing)
     }
 
-    fn up(&mut self, device: &str) -> Result<()> {
-        up(&mut self.netlink, device)
+    /// Sets up the links that were not there before.
+    fn start(&mut self, before: &BTreeMap<String, Link>) -> Result<()> {
+        for (name, link) in self.links()? {
+            if !link.up {
+                link::set_up(&mut self.netlink, link.index).doing(|| name.clone())?;
+            }
+            if !before.contains_key(&name) {
+                link::answer_at_once(&mut self.netlink, link.index).doing(|| name)?;
+            }
+        }
+        Ok(())
     }
 
     fn filter(&mut self, id: &str, ruleset: Ruleset, spaces: &impl Namespaces) -> Result<()> {

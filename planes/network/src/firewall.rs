@@ -14,12 +14,12 @@ use crate::wanted;
 use std::collections::BTreeSet;
 
 /// The table's name, in the router's own namespace.
-pub const TABLE: &str = "vpc";
+pub(crate) const TABLE: &str = "vpc";
 /// The name of a NAT gateway's table, in its namespace.
-pub const NAT_TABLE: &str = "nat";
+pub(crate) const NAT_TABLE: &str = "nat";
 
 /// The table of a VPC.
-pub fn ruleset(plan: &VpcPlan) -> Ruleset {
+pub(crate) fn ruleset(plan: &VpcPlan) -> Ruleset {
     let mut set = Ruleset::default();
     base_chains(&mut set);
     addresses(plan, &mut set);
@@ -240,7 +240,7 @@ fn attached(plan: &VpcPlan) -> impl Iterator<Item = &InterfacePlan> {
 }
 
 /// The table of a NAT gateway: everyone leaves by its own address, and nobody comes in unasked.
-pub fn nat_gateway(nat: &NatGatewayPlan) -> Ruleset {
+pub(crate) fn nat_gateway(nat: &NatGatewayPlan) -> Ruleset {
     let mut set = Ruleset::default();
     let snat = format!("oifname \"eth0\" snat to {}", nat.private);
     set.base(

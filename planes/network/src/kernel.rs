@@ -7,16 +7,15 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::process::{Command, Stdio};
 
-/// A router forwards, answers ARP for everybody at once, never sends redirects (all its packets
+/// A router forwards, answers ARP for everybody, never sends redirects (all its packets
 /// seem to turn back), and leaves the judgement of sources to the packet filter.
-pub const ROUTER: &[(&str, &str)] = &[
+pub(crate) const ROUTER: &[(&str, &str)] = &[
     ("ipv4/ip_forward", "1"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv4/conf/default/proxy_arp", "1"),
-    ("ipv4/neigh/default/proxy_delay", "0"),
     ("ipv6/conf/all/disable_ipv6", "1"),
     ("ipv6/conf/default/disable_ipv6", "1"),
     // A packet may pass twice on its way through an appliance.
@@ -24,31 +23,30 @@ pub const ROUTER: &[(&str, &str)] = &[
 ];
 
 /// The core is a router that lets nobody use addresses whose way back is another one's.
-pub const CORE: &[(&str, &str)] = &[
+pub(crate) const CORE: &[(&str, &str)] = &[
     ("ipv4/ip_forward", "1"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "1"),
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv4/conf/default/proxy_arp", "1"),
-    ("ipv4/neigh/default/proxy_delay", "0"),
     ("ipv6/conf/all/disable_ipv6", "1"),
     ("ipv6/conf/default/disable_ipv6", "1"),
 ];
 
 /// An instance keeps IPv6 to itself, as nothing of the network carries it, and may have interfaces
 /// of which only one has the default route.
-pub const INSTANCE: &[(&str, &str)] = &[
+pub(crate) const INSTANCE: &[(&str, &str)] = &[
     ("ipv6/conf/default/disable_ipv6", "1"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
 ];
 
 /// The host forwards, for those who may reach the internet through it.
-pub const FORWARDING: &[(&str, &str)] = &[("ipv4/ip_forward", "1")];
+pub(crate) const FORWARDING: &[(&str, &str)] = &[("ipv4/ip_forward", "1")];
 
 /// Sets values below `/proc/sys/net`; without IPv6 in the kernel there is none to switch off.
-pub fn sysctls(values: &[(&str, &str)]) -> io::Result<()> {
+pub(crate) fn sysctls(values: &[(&str, &str)]) -> io::Result<()> {
     for (key, value) in values {
         match fs::write(format!("/proc/sys/net/{key}"), value) {
             Err(error) if error.kind() == ErrorKind::NotFound && key.starts_with("ipv6") => {}
@@ -62,7 +60,11 @@ pub fn sysctls(values: &[(&str, &str)]) -> io::Result<()> {
 }
 
 /// Has nftables perform a script in a namespace, as one transaction.
-pub fn filter(spaces: &impl Namespaces, place: Place<'_>, script: &str) -> Result<(), Error> {
+pub(crate) fn filter(
+    spaces: &impl Namespaces,
+    place: Place<'_>,
+    script: &str,
+) -> Result<(), Error> {
     let output = spaces
         .within(place, || {
             let mut child = Command::new("nft")

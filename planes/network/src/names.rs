@@ -5,7 +5,7 @@
 const TAIL: usize = 14;
 
 /// The router's end of the link to what `id` names.
-pub fn device(id: &str) -> String {
+pub(crate) fn device(id: &str) -> String {
     let tail = id
         .char_indices()
         .rev()
@@ -15,24 +15,24 @@ pub fn device(id: &str) -> String {
 }
 
 /// The link of a router to the core, seen from the router.
-pub const CORE: &str = "core";
+pub(crate) const CORE: &str = "core";
 /// The link of the core to the host, seen from the core.
-pub const UPLINK: &str = "uplink";
+pub(crate) const UPLINK: &str = "uplink";
 /// What both ends of a link without addresses of its own send to.
-pub const FAR_END: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 0, 1);
+pub(crate) const FAR_END: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 0, 1);
 
 /// Interface `index` inside an instance.
-pub fn inner(index: u8) -> String {
+pub(crate) fn inner(index: u8) -> String {
     format!("eth{index}")
 }
 
 /// The kernel's number of a route table, above the reserved ones.
-pub fn table(id: &str) -> u32 {
+pub(crate) fn table(id: &str) -> u32 {
     0x1000_0000 | (hash(&[id]) as u32 & 0x0fff_ffff)
 }
 
 /// A locally administered address for one end of a link.
-pub fn mac(link: &str, end: &str) -> [u8; 6] {
+pub(crate) fn mac(link: &str, end: &str) -> [u8; 6] {
     let [a, b, c, d, e, ..] = hash(&[link, "/", end]).to_le_bytes();
     [0x02, a, b, c, d, e]
 }

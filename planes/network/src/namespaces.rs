@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 /// A place that holds named network namespaces and a core one of its own.
-pub trait Namespaces {
+pub(crate) trait Namespaces {
     /// Makes a namespace, unless it is there.
     fn ensure(&self, name: &str) -> io::Result<()>;
     /// Takes away a namespace, if it is there. What still runs in it keeps it alive, unnamed.
@@ -22,7 +22,7 @@ pub trait Namespaces {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// A router, an instance, a NAT gateway.
     Named(&'a str),
     /// The room's own namespace, in which all routers meet.

@@ -6,14 +6,14 @@ use std::fmt::Write;
 
 /// The contents of one table of family `ip`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ruleset {
+pub(crate) struct Ruleset {
     pub sets: BTreeMap<String, Set>,
     pub chains: BTreeMap<String, Chain>,
 }
 
 /// A set, or a map if its elements have values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Set {
+pub(crate) struct Set {
     /// As after the keyword `type`.
     pub holds: &'static str,
     pub map: bool,
@@ -24,14 +24,14 @@ pub struct Set {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// Where packets enter by themselves, as `type … hook … priority …; policy …;`.
     pub hook: Option<&'static str>,
     pub rules: Vec<String>,
 }
 
 impl Set {
-    pub fn of(holds: &'static str) -> Set {
+    pub(crate) fn of(holds: &'static str) -> Set {
         Set {
             holds,
             map: false,
@@ -40,21 +40,21 @@ impl Set {
         }
     }
 
-    pub fn map(holds: &'static str) -> Set {
+    pub(crate) fn map(holds: &'static str) -> Set {
         Set {
             map: true,
             ..Set::of(holds)
         }
     }
 
-    pub fn interval(holds: &'static str) -> Set {
+    pub(crate) fn interval(holds: &'static str) -> Set {
         Set {
             interval: true,
             ..Set::of(holds)
         }
     }
 
-    pub fn insert(&mut self, element: impl ToString) {
+    pub(crate) fn insert(&mut self, element: impl ToString) {
         self.elements.insert(element.to_string(), String::new());
     }
 
@@ -79,15 +79,15 @@ impl Set {
 }
 
 impl Ruleset {
-    pub fn set(&mut self, name: impl Into<String>, set: Set) {
+    pub(crate) fn set(&mut self, name: impl Into<String>, set: Set) {
         self.sets.insert(name.into(), set);
     }
 
-    pub fn chain(&mut self, name: impl Into<String>, rules: Vec<String>) {
+    pub(crate) fn chain(&mut self, name: impl Into<String>, rules: Vec<String>) {
         self.chains.insert(name.into(), Chain { hook: None, rules });
     }
 
-    pub fn base(&mut self, name: &str, hook: &'static str, rules: &[&str]) {
+    pub(crate) fn base(&mut self, name: &str, hook: &'static str, rules: &[&str]) {
         let rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
         self.chains.insert(
             name.to_owned(),
@@ -99,7 +99,7 @@ impl Ruleset {
     }
 
     /// The whole table, in place of whatever has its name.
-    pub fn script(&self, table: &str) -> String {
+    pub(crate) fn script(&self, table: &str) -> String {
         let mut out = format!("table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n");
         for (name, set) in &self.sets {
             let _ = writeln!(out, "\t{} {name} {{\n\t\ttype {}", set.keyword(), set.holds);
@@ -129,7 +129,7 @@ impl Ruleset {
 
     /// What turns `old`, as it is in the kernel, into this one; empty if nothing differs. `None`
     /// if only [`Ruleset::script`] can.
-    pub fn update(&self, old: &Ruleset, table: &str) -> Option<String> {
+    pub(crate) fn update(&self, old: &Ruleset, table: &str) -> Option<String> {
         let shapes_hold = self.chains.iter().all(|(name, chain)| {
             old.chains
                 .get(name)

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The direction in which a packet passes, seen from the interface or subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     Ingress,
     Egress,
 }
 
 impl Side {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Side::Ingress => "ingress",
             Side::Egress => "egress",
@@ -31,7 +31,7 @@ impl Side {
 /// What a group allows, in as few matches as are easily found: rules that differ only in their
 /// network become one with a set of networks, then those that differ only in ports one with a set
 /// of ports. Each ends with a space, unless it is empty and so matches everything.
-pub fn compact(rules: &[GroupRule], side: Side) -> Vec<String> {
+pub(crate) fn compact(rules: &[GroupRule], side: Side) -> Vec<String> {
     let mut networks: BTreeMap<Traffic, Vec<Ipv4Net>> = BTreeMap::new();
     let mut ports: BTreeMap<(String, Carrier), Vec<Ports>> = BTreeMap::new();
     let mut out = BTreeSet::new();
@@ -72,7 +72,7 @@ fn place(
 }
 
 /// The other party of a rule.
-pub fn address(side: Side, peer: &Peer) -> String {
+pub(crate) fn address(side: Side, peer: &Peer) -> String {
     match peer {
         Peer::Cidr(cidr) => addresses(side, &[*cidr]),
         Peer::PrefixList(id) => format!("{} @list.{id} ", side.field()),
@@ -96,7 +96,7 @@ fn network(network: &Ipv4Net) -> String {
 }
 
 /// The kind of packet of a rule.
-pub fn traffic(traffic: Traffic) -> String {
+pub(crate) fn traffic(traffic: Traffic) -> String {
     match traffic {
         Traffic::All => String::new(),
         Traffic::Tcp(range) => carried(Carrier::Tcp, &[range]),

@@ -2,7 +2,9 @@
 
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_reuseaddr;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect as connect_to, socket_with};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, connect as connect_to, socket_with,
+};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::SocketAddr;
@@ -26,11 +28,16 @@ fn socket(at: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
         Kind::Tcp => SocketType::STREAM,
         Kind::Udp => SocketType::DGRAM,
     };
-    Ok(socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+    Ok(socket_with(
+        family,
+        kind,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?)
 }
 
 /// A listening (or bound) socket that does not block.
-pub fn listen(at: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
+pub(crate) fn listen(at: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
     let fd = socket(at, kind)?;
     if kind == Kind::Tcp {
         set_socket_reuseaddr(&fd, true)?;
@@ -43,7 +50,7 @@ pub fn listen(at: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
 }
 
 /// A socket that is being connected: it can be written to once it is.
-pub fn connect(from: Option<SocketAddr>, to: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
+pub(crate) fn connect(from: Option<SocketAddr>, to: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
     let fd = socket(to, kind)?;
     if let Some(from) = from {
         bind(&fd, &from)?;

@@ -5,10 +5,10 @@ use ipnet::Ipv4Net;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-pub const MAIN_TABLE: u32 = 254;
+pub(crate) const MAIN_TABLE: u32 = 254;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Space {
+pub(crate) struct Space {
     pub addresses: BTreeSet<Address>,
     pub neighbours: BTreeSet<Neighbour>,
     pub routes: BTreeSet<Route>,
@@ -16,7 +16,7 @@ pub struct Space {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Address {
+pub(crate) struct Address {
     pub device: String,
     /// The address with the length of its network, host bits kept.
     pub at: Ipv4Net,
@@ -24,21 +24,21 @@ pub struct Address {
 
 /// A neighbour that needs no asking (and that nobody else can pretend to be).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     pub device: String,
     pub address: Ipv4Addr,
     pub mac: [u8; 6],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
+pub(crate) struct Route {
     pub table: u32,
     pub to: Ipv4Net,
     pub way: Way,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way {
+pub(crate) enum Way {
     /// The destination is reached on the link itself.
     Link {
         device: String,
@@ -55,13 +55,13 @@ pub enum Way {
 
 /// Which table decides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rule {
+pub(crate) struct Rule {
     pub select: Select,
     pub table: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Select {
+pub(crate) enum Select {
     /// Packets that come in by a device.
     Device(String),
     /// Packets with this source.
@@ -69,14 +69,14 @@ pub enum Select {
 }
 
 impl Space {
-    pub fn address(&mut self, device: &str, at: Ipv4Net) {
+    pub(crate) fn address(&mut self, device: &str, at: Ipv4Net) {
         self.addresses.insert(Address {
             device: device.to_owned(),
             at,
         });
     }
 
-    pub fn neighbour(&mut self, device: &str, address: Ipv4Addr, mac: [u8; 6]) {
+    pub(crate) fn neighbour(&mut self, device: &str, address: Ipv4Addr, mac: [u8; 6]) {
         self.neighbours.insert(Neighbour {
             device: device.to_owned(),
             address,
@@ -84,23 +84,23 @@ impl Space {
         });
     }
 
-    pub fn route(&mut self, table: u32, to: Ipv4Net, way: Way) {
+    pub(crate) fn route(&mut self, table: u32, to: Ipv4Net, way: Way) {
         self.routes.insert(Route { table, to, way });
     }
 
-    pub fn rule(&mut self, select: Select, table: u32) {
+    pub(crate) fn rule(&mut self, select: Select, table: u32) {
         self.rules.insert(Rule { select, table });
     }
 }
 
 impl Way {
-    pub fn link(device: &str) -> Way {
+    pub(crate) fn link(device: &str) -> Way {
         Way::Link {
             device: device.to_owned(),
         }
     }
 
-    pub fn gateway(device: &str, gateway: Ipv4Addr) -> Way {
+    pub(crate) fn gateway(device: &str, gateway: Ipv4Addr) -> Way {
         Way::Gateway {
             device: device.to_owned(),
             gateway,
@@ -109,11 +109,11 @@ impl Way {
 }
 
 /// The network of one address.
-pub fn host(address: Ipv4Addr) -> Ipv4Net {
+pub(crate) fn host(address: Ipv4Addr) -> Ipv4Net {
     Ipv4Net::from(address)
 }
 
 /// 0.0.0.0/0.
-pub fn everywhere() -> Ipv4Net {
+pub(crate) fn everywhere() -> Ipv4Net {
     Ipv4Net::default()
 }

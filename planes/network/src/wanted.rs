@@ -23,7 +23,7 @@ pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 pub const WIDE: u32 = 9001;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub router: Space,
     pub ruleset: Ruleset,
     /// Links to interfaces, by the name of the router's end.
@@ -38,7 +38,7 @@ pub struct Wanted {
 
 /// A veth pair from the router into another namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Leg {
+pub(crate) struct Leg {
     pub id: String,
     pub namespace: String,
     /// The name of the far end.
@@ -49,21 +49,21 @@ pub struct Leg {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trunk {
+pub(crate) struct Trunk {
     pub id: String,
     /// The VPC whose router has the other end.
     pub with: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     pub space: Space,
     /// A packet filter of its own: this namespace is a NAT gateway and forwards.
     pub ruleset: Option<Ruleset>,
 }
 
 /// A plan in which `check` found no fault.
-pub fn compile(plan: &VpcPlan) -> Wanted {
+pub(crate) fn compile(plan: &VpcPlan) -> Wanted {
     let mut wanted = Wanted {
         router: Space::default(),
         ruleset: firewall::ruleset(plan),
@@ -117,7 +117,7 @@ pub fn compile(plan: &VpcPlan) -> Wanted {
 }
 
 /// Addresses at which the router itself serves.
-pub fn services(plan: &VpcPlan) -> BTreeSet<Ipv4Addr> {
+pub(crate) fn services(plan: &VpcPlan) -> BTreeSet<Ipv4Addr> {
     let mut all: BTreeSet<_> = plan.services.iter().copied().chain([METADATA]).collect();
     if plan.dns {
         all.insert(RESOLVER);
@@ -127,7 +127,7 @@ pub fn services(plan: &VpcPlan) -> BTreeSet<Ipv4Addr> {
 }
 
 /// The router's address in a subnet.
-pub fn gateway(subnet: &SubnetPlan) -> Ipv4Addr {
+pub(crate) fn gateway(subnet: &SubnetPlan) -> Ipv4Addr {
     nth(subnet.cidr, 1).unwrap_or(subnet.cidr.network())
 }
 

@@ -10,7 +10,7 @@ use std::io;
 
 /// Names and numbers of a namespace's interfaces.
 #[derive(Clone, Debug, Default)]
-pub struct Devices {
+pub(crate) struct Devices {
     by_name: BTreeMap<String, u32>,
     by_index: BTreeMap<u32, String>,
 }
@@ -27,7 +27,7 @@ impl FromIterator<(String, u32)> for Devices {
 }
 
 impl Devices {
-    pub fn index(&self, name: &str) -> Option<u32> {
+    pub(crate) fn index(&self, name: &str) -> Option<u32> {
         self.by_name.get(name).copied()
     }
 
@@ -37,7 +37,7 @@ impl Devices {
 }
 
 /// Something that a namespace holds many of.
-pub trait Item: Ord + Sized {
+pub(crate) trait Item: Ord + Sized {
     const WHAT: &str;
     const NEW: u16;
     const DELETE: u16;

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// One end of a veth pair.
 #[derive(Clone, Copy, Debug)]
-pub struct End<'a> {
+pub(crate) struct End<'a> {
     pub name: &'a str,
     pub mac: Option<[u8; 6]>,
     /// What is noted on it, for whoever looks later.
@@ -19,7 +19,7 @@ pub struct End<'a> {
 
 /// An interface as seen in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     pub index: u32,
     pub alias: String,
     pub mtu: u32,
@@ -31,7 +31,7 @@ pub struct Link {
 
 /// What went through an interface since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     pub received_packets: u64,
     pub received_bytes: u64,
     pub sent_packets: u64,
@@ -45,6 +45,7 @@ const INFO_HEADER: usize = 16;
 fn info(index: u32, flags: i32) -> [u8; INFO_HEADER] {
     let mut header = [0; INFO_HEADER];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
+    // The flags, then which of them are meant.
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..16].copy_from_slice(&flags.to_ne_bytes());
     header
@@ -64,21 +65,32 @@ fn describe(message: Message, end: End<'_>, mtu: u32) -> Message {
 }
 
 /// Makes a pair. The near end carries the alias and is up at once; the far one waits to be set up.
-pub fn add_pair(socket: &mut Socket, near: End<'_>, far: End<'_>, mtu: u32) -> io::Result<()> {
+pub(crate) fn add_pair(
+    socket: &mut Socket,
+    near: End<'_>,
+    far: End<'_>,
+    mtu: u32,
+) -> io::Result<()> {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-    let message = Message::new(libc::RTM_NEWLINK, flags, &info(0, libc::IFF_UP));
-    let message = describe(message, near, mtu)
-        .text(libc::IFLA_IFALIAS, near.alias)
-        .nest(libc::IFLA_LINKINFO, &[], |kind| {
-            kind.attr(libc::IFLA_INFO_KIND, b"veth")
-                .nest(libc::IFLA_INFO_DATA, &[], |data| {
-                    data.nest(VETH_INFO_PEER, &info(0, 0), |peer| describe(peer, far, mtu))
-                })
-        });
-    socket.one(message)
+    let pair = Message::new(libc::RTM_NEWLINK, flags, &info(0, libc::IFF_UP));
+    let pair = describe(pair, near, mtu).nest(libc::IFLA_LINKINFO, &[], |kind| {
+        kind.attr(libc::IFLA_INFO_KIND, b"veth")
+            .nest(libc::IFLA_INFO_DATA, &[], |data| {
+                data.nest(VETH_INFO_PEER, &info(0, 0), |peer| describe(peer, far, mtu))
+            })
+    });
+    // A link is not made with an alias, but it is never seen without: both messages go in one
+    // system call.
+    let alias = Message::new(libc::RTM_SETLINK, 0, &unchanged(0))
+        .text(libc::IFLA_IFNAME, near.name)
+        .text(libc::IFLA_IFALIAS, near.alias);
+    for result in socket.perform(&[pair, alias])? {
+        result?;
+    }
+    Ok(())
 }
 
-pub fn set_up(socket: &mut Socket, index: u32) -> io::Result<()> {
+pub(crate) fn set_up(socket: &mut Socket, index: u32) -> io::Result<()> {
     socket.one(Message::new(
         libc::RTM_NEWLINK,
         0,
@@ -86,24 +98,24 @@ pub fn set_up(socket: &mut Socket, index: u32) -> io::Result<()> {
     ))
 }
 
-pub fn set_mtu(socket: &mut Socket, index: u32, mtu: u32) -> io::Result<()> {
-    socket.one(Message::new(libc::RTM_NEWLINK, 0, &mtu_header(index)).number(libc::IFLA_MTU, mtu))
+pub(crate) fn set_mtu(socket: &mut Socket, index: u32, mtu: u32) -> io::Result<()> {
+    socket.one(Message::new(libc::RTM_NEWLINK, 0, &unchanged(index)).number(libc::IFLA_MTU, mtu))
 }
 
 /// Changes no flags.
-fn mtu_header(index: u32) -> [u8; INFO_HEADER] {
-    let mut header = info(index, 0);
-    header[12..16].fill(0);
+fn unchanged(index: u32) -> [u8; INFO_HEADER] {
+    let mut header = [0; INFO_HEADER];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
     header
 }
 
 /// Removes an interface, and the other end with it.
-pub fn remove(socket: &mut Socket, index: u32) -> io::Result<()> {
+pub(crate) fn remove(socket: &mut Socket, index: u32) -> io::Result<()> {
     socket.one(Message::new(libc::RTM_DELLINK, 0, &info(index, 0)))
 }
 
 /// The interfaces of the socket's namespace, by name.
-pub fn list(socket: &mut Socket) -> io::Result<BTreeMap<String, Link>> {
+pub(crate) fn list(socket: &mut Socket) -> io::Result<BTreeMap<String, Link>> {
     let mut links = BTreeMap::new();
     socket.dump(&Message::new(libc::RTM_GETLINK, 0, &info(0, 0)), |body| {
         if let Some((name, link)) = parse(body) {
@@ -142,4 +154,21 @@ fn parse(body: &[u8]) -> Option<(String, Link)> {
         }
     }
     Some((name?, link))
+}
+
+// From `linux/neighbour.h`, which the libc crate leaves out.
+const NDTA_NAME: u16 = 1;
+const NDTA_PARMS: u16 = 6;
+const NDTPA_IFINDEX: u16 = 1;
+const NDTPA_PROXY_DELAY: u16 = 13;
+
+/// Has ARP questions for others answered at once; by default up to 0.8 seconds pass.
+pub(crate) fn answer_at_once(socket: &mut Socket, index: u32) -> io::Result<()> {
+    let family = [libc::AF_INET as u8, 0, 0, 0];
+    let message = Message::new(libc::RTM_SETNEIGHTBL, 0, &family).text(NDTA_NAME, "arp_cache");
+    socket.one(message.nest(NDTA_PARMS, &[], |parameters| {
+        parameters
+            .number(NDTPA_IFINDEX, index)
+            .attr(NDTPA_PROXY_DELAY, &0u64.to_ne_bytes())
+    }))
 }

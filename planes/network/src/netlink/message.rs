@@ -3,7 +3,7 @@
 
 /// A message being built.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub(crate) struct Message {
     kind: u16,
     flags: u16,
     body: Vec<u8>,
@@ -16,7 +16,7 @@ const NESTED: u16 = libc::NLA_F_NESTED as u16;
 
 impl Message {
     /// `fixed` is the family's own header, whole.
-    pub fn new(kind: u16, flags: i32, fixed: &[u8]) -> Message {
+    pub(crate) fn new(kind: u16, flags: i32, fixed: &[u8]) -> Message {
         let mut message = Message {
             kind,
             flags: flags as u16,
@@ -26,21 +26,21 @@ impl Message {
         message
     }
 
-    pub fn attr(mut self, kind: u16, value: &[u8]) -> Message {
+    pub(crate) fn attr(mut self, kind: u16, value: &[u8]) -> Message {
         self.put(kind, value);
         self
     }
 
-    pub fn number(self, kind: u16, value: u32) -> Message {
+    pub(crate) fn number(self, kind: u16, value: u32) -> Message {
         self.attr(kind, &value.to_ne_bytes())
     }
 
-    pub fn text(self, kind: u16, value: &str) -> Message {
+    pub(crate) fn text(self, kind: u16, value: &str) -> Message {
         self.attr(kind, &[value.as_bytes(), &[0]].concat())
     }
 
     /// An attribute whose value begins with `fixed` and goes on with what `inside` adds.
-    pub fn nest(
+    pub(crate) fn nest(
         mut self,
         kind: u16,
         fixed: &[u8],
@@ -64,7 +64,7 @@ impl Message {
     }
 
     /// Appends the finished message.
-    pub fn write(&self, sequence: u32, more_flags: i32, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, sequence: u32, more_flags: i32, out: &mut Vec<u8>) {
         let length = (HEADER + self.body.len()) as u32;
         let flags = self.flags | libc::NLM_F_REQUEST as u16 | more_flags as u16;
         out.extend_from_slice(&length.to_ne_bytes());
@@ -78,14 +78,14 @@ impl Message {
 
 /// A message that came from the kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Received<'a> {
+pub(crate) struct Received<'a> {
     pub kind: u16,
     pub sequence: u32,
     pub body: &'a [u8],
 }
 
 /// The messages of one datagram.
-pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     std::iter::from_fn(move || {
         let length = number(bytes)? as usize;
         let body = bytes.get(HEADER..length)?;
@@ -102,7 +102,7 @@ pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
 }
 
 /// The attributes after a fixed part of `fixed` bytes.
-pub fn attributes(body: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(body: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let mut bytes = body
         .get(fixed.next_multiple_of(ALIGN)..)
         .unwrap_or_default();
@@ -117,23 +117,23 @@ pub fn attributes(body: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8]
     })
 }
 
-pub fn short(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn short(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?))
 }
 
-pub fn number(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
-pub fn long(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn long(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?))
 }
 
-pub fn address(bytes: &[u8]) -> Option<std::net::Ipv4Addr> {
+pub(crate) fn address(bytes: &[u8]) -> Option<std::net::Ipv4Addr> {
     Some(<[u8; 4]>::try_from(bytes.get(..4)?).ok()?.into())
 }
 
-pub fn text(bytes: &[u8]) -> Option<String> {
+pub(crate) fn text(bytes: &[u8]) -> Option<String> {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
     String::from_utf8(bytes[..end].to_vec()).ok()
 }

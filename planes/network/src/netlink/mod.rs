@@ -1,10 +1,10 @@
 //! The kernel's network configuration by netlink: as much of rtnetlink(7) as routers need, blocking
 //! and without a runtime, since the keeper is a single thread.
 
-pub mod items;
-pub mod link;
-pub mod message;
-pub mod socket;
+pub(crate) mod items;
+pub(crate) mod link;
+pub(crate) mod message;
+pub(crate) mod socket;
 
 use crate::error::{Doing, Result};
 use crate::state::{Address, Neighbour, Route, Rule, Space};
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 /// Which things of a namespace an arrangement is about; the others are not touched.
 #[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
+pub(crate) enum Scope<'a> {
     /// All that this plane makes.
     All,
     /// What goes with these devices; `None` stands for what goes with none.
@@ -32,7 +32,7 @@ impl Scope<'_> {
 }
 
 /// Makes a namespace hold exactly what is wanted, within a scope.
-pub fn arrange(socket: &mut Socket, wanted: &Space, scope: Scope<'_>) -> Result<()> {
+pub(crate) fn arrange(socket: &mut Socket, wanted: &Space, scope: Scope<'_>) -> Result<()> {
     let links = link::list(socket).doing(|| "listing links".to_owned())?;
     let devices = links
         .into_iter()

@@ -13,7 +13,7 @@ const BATCH: usize = 64;
 const BUFFER: usize = 64 * 1024;
 
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     fd: OwnedFd,
     sequence: u32,
     buffer: Vec<u8>,
@@ -21,14 +21,14 @@ pub struct Socket {
 
 /// Which subsystem to talk to.
 #[derive(Clone, Copy, Debug)]
-pub enum Subsystem {
+pub(crate) enum Subsystem {
     Route,
     Netfilter,
 }
 
 impl Socket {
     /// Opens a socket in the namespace of the calling thread.
-    pub fn open(subsystem: Subsystem) -> io::Result<Socket> {
+    pub(crate) fn open(subsystem: Subsystem) -> io::Result<Socket> {
         let protocol = match subsystem {
             // NETLINK_ROUTE is protocol 0, which is also what no protocol means.
             Subsystem::Route => None,
@@ -45,7 +45,7 @@ impl Socket {
     }
 
     /// Performs requests in order and says how each one went.
-    pub fn perform(&mut self, requests: &[Message]) -> io::Result<Vec<Result<(), Errno>>> {
+    pub(crate) fn perform(&mut self, requests: &[Message]) -> io::Result<Vec<Result<(), Errno>>> {
         let mut results = Vec::with_capacity(requests.len());
         for batch in requests.chunks(BATCH) {
             let first = self.sequence.wrapping_add(1);
@@ -70,7 +70,7 @@ impl Socket {
     }
 
     /// Performs one request.
-    pub fn one(&mut self, request: Message) -> io::Result<()> {
+    pub(crate) fn one(&mut self, request: Message) -> io::Result<()> {
         for result in self.perform(&[request])? {
             result?;
         }
@@ -78,7 +78,11 @@ impl Socket {
     }
 
     /// Asks for a listing and shows each entry's body to `each`.
-    pub fn dump(&mut self, request: &Message, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(crate) fn dump(
+        &mut self,
+        request: &Message,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let mut bytes = Vec::new();
