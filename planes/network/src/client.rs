@@ -24,18 +24,13 @@ impl Network {
 
     /// What the keeper has to know to do this plane's work.
     pub fn duty() -> Box<dyn Duty> {
-        Box::new(NetworkDuty::default())
+        Box::new(NetworkDuty::new())
     }
 
     /// Sets up where all networks meet, and the link to the host. Comes first; to be repeated at
     /// every start, whether the keeper is an old or a new one.
     pub async fn open(&self, plan: &CorePlan) -> Result<()> {
-        let thread = rustix::thread::gettid().as_raw_pid();
-        self.ask(Request::Core {
-            plan: plan.clone(),
-            thread,
-        })
-        .await
+        self.ask(Request::Core(plan.clone())).await
     }
 
     /// Makes a VPC what its plan says, working out the difference to what is there. May be repeated
@@ -87,14 +82,22 @@ impl Network {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
-        Ok(self.room.ask(NAME, &request).await?.0)
+        Ok(self.call(&request).await?.0)
     }
 
     async fn socket(&self, request: Request) -> Result<OwnedFd> {
-        let ((), fds) = self.room.ask(NAME, &request).await?;
+        let ((), fds) = self.call(&request).await?;
         fds.into_iter().next().ok_or_else(|| Error::Kernel {
             doing: "passing a socket".to_owned(),
             source: io::Error::other("none came"),
         })
+    }
+
+    /// Every request may be made again, so one that a dying keeper swallowed is.
+    async fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<(T, Vec<OwnedFd>)> {
+        match self.room.ask(NAME, request).await {
+            Err(gureum_room::Error::Lost) => Ok(self.room.ask(NAME, request).await?),
+            answer => Ok(answer?),
+        }
     }
 }

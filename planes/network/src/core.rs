@@ -18,9 +18,6 @@ use std::os::fd::AsFd;
 
 /// The longest name of an interface.
 const LONGEST_NAME: usize = 15;
-/// Noted on the host's end, so that nobody else's interface is ever taken for ours.
-const ALIAS: &str = "gureum";
-
 impl CorePlan {
     /// The host's own address in the pool.
     pub fn host(&self) -> Ipv4Addr {
@@ -74,43 +71,37 @@ impl Executor {
         let what = || format!("linking the host by {name}");
         let mut outside = spaces.netlink(Place::Host).doing(what)?;
         let core = self.core(spaces)?;
-        let (near, far) = (
-            link::list(&mut outside).doing(listing)?,
-            link::list(core).doing(listing)?,
-        );
-        match near.get(name) {
-            Some(link) if link.alias != ALIAS => {
+        let uplink = link::list(core).doing(listing)?.remove(UPLINK);
+        let ours = uplink.as_ref().is_some_and(|uplink| uplink.alias == name);
+        if !ours {
+            if link::list(&mut outside).doing(listing)?.contains_key(name) {
                 let fault = format!("the host has another interface {name}");
                 return Err(Error::Plan {
                     id: "core".to_owned(),
                     fault,
                 });
             }
-            Some(_) if far.contains_key(UPLINK) => {}
-            stale => {
-                if let Some(link) = stale {
-                    gone_already(link::remove(&mut outside, link.index)).doing(what)?;
-                }
-                if let Some(link) = far.get(UPLINK) {
-                    gone_already(link::remove(core, link.index)).doing(what)?;
-                }
-                let netns = spaces.handle(Place::Core).doing(what)?;
-                let near = End {
-                    name,
-                    mac: Some(names::mac(name, "host")),
-                    alias: ALIAS,
-                    netns: None,
-                };
-                let mac = Some(names::mac(name, "core"));
-                let far = End {
-                    name: UPLINK,
-                    mac,
-                    alias: "",
-                    netns: Some(netns.as_fd()),
-                };
-                link::add_pair(&mut outside, near, far, WIDE).doing(what)?;
+            if let Some(uplink) = uplink {
+                gone_already(link::remove(core, uplink.index)).doing(what)?;
             }
+            let netns = spaces.handle(Place::Host).doing(what)?;
+            let mac = Some(names::mac(name, "core"));
+            let near = End {
+                name: UPLINK,
+                mac,
+                alias: name,
+                netns: None,
+            };
+            let mac = Some(names::mac(name, "host"));
+            let far = End {
+                name,
+                mac,
+                alias: "",
+                netns: Some(netns.as_fd()),
+            };
+            link::add_pair(core, near, far, WIDE).doing(what)?;
         }
+        up(&mut outside, name)?;
         up(core, UPLINK)?;
         if let Some(link) = link::list(core).doing(listing)?.get(UPLINK) {
             link::answer_at_once(core, link.index).doing(what)?;
@@ -133,16 +124,13 @@ impl Executor {
     }
 
     /// Takes from the host what the core brought there.
-    pub(crate) fn leave_host(&mut self, name: &str, spaces: &impl Namespaces) -> Result<()> {
-        forget_masquerade(name, spaces)?;
-        let what = || format!("removing {name}");
-        let mut outside = spaces.netlink(Place::Host).doing(what)?;
-        match link::list(&mut outside).doing(listing)?.get(name) {
-            Some(link) if link.alias == ALIAS => {
-                gone_already(link::remove(&mut outside, link.index)).doing(what)
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn leave_host(&mut self, spaces: &impl Namespaces) -> Result<()> {
+        let core = self.core(spaces)?;
+        let Some(uplink) = link::list(core).doing(listing)?.remove(UPLINK) else {
+            return Ok(());
+        };
+        gone_already(link::remove(core, uplink.index)).doing(|| uplink.alias.clone())?;
+        forget_masquerade(&uplink.alias, spaces)
     }
 }
 

@@ -17,11 +17,7 @@ pub(crate) const NAME: &str = "network";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// A thread that is in the host's namespace shows where that is.
-    Core {
-        plan: CorePlan,
-        thread: i32,
-    },
+    Core(CorePlan),
     Apply(Box<VpcPlan>),
     Remove(String),
     Observe,
@@ -38,12 +34,11 @@ pub(crate) enum Request {
     },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NetworkDuty {
     executor: Executor,
+    /// Where the keeper came from.
     host: Option<OwnedFd>,
-    /// What the host's end of the link is called.
-    uplink: Option<String>,
 }
 
 impl Duty for NetworkDuty {
@@ -57,40 +52,37 @@ impl Duty for NetworkDuty {
     }
 
     fn close(&mut self, room: &Inside) -> gureum_room::Result<()> {
-        let Some(name) = &self.uplink else {
-            return Ok(());
-        };
         let spaces = Spaces {
             room,
             host: self.host.as_ref(),
         };
         self.executor
-            .leave_host(name, &spaces)
+            .leave_host(&spaces)
             .map_err(gureum_room::Error::failed)
     }
 }
 
 impl NetworkDuty {
+    /// Must be made before the keeper enters the room: where that is, is the host.
+    pub(crate) fn new() -> NetworkDuty {
+        let host = File::open("/proc/self/ns/net").ok().map(OwnedFd::from);
+        NetworkDuty {
+            executor: Executor::default(),
+            host,
+        }
+    }
+
     fn answer(
         &mut self,
         request: Request,
         room: &Inside,
     ) -> error::Result<gureum_room::Result<Reply>> {
-        if let Request::Core { plan, thread } = &request {
-            self.uplink.clone_from(&plan.uplink);
-            self.host = match plan.uplink {
-                Some(_) => File::open(format!("/proc/{thread}/ns/net"))
-                    .ok()
-                    .map(OwnedFd::from),
-                None => None,
-            };
-        }
         let spaces = Spaces {
             room,
             host: self.host.as_ref(),
         };
         match request {
-            Request::Core { plan, .. } => self.executor.apply_core(&plan, &spaces)?,
+            Request::Core(plan) => self.executor.apply_core(&plan, &spaces)?,
             Request::Apply(plan) => self.executor.apply(&plan, &spaces)?,
             Request::Remove(id) => self.executor.remove(&id, &spaces)?,
             Request::Observe => {

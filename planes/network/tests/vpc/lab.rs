@@ -14,20 +14,20 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How long something that will not come is waited for.
-pub const SILENCE: Duration = Duration::from_millis(300);
+pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 /// How long something that will come may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The host's own address.
-pub const HOST: &str = "198.18.0.1";
+pub(crate) const HOST: &str = "198.18.0.1";
 
-pub struct Lab {
+pub(crate) struct Lab {
     pub network: Network,
     pub room: Room,
     _dir: tempfile::TempDir,
 }
 
 /// Runs a test in a host of its own, or says why it cannot.
-pub fn lab(test: impl AsyncFnOnce(&Lab)) {
+pub(crate) fn lab(test: impl AsyncFnOnce(&Lab)) {
     if !rustix::process::geteuid().is_root() {
         println!("SKIPPED: needs root");
         return;
@@ -56,12 +56,12 @@ pub fn lab(test: impl AsyncFnOnce(&Lab)) {
 
 /// Sockets and links of this thread are from now on elsewhere.
 #[allow(deprecated)] // The other one is unsafe for its other flags.
-pub fn new_namespace() {
+pub(crate) fn new_namespace() {
     rustix::thread::unshare(UnshareFlags::NEWNET).unwrap();
     run("ip", &["link", "set", "lo", "up"]);
 }
 
-pub fn run(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {said}");
@@ -90,7 +90,7 @@ impl Lab {
         lab
     }
 
-    pub fn core(&self, internet: bool) -> CorePlan {
+    pub(crate) fn core(&self, internet: bool) -> CorePlan {
         let pool = "198.18.0.0/15".parse().unwrap();
         CorePlan {
             pool,
@@ -99,11 +99,11 @@ impl Lab {
         }
     }
 
-    pub async fn apply(&self, plan: &VpcPlan) {
+    pub(crate) async fn apply(&self, plan: &VpcPlan) {
         self.network.apply(plan).await.unwrap();
     }
 
-    pub async fn namespaces(&self) -> Vec<String> {
+    pub(crate) async fn namespaces(&self) -> Vec<String> {
         self.room.ask("lab", &"").await.unwrap().0
     }
 
@@ -113,7 +113,7 @@ impl Lab {
     }
 
     /// Runs something inside an instance.
-    pub async fn inside<T: Send>(&self, name: &str, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) async fn inside<T: Send>(&self, name: &str, work: impl FnOnce() -> T + Send) -> T {
         let namespace = self.namespace(name).await;
         let enter = || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -123,18 +123,18 @@ impl Lab {
     }
 
     /// Has an instance tell everyone who connects its name, and whom it sees; then it repeats.
-    pub async fn serve(&self, name: &str, at: &str) {
+    pub(crate) async fn serve(&self, name: &str, at: &str) {
         let listener = self.inside(name, || TcpListener::bind(at).unwrap()).await;
         serve(listener, name);
     }
 
     /// What an instance hears when it connects.
-    pub async fn ask(&self, name: &str, to: &str) -> Heard {
+    pub(crate) async fn ask(&self, name: &str, to: &str) -> Heard {
         self.inside(name, || ask(to)).await
     }
 
     /// A connection that stays.
-    pub async fn connection(&self, name: &str, to: &str) -> TcpStream {
+    pub(crate) async fn connection(&self, name: &str, to: &str) -> TcpStream {
         let stream = self
             .inside(name, || TcpStream::connect_timeout(&address(to), PATIENCE))
             .await;
@@ -145,7 +145,7 @@ impl Lab {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub(crate) enum Heard {
     /// Who answered, and whom it saw.
     Answer(String),
     /// Nothing at all came back.
@@ -156,22 +156,22 @@ pub enum Heard {
 
 impl Heard {
     #[track_caller]
-    pub fn is(&self, expected: &str) {
+    pub(crate) fn is(&self, expected: &str) {
         assert_eq!(*self, Heard::Answer(expected.to_owned()));
     }
 
     #[track_caller]
-    pub fn is_silence(&self) {
+    pub(crate) fn is_silence(&self) {
         assert_eq!(*self, Heard::Silence);
     }
 }
 
-pub fn address(text: &str) -> SocketAddr {
+pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 /// Connects from where this thread is.
-pub fn ask(to: &str) -> Heard {
+pub(crate) fn ask(to: &str) -> Heard {
     match TcpStream::connect_timeout(&address(to), SILENCE) {
         Ok(mut stream) => Heard::Answer(hear(&mut stream)),
         Err(error) if error.kind() == ErrorKind::TimedOut => Heard::Silence,
@@ -190,14 +190,14 @@ fn hear(stream: &mut TcpStream) -> String {
 }
 
 /// Whether a connection still carries.
-pub fn repeats(stream: &mut TcpStream, within: Duration) -> bool {
+pub(crate) fn repeats(stream: &mut TcpStream, within: Duration) -> bool {
     stream.set_read_timeout(Some(within)).unwrap();
     stream.write_all(b"x").unwrap();
     let mut back = [0];
     stream.read_exact(&mut back).is_ok() && back == *b"x"
 }
 
-pub fn serve(listener: TcpListener, name: &str) {
+pub(crate) fn serve(listener: TcpListener, name: &str) {
     let name = name.to_owned();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -217,7 +217,7 @@ pub fn serve(listener: TcpListener, name: &str) {
 }
 
 /// Whether a datagram sent by `send` comes to `receiver`.
-pub fn arrives(receiver: &UdpSocket, send: impl FnOnce()) -> bool {
+pub(crate) fn arrives(receiver: &UdpSocket, send: impl FnOnce()) -> bool {
     receiver.set_read_timeout(Some(SILENCE)).unwrap();
     send();
     receiver.recv(&mut [0; 64]).is_ok()
@@ -225,7 +225,7 @@ pub fn arrives(receiver: &UdpSocket, send: impl FnOnce()) -> bool {
 
 /// A VPC of 10.0.0.0/16 with two subnets (`a` and `b`, 10.0.1.0/24 and 10.0.2.0/24), an access list
 /// and a group (`open`) that let everything pass, and nobody in it.
-pub fn vpc(id: &str) -> VpcPlan {
+pub(crate) fn vpc(id: &str) -> VpcPlan {
     let subnet = |name: &str, cidr: &str| SubnetPlan {
         id: name.to_owned(),
         cidr: cidr.parse().unwrap(),
@@ -253,7 +253,7 @@ pub fn vpc(id: &str) -> VpcPlan {
     }
 }
 
-pub fn entry(allow: bool, traffic: Traffic) -> AclEntry {
+pub(crate) fn entry(allow: bool, traffic: Traffic) -> AclEntry {
     AclEntry {
         allow,
         traffic,
@@ -261,23 +261,23 @@ pub fn entry(allow: bool, traffic: Traffic) -> AclEntry {
     }
 }
 
-pub fn everything() -> GroupRule {
+pub(crate) fn everything() -> GroupRule {
     from("0.0.0.0/0", Traffic::All)
 }
 
-pub fn from(cidr: &str, traffic: Traffic) -> GroupRule {
+pub(crate) fn from(cidr: &str, traffic: Traffic) -> GroupRule {
     GroupRule {
         traffic,
         peer: Peer::Cidr(cidr.parse().unwrap()),
     }
 }
 
-pub fn tcp(port: u16) -> Traffic {
+pub(crate) fn tcp(port: u16) -> Traffic {
     Traffic::Tcp(Ports::one(port))
 }
 
 /// A group that lets everything out.
-pub fn group(id: &str, ingress: &[GroupRule]) -> GroupPlan {
+pub(crate) fn group(id: &str, ingress: &[GroupRule]) -> GroupPlan {
     GroupPlan {
         id: id.to_owned(),
         ingress: ingress.to_vec(),
@@ -286,7 +286,7 @@ pub fn group(id: &str, ingress: &[GroupRule]) -> GroupPlan {
     }
 }
 
-pub trait Change {
+pub(crate) trait Change {
     /// Adds an instance with one interface, in the subnet that its address is of.
     fn instance(&mut self, name: &str, address: &str, groups: &[&str]) -> &mut Self;
     fn route(&mut self, subnet: &str, to: &str, via: Target) -> &mut Self;

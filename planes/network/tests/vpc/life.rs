@@ -80,8 +80,7 @@ fn what_a_hand_from_outside_changed_is_mended() {
         lab.serve("b", "10.0.2.10:80").await;
         lab.inside("vpc-1", || {
             run("ip", &["link", "del", "veni-a"]);
-            run("ip", &["rule", "flush"]);
-            run("ip", &["rule", "add", "lookup", "main"]);
+            run("ip", &["rule", "del", "pref", "1000"]);
             run("ip", &["route", "del", "10.0.2.10"]);
         })
         .await;
