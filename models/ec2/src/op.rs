@@ -23,8 +23,6 @@ gureum_schema::operations! {
         types::AssociateVpcCidrBlockRequest => types::AssociateVpcCidrBlockResult;
     AttachInternetGateway = operations::ATTACH_INTERNET_GATEWAY:
         types::AttachInternetGatewayRequest => types::AttachInternetGatewayOutput;
-    AttachNetworkInterface = operations::ATTACH_NETWORK_INTERFACE:
-        types::AttachNetworkInterfaceRequest => types::AttachNetworkInterfaceResult;
     AuthorizeSecurityGroupEgress = operations::AUTHORIZE_SECURITY_GROUP_EGRESS:
         types::AuthorizeSecurityGroupEgressRequest => types::AuthorizeSecurityGroupEgressResult;
     AuthorizeSecurityGroupIngress = operations::AUTHORIZE_SECURITY_GROUP_INGRESS:
@@ -39,10 +37,6 @@ gureum_schema::operations! {
         types::CreateInternetGatewayRequest => types::CreateInternetGatewayResult;
     CreateKeyPair = operations::CREATE_KEY_PAIR:
         types::CreateKeyPairRequest => types::KeyPair;
-    CreateLaunchTemplate = operations::CREATE_LAUNCH_TEMPLATE:
-        types::CreateLaunchTemplateRequest => types::CreateLaunchTemplateResult;
-    CreateLaunchTemplateVersion = operations::CREATE_LAUNCH_TEMPLATE_VERSION:
-        types::CreateLaunchTemplateVersionRequest => types::CreateLaunchTemplateVersionResult;
     CreateNatGateway = operations::CREATE_NAT_GATEWAY:
         types::CreateNatGatewayRequest => types::CreateNatGatewayResult;
     CreateNetworkAcl = operations::CREATE_NETWORK_ACL:
@@ -73,10 +67,6 @@ gureum_schema::operations! {
         types::DeleteInternetGatewayRequest => types::DeleteInternetGatewayOutput;
     DeleteKeyPair = operations::DELETE_KEY_PAIR:
         types::DeleteKeyPairRequest => types::DeleteKeyPairResult;
-    DeleteLaunchTemplate = operations::DELETE_LAUNCH_TEMPLATE:
-        types::DeleteLaunchTemplateRequest => types::DeleteLaunchTemplateResult;
-    DeleteLaunchTemplateVersions = operations::DELETE_LAUNCH_TEMPLATE_VERSIONS:
-        types::DeleteLaunchTemplateVersionsRequest => types::DeleteLaunchTemplateVersionsResult;
     DeleteNatGateway = operations::DELETE_NAT_GATEWAY:
         types::DeleteNatGatewayRequest => types::DeleteNatGatewayResult;
     DeleteNetworkAcl = operations::DELETE_NETWORK_ACL:
@@ -127,10 +117,6 @@ gureum_schema::operations! {
         types::DescribeInternetGatewaysRequest => types::DescribeInternetGatewaysResult;
     DescribeKeyPairs = operations::DESCRIBE_KEY_PAIRS:
         types::DescribeKeyPairsRequest => types::DescribeKeyPairsResult;
-    DescribeLaunchTemplateVersions = operations::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS:
-        types::DescribeLaunchTemplateVersionsRequest => types::DescribeLaunchTemplateVersionsResult;
-    DescribeLaunchTemplates = operations::DESCRIBE_LAUNCH_TEMPLATES:
-        types::DescribeLaunchTemplatesRequest => types::DescribeLaunchTemplatesResult;
     DescribeNatGateways = operations::DESCRIBE_NAT_GATEWAYS:
         types::DescribeNatGatewaysRequest => types::DescribeNatGatewaysResult;
     DescribeNetworkAcls = operations::DESCRIBE_NETWORK_ACLS:
@@ -165,8 +151,6 @@ gureum_schema::operations! {
         types::DescribeVpcsRequest => types::DescribeVpcsResult;
     DetachInternetGateway = operations::DETACH_INTERNET_GATEWAY:
         types::DetachInternetGatewayRequest => types::DetachInternetGatewayOutput;
-    DetachNetworkInterface = operations::DETACH_NETWORK_INTERFACE:
-        types::DetachNetworkInterfaceRequest => types::DetachNetworkInterfaceOutput;
     DisassociateAddress = operations::DISASSOCIATE_ADDRESS:
         types::DisassociateAddressRequest => types::DisassociateAddressOutput;
     DisassociateIamInstanceProfile = operations::DISASSOCIATE_IAM_INSTANCE_PROFILE:
@@ -183,8 +167,6 @@ gureum_schema::operations! {
         types::ModifyInstanceAttributeRequest => types::ModifyInstanceAttributeOutput;
     ModifyInstanceMetadataOptions = operations::MODIFY_INSTANCE_METADATA_OPTIONS:
         types::ModifyInstanceMetadataOptionsRequest => types::ModifyInstanceMetadataOptionsResult;
-    ModifyLaunchTemplate = operations::MODIFY_LAUNCH_TEMPLATE:
-        types::ModifyLaunchTemplateRequest => types::ModifyLaunchTemplateResult;
     ModifyNetworkInterfaceAttribute = operations::MODIFY_NETWORK_INTERFACE_ATTRIBUTE:
         types::ModifyNetworkInterfaceAttributeRequest => types::ModifyNetworkInterfaceAttributeOutput;
     ModifySecurityGroupRules = operations::MODIFY_SECURITY_GROUP_RULES:

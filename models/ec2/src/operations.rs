@@ -880,10 +880,7 @@ pub(crate) static ATTACH_INTERNET_GATEWAY: OperationSpec =
         &schemas::ATTACH_INTERNET_GATEWAY_OUTPUT,
     );
 pub(crate) static ATTACH_NETWORK_INTERFACE: OperationSpec =
-    OperationSpec::new("AttachNetworkInterface", "POST", "/").io(
-        &schemas::ATTACH_NETWORK_INTERFACE_REQUEST,
-        &schemas::ATTACH_NETWORK_INTERFACE_RESULT,
-    );
+    OperationSpec::new("AttachNetworkInterface", "POST", "/");
 pub(crate) static ATTACH_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("AttachVerifiedAccessTrustProvider", "POST", "/");
 pub(crate) static ATTACH_VOLUME: OperationSpec = OperationSpec::new("AttachVolume", "POST", "/");
@@ -1013,15 +1010,9 @@ pub(crate) static CREATE_IPAM_SCOPE: OperationSpec =
 pub(crate) static CREATE_KEY_PAIR: OperationSpec = OperationSpec::new("CreateKeyPair", "POST", "/")
     .io(&schemas::CREATE_KEY_PAIR_REQUEST, &schemas::KEY_PAIR);
 pub(crate) static CREATE_LAUNCH_TEMPLATE: OperationSpec =
-    OperationSpec::new("CreateLaunchTemplate", "POST", "/").io(
-        &schemas::CREATE_LAUNCH_TEMPLATE_REQUEST,
-        &schemas::CREATE_LAUNCH_TEMPLATE_RESULT,
-    );
+    OperationSpec::new("CreateLaunchTemplate", "POST", "/");
 pub(crate) static CREATE_LAUNCH_TEMPLATE_VERSION: OperationSpec =
-    OperationSpec::new("CreateLaunchTemplateVersion", "POST", "/").io(
-        &schemas::CREATE_LAUNCH_TEMPLATE_VERSION_REQUEST,
-        &schemas::CREATE_LAUNCH_TEMPLATE_VERSION_RESULT,
-    );
+    OperationSpec::new("CreateLaunchTemplateVersion", "POST", "/");
 pub(crate) static CREATE_LOCAL_GATEWAY_ROUTE: OperationSpec =
     OperationSpec::new("CreateLocalGatewayRoute", "POST", "/");
 pub(crate) static CREATE_LOCAL_GATEWAY_ROUTE_TABLE: OperationSpec =
@@ -1252,15 +1243,9 @@ pub(crate) static DELETE_KEY_PAIR: OperationSpec = OperationSpec::new("DeleteKey
         &schemas::DELETE_KEY_PAIR_RESULT,
     );
 pub(crate) static DELETE_LAUNCH_TEMPLATE: OperationSpec =
-    OperationSpec::new("DeleteLaunchTemplate", "POST", "/").io(
-        &schemas::DELETE_LAUNCH_TEMPLATE_REQUEST,
-        &schemas::DELETE_LAUNCH_TEMPLATE_RESULT,
-    );
+    OperationSpec::new("DeleteLaunchTemplate", "POST", "/");
 pub(crate) static DELETE_LAUNCH_TEMPLATE_VERSIONS: OperationSpec =
-    OperationSpec::new("DeleteLaunchTemplateVersions", "POST", "/").io(
-        &schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
-        &schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
-    );
+    OperationSpec::new("DeleteLaunchTemplateVersions", "POST", "/");
 pub(crate) static DELETE_LOCAL_GATEWAY_ROUTE: OperationSpec =
     OperationSpec::new("DeleteLocalGatewayRoute", "POST", "/");
 pub(crate) static DELETE_LOCAL_GATEWAY_ROUTE_TABLE: OperationSpec =
@@ -1653,15 +1638,9 @@ pub(crate) static DESCRIBE_KEY_PAIRS: OperationSpec =
         &schemas::DESCRIBE_KEY_PAIRS_RESULT,
     );
 pub(crate) static DESCRIBE_LAUNCH_TEMPLATE_VERSIONS: OperationSpec =
-    OperationSpec::new("DescribeLaunchTemplateVersions", "POST", "/").io(
-        &schemas::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
-        &schemas::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
-    );
+    OperationSpec::new("DescribeLaunchTemplateVersions", "POST", "/");
 pub(crate) static DESCRIBE_LAUNCH_TEMPLATES: OperationSpec =
-    OperationSpec::new("DescribeLaunchTemplates", "POST", "/").io(
-        &schemas::DESCRIBE_LAUNCH_TEMPLATES_REQUEST,
-        &schemas::DESCRIBE_LAUNCH_TEMPLATES_RESULT,
-    );
+    OperationSpec::new("DescribeLaunchTemplates", "POST", "/");
 pub(crate) static DESCRIBE_LOCAL_GATEWAY_ROUTE_TABLE_VIRTUAL_INTERFACE_GROUP_ASSOCIATIONS:
     OperationSpec = OperationSpec::new(
     "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations",
@@ -1928,10 +1907,7 @@ pub(crate) static DETACH_INTERNET_GATEWAY: OperationSpec =
         &schemas::DETACH_INTERNET_GATEWAY_OUTPUT,
     );
 pub(crate) static DETACH_NETWORK_INTERFACE: OperationSpec =
-    OperationSpec::new("DetachNetworkInterface", "POST", "/").io(
-        &schemas::DETACH_NETWORK_INTERFACE_REQUEST,
-        &schemas::DETACH_NETWORK_INTERFACE_OUTPUT,
-    );
+    OperationSpec::new("DetachNetworkInterface", "POST", "/");
 pub(crate) static DETACH_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("DetachVerifiedAccessTrustProvider", "POST", "/");
 pub(crate) static DETACH_VOLUME: OperationSpec = OperationSpec::new("DetachVolume", "POST", "/");
@@ -2331,10 +2307,7 @@ pub(crate) static MODIFY_IPAM_RESOURCE_DISCOVERY: OperationSpec =
 pub(crate) static MODIFY_IPAM_SCOPE: OperationSpec =
     OperationSpec::new("ModifyIpamScope", "POST", "/");
 pub(crate) static MODIFY_LAUNCH_TEMPLATE: OperationSpec =
-    OperationSpec::new("ModifyLaunchTemplate", "POST", "/").io(
-        &schemas::MODIFY_LAUNCH_TEMPLATE_REQUEST,
-        &schemas::MODIFY_LAUNCH_TEMPLATE_RESULT,
-    );
+    OperationSpec::new("ModifyLaunchTemplate", "POST", "/");
 pub(crate) static MODIFY_LOCAL_GATEWAY_ROUTE: OperationSpec =
     OperationSpec::new("ModifyLocalGatewayRoute", "POST", "/");
 pub(crate) static MODIFY_MANAGED_PREFIX_LIST: OperationSpec =

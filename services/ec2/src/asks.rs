@@ -87,10 +87,13 @@ impl<'a> Asks<'a> {
         ids.iter().fold(self, |asks, id| asks.on::<R>(id))
     }
 
-    /// A resource of which no row is kept.
-    pub(crate) fn on_arn(mut self, resource: Arn) -> Self {
-        let ask = self.ask(self.action, resource);
-        self.asks.push(ask);
+    /// An image, which belongs to nobody's account.
+    pub(crate) fn on_image(mut self, id: Option<&str>) -> Self {
+        if let Some(id) = id {
+            let resource = format!("arn:aws:ec2:{}::image/{id}", self.cx.region);
+            let ask = self.ask(self.action, resource);
+            self.asks.push(ask);
+        }
         self
     }
 
@@ -99,12 +102,6 @@ impl<'a> Asks<'a> {
         if let Some(last) = self.asks.pop() {
             self.asks.push(change(last));
         }
-        self
-    }
-
-    /// A further question, about another action.
-    pub(crate) fn also(mut self, ask: Option<Ask>) -> Self {
-        self.asks.extend(ask);
         self
     }
 

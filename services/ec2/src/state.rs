@@ -15,7 +15,9 @@ use crate::cidr::Cidr;
 use crate::defaults;
 use crate::errors::{Refusal, Result};
 use crate::fingerprint;
+use crate::machines::Planes;
 use crate::names::Names;
+use crate::reconcile;
 use crate::resource::{Described, Find, Here, Resource};
 
 /// How long a client token is remembered.
@@ -29,8 +31,14 @@ pub struct Ec2 {
     pub(crate) names: Names,
     /// Where public addresses come from.
     pub(crate) pool: Cidr,
+    /// What instances run on, if this host can.
+    pub(crate) planes: Option<Planes>,
     /// Wakes what makes networks true.
     pub(crate) networks: Waker,
+    /// Wakes what makes instances true.
+    pub(crate) instances: Waker,
+    /// Held while networks are being changed.
+    pub(crate) weaving: tokio::sync::Mutex<()>,
 }
 
 /// A change under way: one transaction at one place.
@@ -49,6 +57,7 @@ impl Ec2 {
         driver: &Driver,
         domain: &str,
         pool: (Ipv4Addr, u8),
+        planes: Option<Planes>,
     ) -> Result<Arc<Self>, StoreError> {
         let pool = Cidr::around(pool.0, pool.1);
         Ok(Arc::new(Self {
@@ -59,7 +68,10 @@ impl Ec2 {
             pool,
             store,
             clock,
-            networks: driver.waker("ec2.networks"),
+            planes,
+            networks: driver.waker(reconcile::NETWORKS),
+            instances: driver.waker(reconcile::INSTANCES),
+            weaving: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -103,6 +115,7 @@ impl Ec2 {
             })
             .await?;
         self.networks.wake();
+        self.instances.wake();
         Ok(done)
     }
 

@@ -7,13 +7,16 @@ use gureum_model_ec2::{SERVICE, op};
 use gureum_schema::Operation;
 
 use crate::asks::Asks;
+use crate::instance_types;
 use crate::model::acl::{self, AclRow};
 use crate::model::address::{self, ElasticIpRow};
 use crate::model::dhcp::{self, DhcpOptionsRow};
 use crate::model::endpoint::{self, EndpointRow};
 use crate::model::gateway::{self, InternetGatewayRow};
 use crate::model::group::{self, GroupRow, RULE};
+use crate::model::instance::{self, InstanceRow};
 use crate::model::interface::{self, InterfaceRow};
+use crate::model::key_pair::{self, KeyPairRow};
 use crate::model::nat::{self, NatGatewayRow};
 use crate::model::peering::{self, PeeringRow};
 use crate::model::route::{self, RouteTableRow};
@@ -46,7 +49,9 @@ impl Ec2 {
     /// The service, to be wired in.
     pub fn service(self: &Arc<Self>) -> Service {
         let table = Service::builder(&SERVICE, Arc::clone(self));
-        let table = interfaces(addresses(filters(routes(networks(table)))));
+        let table = key_pairs(instances(interfaces(addresses(filters(routes(networks(
+            table,
+        )))))));
         tags(table).build()
     }
 }
@@ -274,6 +279,76 @@ fn interfaces(table: Table) -> Table {
             |a, i| a.on::<InterfaceRow>(&i.network_interface_id) => interface_addresses::assign;
         UnassignPrivateIpAddresses ["Ipv4Prefixes"]
             |a, i| a.on::<InterfaceRow>(&i.network_interface_id) => interface_addresses::unassign;
+    }
+}
+
+/// Instances, and what they are made of.
+fn instances(table: Table) -> Table {
+    use ops::{images, instance_attributes as attributes, instance_states as states};
+    use ops::{instances, profiles};
+    operations! { table;
+        RunInstances [
+            "BlockDeviceMappings", "Ipv6AddressCount", "Ipv6Addresses", "KernelId", "RamdiskId",
+            "ElasticGpuSpecification", "ElasticInferenceAccelerators", "LaunchTemplate",
+            "InstanceMarketOptions", "CreditSpecification", "CpuOptions",
+            "CapacityReservationSpecification", "LicenseSpecifications", "PrivateDnsNameOptions",
+            "MaintenanceOptions", "NetworkPerformanceOptions", "Operator",
+            "SecondaryInterfaces", "AdditionalInfo"
+        ] |a, i| {
+            let subnet = i.subnet_id.clone();
+            let groups = i.security_group_ids.as_deref().unwrap_or_default();
+            a.creates(&instance::KIND, &i.tag_specifications)
+                .map(|ask| {
+                    let kind = i.instance_type.as_deref().unwrap_or(instance_types::USUAL);
+                    ask.key("ec2:InstanceType", kind)
+                })
+                .creates(&interface::KIND, &i.tag_specifications)
+                .on_image(i.image_id.as_deref())
+                .on_opt::<SubnetRow>(&subnet)
+                .on_all::<GroupRow>(groups)
+        } => instances::run;
+        DescribeInstances ["IncludeManagedResources"] |a, _| a => instances::describe;
+        DescribeInstanceStatus ["IncludeManagedResources"] |a, _| a => instances::describe_status;
+        GetConsoleOutput |a, i| a.on::<InstanceRow>(&i.instance_id) => instances::console_output;
+
+        StartInstances ["AdditionalInfo"] |a, i| a.on_all::<InstanceRow>(&i.instance_ids)
+            => states::start;
+        StopInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::stop;
+        RebootInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::reboot;
+        TerminateInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::terminate;
+        MonitorInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::monitor;
+        UnmonitorInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::unmonitor;
+
+        DescribeInstanceAttribute |a, i| a.on::<InstanceRow>(&i.instance_id)
+            => attributes::describe;
+        ModifyInstanceAttribute [
+            "BlockDeviceMappings", "Kernel", "Ramdisk", "EbsOptimized", "SriovNetSupport",
+            "EnaSupport"
+        ] |a, i| a.on::<InstanceRow>(&i.instance_id) => attributes::modify;
+        ModifyInstanceMetadataOptions ["HttpProtocolIpv6"]
+            |a, i| a.on::<InstanceRow>(&i.instance_id) => attributes::modify_metadata;
+
+        AssociateIamInstanceProfile |a, i| a.on::<InstanceRow>(&i.instance_id)
+            => profiles::associate;
+        DisassociateIamInstanceProfile |a, _| a => profiles::disassociate;
+        DescribeIamInstanceProfileAssociations |a, _| a => profiles::describe;
+
+        DescribeImages |a, _| a => images::describe;
+        DescribeInstanceTypes ["IncludeUnsupportedInRegion"] |a, _| a => images::describe_types;
+        DescribeInstanceTypeOfferings |a, _| a => images::describe_offerings;
+    }
+}
+
+/// Key pairs.
+fn key_pairs(table: Table) -> Table {
+    use ops::key_pairs;
+    operations! { table;
+        CreateKeyPair |a, i| a.creates(&key_pair::KIND, &i.tag_specifications)
+            => key_pairs::create;
+        ImportKeyPair |a, i| a.creates(&key_pair::KIND, &i.tag_specifications)
+            => key_pairs::import;
+        DeleteKeyPair |a, i| a.on_opt::<KeyPairRow>(&i.key_pair_id) => key_pairs::delete;
+        DescribeKeyPairs |a, _| a => key_pairs::describe;
     }
 }
 

@@ -24,6 +24,8 @@ fn every_filter_reads_a_member_that_exists() {
     filters_lead_somewhere::<model::endpoint::EndpointRow>();
     filters_lead_somewhere::<model::gateway::InternetGatewayRow>();
     filters_lead_somewhere::<model::group::GroupRow>();
+    filters_lead_somewhere::<model::instance::InstanceRow>();
+    filters_lead_somewhere::<model::key_pair::KeyPairRow>();
     filters_lead_somewhere::<model::interface::InterfaceRow>();
     filters_lead_somewhere::<model::nat::NatGatewayRow>();
     filters_lead_somewhere::<model::peering::PeeringRow>();

@@ -16,7 +16,9 @@ use crate::model::dhcp::DhcpOptionsRow;
 use crate::model::endpoint::EndpointRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::{GroupRow, RULE};
+use crate::model::instance::InstanceRow;
 use crate::model::interface::InterfaceRow;
+use crate::model::key_pair::KeyPairRow;
 use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
 use crate::model::route::RouteTableRow;
@@ -38,6 +40,8 @@ macro_rules! every_kind {
         $do!(GroupRow);
         $do!(AclRow);
         $do!(InterfaceRow);
+        $do!(InstanceRow);
+        $do!(KeyPairRow);
         $do!(EndpointRow);
         $do!(PeeringRow);
         $do!(DhcpOptionsRow);
