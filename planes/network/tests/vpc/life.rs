@@ -220,7 +220,7 @@ fn state() -> String {
 }
 
 impl Lab {
-    async fn kill_keeper(&self) {
+    pub(crate) async fn kill_keeper(&self) {
         let keeper = self.room.dir().join("keeper.sock");
         let stream = std::os::unix::net::UnixStream::connect(keeper).unwrap();
         let peer = rustix::net::sockopt::socket_peercred(&stream).unwrap();

@@ -1,7 +1,7 @@
 //! Who may send what to whom.
 
 use crate::lab::*;
-use gureum_network::{GroupRule, Peer, Ports, Traffic};
+use gureum_network::{GroupRule, Peer, Ports, PrefixListPlan, Traffic};
 use std::net::UdpSocket;
 
 #[test]
@@ -165,5 +165,40 @@ fn services_of_the_link_are_reached_whatever_the_groups_say() {
         }
         // Nothing else of the router answers.
         lab.silent("a", "10.0.1.1:80").await;
+    });
+}
+
+#[test]
+fn a_prefix_list_changes_for_all_who_name_it() {
+    lab(async |lab| {
+        let mut plan = vpc("vpc-1");
+        let net = |text: &str| text.parse().unwrap();
+        plan.prefix_lists.push(PrefixListPlan {
+            id: "pl".into(),
+            entries: vec![net("10.0.1.0/28")],
+        });
+        let listed = GroupRule {
+            traffic: tcp(80),
+            peer: Peer::PrefixList("pl".into()),
+        };
+        plan.group(group("web", &[listed]))
+            .instance("web", "10.0.2.10", &["web"]);
+        plan.instance("low", "10.0.1.10", &["open"])
+            .instance("high", "10.0.1.20", &["open"]);
+        lab.apply(&plan).await;
+        lab.serve("web", "10.0.2.10:80").await;
+        lab.hears("low", "10.0.2.10:80", "web sees 10.0.1.10").await;
+        lab.silent("high", "10.0.2.10:80").await;
+        // Wider, around what was there before.
+        plan.prefix_lists[0].entries = vec![net("10.0.1.0/27"), net("10.9.0.0/16")];
+        lab.apply(&plan).await;
+        lab.hears("high", "10.0.2.10:80", "web sees 10.0.1.20")
+            .await;
+        // Narrower, inside of it.
+        plan.prefix_lists[0].entries = vec![net("10.0.1.16/28")];
+        lab.apply(&plan).await;
+        lab.silent("low", "10.0.2.10:80").await;
+        lab.hears("high", "10.0.2.10:80", "web sees 10.0.1.20")
+            .await;
     });
 }
