@@ -104,6 +104,7 @@ impl Executor {
         up(&mut outside, name)?;
         up(core, UPLINK)?;
         if let Some(link) = link::list(core).doing(listing)?.get(UPLINK) {
+            link::settle(core, link.index).doing(what)?;
             link::answer_at_once(core, link.index).doing(what)?;
         }
         let mut space = Space::default();

@@ -6,19 +6,20 @@
 
 use crate::check;
 use crate::error::{Doing, Error, Result};
-use crate::firewall::{NAT_TABLE, TABLE};
+use crate::firewall::{NAT_TABLE, TABLE, TRANSLATIONS};
 use crate::kernel;
 use crate::names::{self, CORE};
 use crate::namespaces::{Namespaces, Place};
 use crate::netlink::link::{self, End, Link};
-use crate::netlink::socket::Socket;
-use crate::netlink::{self, Scope};
+use crate::netlink::socket::{Socket, Subsystem};
+use crate::netlink::{self, Scope, flows};
 use crate::nft::Ruleset;
 use crate::observed::{Observed, Seen};
 use crate::plan::VpcPlan;
-use crate::state::{MAIN_TABLE, Space, Way, host};
+use crate::state::{MAIN_TABLE, Route, Space, Way, host};
 use crate::wanted::{self, Leg, Namespace, Trunk, WIDE, Wanted};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 #[derive(Debug, Default)]
@@ -60,6 +61,8 @@ impl Executor {
         wanted: Wanted,
         spaces: &impl Namespaces,
     ) -> Result<()> {
+        let before = router.owned()?;
+        let translations = router.translations();
         // The filter first: a new interface is never up without its rules.
         router.filter(id, wanted.ruleset, spaces)?;
         let mut links = router.links()?;
@@ -81,6 +84,7 @@ impl Executor {
         router.start(&links)?;
         netlink::arrange(&mut router.netlink, &wanted.router, Scope::All)?;
         router.space = wanted.router;
+        router.forget(id, before, translations, spaces)?;
         router.leave(&wanted.namespaces, spaces)?;
 
         let device = names::device(id);
@@ -253,6 +257,47 @@ impl Router {
         })
     }
 
+    /// Which address is reached through which interface.
+    fn owned(&mut self) -> Result<BTreeSet<(Ipv4Addr, Way)>> {
+        Ok(owned(netlink::routes(&mut self.netlink)?))
+    }
+
+    /// Which public address stands for which private one.
+    fn translations(&self) -> BTreeSet<(String, String)> {
+        let map = self
+            .ruleset
+            .as_ref()
+            .and_then(|held| held.sets.get(TRANSLATIONS));
+        map.map(|map| map.elements.clone().into_iter().collect())
+            .unwrap_or_default()
+    }
+
+    /// Ends the flows of addresses that changed hands: what was allowed to their last owner is not
+    /// to reach the next one.
+    fn forget(
+        &mut self,
+        id: &str,
+        owned_before: BTreeSet<(Ipv4Addr, Way)>,
+        translated_before: BTreeSet<(String, String)>,
+        spaces: &impl Namespaces,
+    ) -> Result<()> {
+        let owned = owned(self.space.routes.iter().cloned());
+        let mut lost: BTreeSet<_> = owned_before
+            .difference(&owned)
+            .map(|(address, _)| *address)
+            .collect();
+        let translated = self.translations();
+        let publics = translated_before.difference(&translated);
+        lost.extend(publics.filter_map(|(public, _)| public.parse::<Ipv4Addr>().ok()));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let what = || format!("ending flows of {id}");
+        let open = || Socket::open(Subsystem::Netfilter);
+        let mut socket = spaces.within(Place::Named(id), open).doing(what)?;
+        flows::forget(&mut socket, &lost).doing(what)
+    }
+
     fn links(&mut self) -> Result<BTreeMap<String, Link>> {
         link::list(&mut self.netlink).doing(listing)
     }
@@ -264,6 +309,7 @@ impl Router {
                 link::set_up(&mut self.netlink, link.index).doing(|| name.clone())?;
             }
             if !before.contains_key(&name) {
+                link::settle(&mut self.netlink, link.index).doing(|| name.clone())?;
                 link::answer_at_once(&mut self.netlink, link.index).doing(|| name)?;
             }
         }
@@ -378,6 +424,7 @@ impl Router {
         let links = link::list(&mut netlink).doing(listing)?;
         for (device, link) in links.iter().filter(|(_, link)| !link.up) {
             link::set_up(&mut netlink, link.index).doing(|| format!("{device} in {name}"))?;
+            link::settle(&mut netlink, link.index).doing(|| format!("{device} in {name}"))?;
         }
         netlink::arrange(&mut netlink, &namespace.space, Scope::All)?;
         self.namespaces.insert(name.to_owned(), namespace.clone());
@@ -404,6 +451,15 @@ impl Router {
         }
         Ok(())
     }
+}
+
+fn owned(routes: impl IntoIterator<Item = Route>) -> BTreeSet<(Ipv4Addr, Way)> {
+    let direct = routes
+        .into_iter()
+        .filter(|route| route.table == MAIN_TABLE && matches!(route.way, Way::Link { .. }));
+    direct
+        .map(|route| (route.to.network(), route.way))
+        .collect()
 }
 
 /// An interface by its router's end: what the router received is what the interface sent.

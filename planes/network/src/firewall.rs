@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 
 /// The table's name, in the router's own namespace.
 pub(crate) const TABLE: &str = "vpc";
+/// The map from public to private addresses.
+pub(crate) const TRANSLATIONS: &str = "public-to-private";
 /// The name of a NAT gateway's table, in its namespace.
 pub(crate) const NAT_TABLE: &str = "nat";
 
@@ -119,7 +121,7 @@ fn addresses(plan: &VpcPlan, set: &mut Ruleset) {
     set.set("checked", checked);
     set.set("senders", senders);
     set.set("receivers", receivers);
-    set.set("public-to-private", inward);
+    set.set(TRANSLATIONS, inward);
     set.set("private-to-public", outward);
     set.set("peerings", peerings);
 }

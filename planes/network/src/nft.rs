@@ -155,15 +155,15 @@ impl Ruleset {
         for name in &gone {
             let _ = writeln!(out, "flush chain ip {table} {name}");
         }
-        for name in &gone {
-            let _ = writeln!(out, "delete chain ip {table} {name}");
-        }
         for (name, set) in old
             .sets
             .iter()
             .filter(|(name, _)| !self.sets.contains_key(*name))
         {
             let _ = writeln!(out, "delete {} ip {table} {name}", set.keyword());
+        }
+        for name in &gone {
+            let _ = writeln!(out, "delete chain ip {table} {name}");
         }
         Some(out)
     }
@@ -227,3 +227,6 @@ impl Ruleset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

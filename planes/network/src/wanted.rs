@@ -246,3 +246,6 @@ fn way(plan: &VpcPlan, target: &Target) -> Option<Way> {
         Target::Blackhole => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

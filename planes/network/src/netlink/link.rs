@@ -98,6 +98,12 @@ pub(crate) fn set_up(socket: &mut Socket, index: u32) -> io::Result<()> {
     ))
 }
 
+/// Waits until an interface whose other end is up does send: asking for a single interface has
+/// the kernel act on a carrier that just came, which it would do at its leisure otherwise.
+pub(crate) fn settle(socket: &mut Socket, index: u32) -> io::Result<()> {
+    socket.one(Message::new(libc::RTM_GETLINK, 0, &info(index, 0)))
+}
+
 pub(crate) fn set_mtu(socket: &mut Socket, index: u32, mtu: u32) -> io::Result<()> {
     socket.one(Message::new(libc::RTM_NEWLINK, 0, &unchanged(index)).number(libc::IFLA_MTU, mtu))
 }

@@ -1,6 +1,7 @@
 //! The kernel's network configuration by netlink: as much of rtnetlink(7) as routers need, blocking
 //! and without a runtime, since the keeper is a single thread.
 
+pub(crate) mod flows;
 pub(crate) mod items;
 pub(crate) mod link;
 pub(crate) mod message;
@@ -31,13 +32,24 @@ impl Scope<'_> {
     }
 }
 
-/// Makes a namespace hold exactly what is wanted, within a scope.
-pub(crate) fn arrange(socket: &mut Socket, wanted: &Space, scope: Scope<'_>) -> Result<()> {
+/// The routes of this plane in a namespace.
+pub(crate) fn routes(socket: &mut Socket) -> Result<BTreeSet<Route>> {
+    let listing = || "listing routes".to_owned();
+    let devices = devices(socket)?;
+    Route::list(socket, &devices).doing(listing)
+}
+
+fn devices(socket: &mut Socket) -> Result<Devices> {
     let links = link::list(socket).doing(|| "listing links".to_owned())?;
-    let devices = links
+    Ok(links
         .into_iter()
         .map(|(name, link)| (name, link.index))
-        .collect();
+        .collect())
+}
+
+/// Makes a namespace hold exactly what is wanted, within a scope.
+pub(crate) fn arrange(socket: &mut Socket, wanted: &Space, scope: Scope<'_>) -> Result<()> {
+    let devices = devices(socket)?;
     // Routes need addresses to stand on, and rules tables to point at.
     difference::<Address>(socket, &devices, &wanted.addresses, scope)?;
     difference::<Neighbour>(socket, &devices, &wanted.neighbours, scope)?;

@@ -114,12 +114,7 @@ impl Lab {
 
     /// Runs something inside an instance.
     pub(crate) async fn inside<T: Send>(&self, name: &str, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = self.namespace(name).await;
-        let enter = || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            work()
-        };
-        std::thread::scope(|scope| scope.spawn(enter).join().unwrap())
+        within(&self.namespace(name).await, work)
     }
 
     /// Has an instance tell everyone who connects its name, and whom it sees; then it repeats.
@@ -128,9 +123,14 @@ impl Lab {
         serve(listener, name);
     }
 
-    /// What an instance hears when it connects.
-    pub(crate) async fn ask(&self, name: &str, to: &str) -> Heard {
-        self.inside(name, || ask(to)).await
+    /// An instance connects, and is told `answer`.
+    pub(crate) async fn hears(&self, name: &str, to: &str, answer: &str) {
+        self.inside(name, || hears(to, answer)).await;
+    }
+
+    /// An instance connects, and nothing at all comes back.
+    pub(crate) async fn silent(&self, name: &str, to: &str) {
+        self.inside(name, || silent(to)).await;
     }
 
     /// A connection that stays.
@@ -144,39 +144,35 @@ impl Lab {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// Who answered, and whom it saw.
-    Answer(String),
-    /// Nothing at all came back.
-    Silence,
-    /// Something came back that was no answer.
-    Other(ErrorKind),
-}
-
-impl Heard {
-    #[track_caller]
-    pub(crate) fn is(&self, expected: &str) {
-        assert_eq!(*self, Heard::Answer(expected.to_owned()));
-    }
-
-    #[track_caller]
-    pub(crate) fn is_silence(&self) {
-        assert_eq!(*self, Heard::Silence);
-    }
+/// Runs something in a namespace.
+pub(crate) fn within<T: Send>(namespace: &impl AsFd, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = namespace.as_fd();
+    let enter = || {
+        move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)).unwrap();
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(enter).join().unwrap())
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// Connects from where this thread is.
-pub(crate) fn ask(to: &str) -> Heard {
-    match TcpStream::connect_timeout(&address(to), SILENCE) {
-        Ok(mut stream) => Heard::Answer(hear(&mut stream)),
-        Err(error) if error.kind() == ErrorKind::TimedOut => Heard::Silence,
-        Err(error) => Heard::Other(error.kind()),
-    }
+/// As [`Lab::hears`], from where this thread is.
+pub(crate) fn hears(to: &str, answer: &str) {
+    let mut stream = TcpStream::connect_timeout(&address(to), PATIENCE).unwrap();
+    assert_eq!(hear(&mut stream), answer);
+}
+
+/// As [`Lab::silent`], from where this thread is.
+pub(crate) fn silent(to: &str) {
+    let error = TcpStream::connect_timeout(&address(to), SILENCE).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+}
+
+/// Nobody answers, in whatever way.
+pub(crate) fn unanswered(to: &str) {
+    TcpStream::connect_timeout(&address(to), SILENCE).unwrap_err();
 }
 
 fn hear(stream: &mut TcpStream) -> String {
