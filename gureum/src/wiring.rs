@@ -10,6 +10,7 @@ use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_room::Duty;
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
 
@@ -79,6 +80,11 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         driver,
         work,
     })
+}
+
+/// What the keeper of the machine room does, and for whom.
+pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
+    vec![gureum_compute::duty()]
 }
 
 /// The key that a service encrypts with what it keeps at rest.
