@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// The keeper of the machine room (started by `up` when it is needed).
     #[command(hide = true)]
     Keeper { room: PathBuf },
+    /// The supervisor of an instance (started by the keeper).
+    #[command(hide = true)]
+    Supervise { id: String },
 }
 
 #[derive(Args, Default)]

@@ -8,6 +8,8 @@
 //! DIR/secrets/              0600   keys that encrypt what is at rest
 //! DIR/store/                         every row
 //! DIR/blobs/                         the content of large objects
+//! DIR/room/                          the machine room, where instances run
+//! DIR/compute/                       disks and consoles of instances
 //! ```
 
 use std::fs::{self, File};
@@ -74,6 +76,16 @@ impl DataDir {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.0.join("blobs")
+    }
+
+    /// Where the machine room lives.
+    pub(crate) fn room(&self) -> PathBuf {
+        self.0.join("room")
+    }
+
+    /// Disks and consoles of instances.
+    pub(crate) fn compute(&self) -> PathBuf {
+        self.0.join("compute")
     }
 
     pub(crate) fn secrets(&self) -> PathBuf {

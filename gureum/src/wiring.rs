@@ -12,6 +12,8 @@ use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_network::Network;
+use gureum_room::Duty;
 use gureum_s3::S3;
 use gureum_sqs::Sqs;
 
@@ -19,6 +21,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
+use crate::machines::Host;
 
 /// Where public addresses come from: the network for benchmarks (RFC 2544), which nobody routes.
 const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
@@ -28,12 +31,14 @@ pub(crate) struct Rooms {
     pub(crate) resources: Arc<Inside>,
     driver: Driver,
     work: Vec<Arc<dyn Reconciler>>,
+    host: Arc<Host>,
 }
 
 /// The background work of a running cloud.
 pub(crate) struct Work {
     shutdown: Shutdown,
     running: Running,
+    host: Arc<Host>,
 }
 
 pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
@@ -60,12 +65,14 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .await
         .or_fail("cannot open SQS")?;
 
+    let host = Host::at(dir, PUBLIC_POOL);
     let ec2 = Ec2::open(
         store.clone(),
         clock.clone(),
         &driver,
         &config.domain,
         PUBLIC_POOL,
+        Some(host.planes()),
     )
     .await
     .or_fail("cannot open EC2")?;
@@ -89,12 +96,19 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     work.extend(s3.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
+    work.extend(ec2.reconcilers());
     Ok(Rooms {
         resources: Arc::new(Inside::new(driver.clone())),
         cloud,
         driver,
         work,
+        host,
     })
+}
+
+/// What the keeper of the machine room does, and for whom.
+pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
+    vec![Network::duty(), gureum_compute::duty()]
 }
 
 /// The key that a service encrypts with what it keeps at rest.
@@ -106,14 +120,20 @@ impl Rooms {
     pub(crate) fn start(self) -> Work {
         let shutdown = Shutdown::new();
         let running = self.driver.start(self.work, &shutdown);
-        Work { shutdown, running }
+        Work {
+            shutdown,
+            running,
+            host: self.host,
+        }
     }
 }
 
 impl Work {
-    /// Lets every run that is under way end.
+    /// Lets every run that is under way end; then nothing is left on the host. What should run
+    /// runs again after the next start.
     pub(crate) async fn stop(self) {
         self.shutdown.begin();
         self.running.ended().await;
+        self.host.leave().await;
     }
 }

@@ -28,6 +28,9 @@ pub struct Planes {
 /// Machines: each is known by its instance's id.
 #[async_trait]
 pub trait Machines: Send + Sync + 'static {
+    /// Whether this host can run machines at all; the error says what is missing. Opens what has
+    /// to be open for that.
+    async fn ready(&self) -> Result<(), PlaneError>;
     /// Boots a machine; returns when it runs. Booting one that runs changes nothing.
     async fn start(&self, machine: &Machine) -> Result<(), PlaneError>;
     /// Shuts it down, and kills it after `grace`.

@@ -12,6 +12,9 @@ use crate::errors::{Refusal, Result};
 /// How many addresses are tried at random before the pool counts as used up.
 const TRIES: usize = 64;
 
+/// Addresses at both ends of the pool that belong to the network itself: its host, its joints.
+const RESERVED: u64 = 16;
+
 /// A public address in use.
 #[derive(Serialize, Deserialize)]
 struct PublicRow {
@@ -31,11 +34,10 @@ impl Row for PublicRow {
 
 /// Takes a public address from the pool.
 pub(crate) fn take(tx: &mut Tx, pool: Cidr, owner: &str) -> Result<Ipv4Addr> {
-    // The network's own and the broadcast address stay out of it.
-    let usable = pool.size().saturating_sub(2).max(1);
+    let usable = pool.size().saturating_sub(2 * RESERVED).max(1);
     for _ in 0..TRIES {
         let random = u64::from_be_bytes(id::bytes()) % usable;
-        let address = u64::from(u32::from(pool.first())) + 1 + random;
+        let address = u64::from(u32::from(pool.first())) + RESERVED + random;
         if !tx.has::<PublicRow>((address,))? {
             tx.put(&PublicRow {
                 address,

@@ -33,6 +33,9 @@ pub(crate) async fn run(
 ) -> Reply<t::Reservation> {
     let launch = Launch::read(ec2.planes.as_ref(), &input)?;
     let planes = ec2.planes()?;
+    planes.machines.ready().await.map_err(|error| {
+        Refusal::NotImplemented(format!("Running instances on this host ({error})"))
+    })?;
     let profile = match &input.iam_instance_profile {
         Some(spec) => Some(profiles::find(&cx, spec).await?),
         None => None,
