@@ -41,6 +41,25 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Copies this process, the copy being the first process of a new process id namespace. Unlike
+/// unsharing and forking, this can be done again, also without rights over our own namespace.
+pub fn fork_first() -> io::Result<Forked> {
+    alone()?;
+    let flags = i64::from(libc::CLONE_NEWPID | libc::SIGCHLD);
+    // SAFETY: as in `fork`; with no flag that shares anything and no stack of its own, the child is
+    // a copy like fork's. What libc's fork does besides concerns locks, which are free, and the
+    // thread's cached id, which nothing here reads and the next fork sets.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        0 => Ok(Forked::Child),
+        pid => i32::try_from(pid)
+            .ok()
+            .filter(|pid| *pid > 0)
+            .and_then(Pid::from_raw)
+            .map(Forked::Parent)
+            .ok_or_else(Error::last_os_error),
+    }
+}
+
 /// Whether this process has one thread only, which can then start no other behind our back.
 fn alone() -> io::Result<()> {
     match std::fs::read_dir("/proc/self/task")?.count() {
@@ -53,8 +72,8 @@ fn alone() -> io::Result<()> {
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// From now on these signals (numbers, as those of real time have no names) wait here.
-    /// Programs that are executed get them as usual.
+    /// From now on these signals (numbers, as those of real time have no names) wait here, in this
+    /// process and in its copies.
     pub fn take(numbers: &[i32]) -> io::Result<Signals> {
         alone()?;
         // SAFETY: the set is initialised by `sigemptyset` before anything reads it; the calls keep
@@ -78,6 +97,20 @@ impl Signals {
         }
     }
 
+    /// In a copy of the process that took signals: lets them all through again, so that what it
+    /// executes can be ended as usual.
+    pub fn let_through() -> io::Result<()> {
+        // SAFETY: as in `take`.
+        unsafe {
+            let mut none = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            match libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) {
+                0 => Ok(()),
+                _ => Err(Error::last_os_error()),
+            }
+        }
+    }
+
     /// The number of a signal that has come.
     pub fn next(&self) -> Option<i32> {
         let mut about = [0u8; size_of::<libc::signalfd_siginfo>()];
@@ -91,6 +124,16 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Closes every descriptor but the standard ones: whatever whoever started us had open, and did not
+/// mean to lend for ever. For the very beginning of a process that opened none itself.
+pub(crate) fn close_inherited() {
+    // SAFETY: nothing in this process owns any of them yet. A kernel too old to know the call
+    // leaves them open, which does no harm here.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32);
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use gureum_room::frame::{self, Receiver};
-use gureum_room::process::{Forked, fork, unshare};
+use gureum_room::process::{Forked, fork_first, unshare};
 use gureum_room::{Doing, Error, Result, encode};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Signal, pidfd_open, set_dumpable_behavior,
@@ -49,17 +49,12 @@ pub(crate) fn boot() -> Result<Side> {
     let doing = "start the first process";
     let boot_id = uuid()?;
     let (ours, theirs) = UnixStream::pair().doing(doing)?;
-    let home = File::open("/proc/self/ns/pid").doing(doing)?;
-    unshare(UnshareFlags::NEWPID).doing(doing)?;
-    match fork().doing(doing)? {
+    match fork_first().doing(doing)? {
         Forked::Child => Ok(Side::Instance(Birth {
             channel: theirs,
             boot_id,
         })),
         Forked::Parent(pid) => {
-            // Our next copy shall have a namespace of its own.
-            move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::ProcessID))
-                .doing(doing)?;
             ours.set_nonblocking(true).doing(doing)?;
             Ok(Side::Supervisor(Booted {
                 pid,

@@ -58,10 +58,19 @@ impl Compute {
             netns: spec.netns.clone(),
         };
         let ((), _) = self.room.ask(duty::NAME, &launch).await?;
-        let supervisor = self.supervisor(&spec.id)?;
-        match self.talk(&supervisor, &Ask::Started, START).await? {
-            Answer::Done => Ok(()),
-            other => Err(unexpected(other)),
+        let asked = match found(self.supervisor(&spec.id))? {
+            Some(supervisor) => self.talk(&supervisor, &Ask::Started, START).await,
+            None => Err(Error::Lost),
+        };
+        match asked {
+            Ok(Answer::Done) => Ok(()),
+            Ok(other) => Err(unexpected(other)),
+            // It could not even begin, and has written down why.
+            Err(Error::Lost) => match self.ended(&spec.id)?.how {
+                How::Failed(why) => Err(Error::Failed(why)),
+                _ => Err(Error::Lost),
+            },
+            Err(error) => Err(error),
         }
     }
 

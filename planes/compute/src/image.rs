@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::spec::ImageId;
 
 /// Counted up when what is built here changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Single files of `/etc` that are taken over as they are: the linker's, the distribution's names,
 /// tables of names and numbers.
@@ -248,6 +248,7 @@ fn build(host: &Path, into: &Path) -> Result<()> {
     write_fresh(&root.join("etc"))?;
     fs::create_dir_all(root.join("home/ec2-user")).doing(doing("home"))?;
     fs::write(root.join("var/lib/dpkg/status"), "").doing(doing("dpkg"))?;
+    own_usr(&host.join("usr"), &into.join("usr"))?;
     let sbin = into.join("usr/local/sbin");
     fs::create_dir_all(&sbin).doing(doing("sbin"))?;
     for (name, text) in [
@@ -257,6 +258,21 @@ fn build(host: &Path, into: &Path) -> Result<()> {
         ("shutdown", SHUTDOWN),
     ] {
         write(&sbin.join(name), text, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Directories that take the place of the host's: where its root is nobody (rootless), only in
+/// these can an instance add files.
+fn own_usr(host: &Path, into: &Path) -> Result<()> {
+    let names = [
+        "bin", "sbin", "lib", "lib32", "lib64", "libexec", "share", "include", "src",
+    ];
+    for name in names.iter().filter(|name| host.join(name).is_dir()) {
+        let link = fs::symlink_metadata(host.join(name)).is_ok_and(|file| file.is_symlink());
+        if !link {
+            fs::create_dir_all(into.join(name)).doing("make a directory of /usr")?;
+        }
     }
     Ok(())
 }

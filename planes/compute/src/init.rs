@@ -222,6 +222,7 @@ impl Init {
             Forked::Parent(pid) => Ok(pid),
             Forked::Child => {
                 let _ = rustix::process::setsid();
+                let _ = Signals::let_through();
                 std::process::exit(run())
             }
         }

@@ -37,13 +37,9 @@ impl Cloud {
     }
 
     /// The same cloud as a main process that has just started sees it.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
     pub(crate) fn again(&self) -> Compute {
         Compute::new(room(self.dir.path()), self.dir.path().join("compute"))
-    }
-
-    pub(crate) async fn root(&self) -> bool {
-        let host = self.room.host().await.expect("host");
-        host.privilege == gureum_room::Privilege::Root
     }
 
     pub(crate) async fn running(&self, id: &str) -> Running {
@@ -117,6 +113,20 @@ impl Cloud {
             }
             assert!(begun.elapsed() < SOON, "left: {left:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Cloud {
+    /// After a test that failed, nothing may go on running.
+    fn drop(&mut self) {
+        for trace in traces(self.dir.path()) {
+            let pid = trace
+                .strip_prefix("process ")
+                .and_then(|pid| pid.parse().ok());
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
         }
     }
 }
