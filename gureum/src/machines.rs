@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gureum_compute::{Compute, ImageId, RootDisk, Spec, State};
+use gureum_compute::{Compute, How, ImageId, RootDisk, Spec, State};
 use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
 use gureum_network::{CorePlan, Network, VpcPlan};
 use gureum_room::{Privilege, Room};
@@ -172,8 +172,9 @@ impl Machines for Host {
             State::Running(running) => Sight::Running {
                 responsive: running.responsive,
             },
+            // What nobody saw was the host's doing, and not the instance's.
             State::Ended(ended) => Sight::Ended {
-                by_itself: ended.by_itself,
+                by_itself: ended.by_itself && ended.how != How::Unseen,
             },
         };
         Ok(mine.map(|seen| (seen.id, sight(seen.state))).collect())

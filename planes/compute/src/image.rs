@@ -193,10 +193,9 @@ pub(crate) fn ensure(layout: &Layout, image: &ImageId) -> Result<ImageId> {
     if *image != ImageId::base() {
         return Err(Error::failed(format_args!("there is no image {}", image.0)));
     }
-    // Made beside its place: a half one is never found there.
-    let fresh = layout
-        .images()
-        .join(format!(".{}-{}", exact.0, std::process::id()));
+    // Made beside its place: a half one is never found there, nor one that another makes meanwhile.
+    let unique = gureum_kit::names::id::hex_digits(8);
+    let fresh = layout.images().join(format!(".{}-{unique}", exact.0));
     let doing = "assemble the base image";
     let built = build(Path::new("/"), &fresh).and_then(|()| match fs::rename(&fresh, &at) {
         // Another was faster.

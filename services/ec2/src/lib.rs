@@ -5,12 +5,15 @@
 //! * a dry run is a real run whose transaction is thrown away;
 //! * every resource begins with the same [`resource::Meta`], and its `Describe…` operation is one
 //!   table of filters ([`filter`]) over what it is shown as;
-//! * an address is taken by a row of its own, so two interfaces never have the same one.
+//! * an address is taken by a row of its own, so two interfaces never have the same one;
+//! * no handler starts or stops anything: what is to be done about a machine is a pure function of
+//!   its row and of what was seen of it ([`reconcile`]).
 //!
 //! Honest gaps: IPv6, prefix delegation, IPAM, Outposts, carrier and local gateways, transit
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
-//! an address.
+//! an address. Instances have one interface, one image to come from, and neither volumes nor a
+//! metadata service; there are no launch templates.
 
 mod asks;
 mod cidr;

@@ -247,3 +247,113 @@ fn peering(vpc: &VpcRow, peering: &PeeringRow) -> net::PeeringPlan {
         with: with.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Here;
+    use crate::state::{Change, Ec2};
+    use crate::{defaults, ops};
+    use gureum_kit::reconcile::Driver;
+    use gureum_kit::{Clock, Store};
+
+    /// The default VPC as a network, with one interface of an instance that is up.
+    async fn planned() -> (net::VpcPlan, InterfaceRow) {
+        let store = Store::memory();
+        let driver = Driver::new(Clock::system());
+        let pool = (Ipv4Addr::new(198, 18, 0, 0), 15);
+        let ec2 = Ec2::open(store.clone(), Clock::system(), &driver, "test", pool, None);
+        let ec2 = ec2.await.expect("service");
+        let here = Here {
+            region: "eu-west-1".parse().expect("region"),
+            account: "123456789012".parse().expect("account"),
+            now: 0,
+        };
+        let made = store.transact(|tx| {
+            let mut w = Change {
+                tx,
+                here: &here,
+                names: &ec2.names,
+            };
+            defaults::make_region(&mut w)?;
+            let subnet = w.all::<SubnetRow>()?.remove(0);
+            let mut row = ops::interfaces::make(&mut w, &subnet, &Default::default())?;
+            row.attachment = Some(crate::model::interface::Attachment {
+                id: "eni-attach-1".into(),
+                instance: "i-1".into(),
+                device_index: 0,
+                delete_on_termination: true,
+                at: 0,
+            });
+            ops::instances::give_public(&mut w, &ec2, &mut row)?;
+            w.put(&row)?;
+            let (vpcs, subnets, tables) = (w.all::<VpcRow>()?, w.all()?, w.all()?);
+            let (groups, acls, interfaces) = (w.all()?, w.all()?, w.all()?);
+            Ok::<_, crate::errors::Refusal>((vpcs, subnets, tables, groups, acls, interfaces, row))
+        });
+        let (vpcs, subnets, tables, groups, acls, interfaces, row) = made.await.expect("rows");
+        let plan = plan(&Rows {
+            vpc: &vpcs[0],
+            internet: true,
+            subnets: subnets.iter().collect(),
+            tables: tables.iter().collect(),
+            groups: groups.iter().collect(),
+            acls: acls.iter().collect(),
+            interfaces: interfaces.iter().collect(),
+            nat_gateways: Vec::new(),
+            peerings: Vec::new(),
+            up: &|id| id == "i-1",
+            elsewhere: &BTreeMap::new(),
+        });
+        (plan, row)
+    }
+
+    #[tokio::test]
+    async fn a_default_vpc_becomes_a_network() {
+        let (plan, row) = planned().await;
+        assert_eq!(plan.subnets.len(), 3);
+        let [table] = &plan.route_tables[..] else {
+            panic!("one table: {:?}", plan.route_tables);
+        };
+        assert!(
+            plan.subnets
+                .iter()
+                .all(|subnet| subnet.route_table == table.id)
+        );
+        assert_eq!(table.routes[0].via, net::Target::InternetGateway);
+        let [acl] = &plan.acls[..] else {
+            panic!("one ACL: {:?}", plan.acls);
+        };
+        assert!(plan.subnets.iter().all(|subnet| subnet.acl == acl.id));
+        assert_eq!(acl.ingress[0].traffic, net::Traffic::All);
+        let [interface] = &plan.interfaces[..] else {
+            panic!("one interface: {:?}", plan.interfaces);
+        };
+        assert_eq!(interface.netns.as_deref(), Some("i-1"));
+        assert_eq!(interface.groups, [plan.groups[0].id.clone()]);
+        assert_eq!(
+            plan.groups[0].ingress[0].peer,
+            net::Peer::Group(plan.groups[0].id.clone())
+        );
+        assert_eq!(Some(plan.public[0].private), row.primary_private());
+    }
+
+    #[test]
+    fn traffic_is_what_rules_say() {
+        let tcp = traffic(6, Some((80, 81)), None);
+        assert_eq!(
+            tcp,
+            net::Traffic::Tcp(net::Ports {
+                first: 80,
+                last: 81
+            })
+        );
+        assert_eq!(traffic(-1, None, None), net::Traffic::All);
+        assert_eq!(
+            traffic(1, None, Some((8, -1))),
+            net::Traffic::Icmp(Some((8, None)))
+        );
+        assert_eq!(traffic(1, None, Some((-1, -1))), net::Traffic::Icmp(None));
+        assert_eq!(traffic(50, None, None), net::Traffic::Protocol(50));
+    }
+}
