@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
-        ["keeper", dir] => keeper_main(Path::new(dir), vec![Box::new(Test)]),
+        ["keeper", dir] => keeper_main(Path::new(dir), || vec![Box::new(Test)]),
         ["resident"] => repeat(),
         _ => ExitCode::FAILURE,
     }

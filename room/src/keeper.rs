@@ -31,8 +31,11 @@ const TIDY: Duration = Duration::from_secs(30);
 
 /// The whole life of a keeper process. Must be called first of all: before any thread exists, and
 /// before any descriptor is opened. Standard output is read by whoever started it.
-pub fn keeper_main(dir: &Path, duties: Vec<Box<dyn Duty>>) -> ExitCode {
+///
+/// The duties are made before the room is entered, so that they can take hold of the host's side.
+pub fn keeper_main(dir: &Path, duties: impl FnOnce() -> Vec<Box<dyn Duty>>) -> ExitCode {
     process::close_inherited();
+    let duties = duties();
     let opened = open(dir);
     let mut stdout = std::io::stdout();
     let _ = match &opened {

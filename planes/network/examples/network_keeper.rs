@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1) {
-        Some(dir) => keeper_main(Path::new(&dir), vec![Network::duty(), Box::new(Lab)]),
+        Some(dir) => keeper_main(Path::new(&dir), || vec![Network::duty(), Box::new(Lab)]),
         None => ExitCode::FAILURE,
     }
 }

@@ -35,15 +35,14 @@ pub(crate) struct Page<T> {
 
 /// The query of a request whose members have their usual names.
 macro_rules! query {
-    ($operation:literal, $input:ident $(, $ids:ident)?) => {
+    ($operation:literal, $input:ident, $ids:ident) => {
         $crate::describe::Query {
             operation: $operation,
-            $(ids: $input.$ids.as_ref(),)?
+            ids: $input.$ids.as_ref(),
             filters: $input.filters.as_ref(),
             max: $input.max_results,
             token: $input.next_token.as_deref(),
             dry_run: $input.dry_run,
-            ..Default::default()
         }
     };
 }

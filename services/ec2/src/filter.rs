@@ -114,16 +114,20 @@ fn visit_field(field: &dyn Field, rest: &str, see: &mut dyn FnMut(&str)) {
 }
 
 fn each_tag(shape: &dyn Struct, see: &mut dyn FnMut(&str, &str)) {
+    let mut pair = |tag: &dyn Struct| {
+        let (mut name, mut value) = (String::new(), String::new());
+        visit(tag, "Key", &mut |text| text.clone_into(&mut name));
+        visit(tag, "Value", &mut |text| text.clone_into(&mut value));
+        see(&name, &value);
+    };
     let Some(index) = member(shape.schema(), "Tags") else {
-        return;
+        // `DescribeTags` shows the tags themselves.
+        return pair(shape);
     };
     if let View::List(tags) = shape.field(index).view() {
         for index in 0..tags.len() {
             if let View::Struct(tag) = tags.get(index).view() {
-                let (mut name, mut value) = (String::new(), String::new());
-                visit(tag, "Key", &mut |text| text.clone_into(&mut name));
-                visit(tag, "Value", &mut |text| text.clone_into(&mut value));
-                see(&name, &value);
+                pair(tag);
             }
         }
     }

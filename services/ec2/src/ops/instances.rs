@@ -276,7 +276,7 @@ pub(crate) async fn describe(
     not_both(input.instance_ids.as_ref(), input.max_results)?;
     let (snapshot, here) = ec2.read(&cx).await?;
     let mut rows = chosen::<InstanceRow>(&snapshot, &here, input.instance_ids.as_ref())?;
-    rows.sort_by(|a, b| position(a).cmp(&position(b)));
+    rows.sort_by_key(position);
     let shapes = rows
         .iter()
         .map(|row| Ok((position(row), row.shape(&snapshot, &ec2.names)?)));

@@ -68,9 +68,10 @@ fn retag(w: &mut Change<'_>, id: &str, change: impl FnOnce(&mut Tags) -> Result<
         let mut groups = w.all::<GroupRow>()?.into_iter();
         let holder = groups.find(|group| group.rules.iter().any(|rule| rule.id == id));
         let mut group = holder.ok_or_else(|| RULE.absent(id))?;
-        for rule in group.rules.iter_mut().filter(|rule| rule.id == id) {
-            return change(&mut rule.tags).and_then(|()| w.put(&group));
-        }
+        let mut rules = group.rules.iter_mut();
+        let rule = rules.find(|rule| rule.id == id);
+        change(&mut rule.ok_or_else(|| RULE.absent(id))?.tags)?;
+        return w.put(&group);
     }
     Err(Refusal::new(
         "InvalidID",
