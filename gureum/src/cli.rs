@@ -36,6 +36,12 @@ pub(crate) enum Command {
     Reset(ResetArgs),
     /// List every operation and whether it is implemented.
     Coverage(ReportArgs),
+    /// The keeper of the machine room (started by `up` when it is needed).
+    #[command(hide = true)]
+    Keeper { room: PathBuf },
+    /// The supervisor of an instance (started by the keeper).
+    #[command(hide = true)]
+    Supervise { id: String },
 }
 
 #[derive(Args, Default)]

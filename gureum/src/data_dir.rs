@@ -9,6 +9,8 @@
 //! DIR/store/                         every row
 //! DIR/blobs/                         the content of large objects
 //! DIR/mail/                          what the cloud has sent by e-mail, as a maildir
+//! DIR/room/                          the machine room, where instances run
+//! DIR/compute/                       disks and consoles of instances
 //! ```
 
 use std::fs::{self, File};
@@ -79,6 +81,16 @@ impl DataDir {
 
     pub(crate) fn mail(&self) -> PathBuf {
         self.0.join("mail")
+    }
+
+    /// Where the machine room lives.
+    pub(crate) fn room(&self) -> PathBuf {
+        self.0.join("room")
+    }
+
+    /// Disks and consoles of instances.
+    pub(crate) fn compute(&self) -> PathBuf {
+        self.0.join("compute")
     }
 
     pub(crate) fn secrets(&self) -> PathBuf {

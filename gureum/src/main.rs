@@ -10,6 +10,7 @@ mod down;
 mod env;
 mod failure;
 mod inside;
+mod machines;
 mod mail;
 mod output;
 mod signing;
@@ -25,6 +26,9 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        // Nothing before these two may have started a thread: they move into namespaces.
+        Command::Keeper { room } => return gureum_room::keeper_main(&room, wiring::duties),
+        Command::Supervise { id } => return gureum_compute::supervise_main(&id),
         Command::Up(args) => up::run(*args),
         Command::Env(args) => env::run(&args),
         Command::Status(args) => status::status(&args),

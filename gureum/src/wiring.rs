@@ -1,18 +1,22 @@
 //! Wiring: which rooms there are and how they hold each other. Phase one makes the rooms and the
 //! table of services; phase two, [`Rooms::start`], brings the background work to life.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use gureum_blob::Blobs;
 use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
+use gureum_ec2::Ec2;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
 use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_mail::Mailbox;
+use gureum_network::Network;
 use gureum_outbound::{Outbound, certificates};
+use gureum_room::Duty;
 use gureum_s3::S3;
 use gureum_sns::{Ground, Sns};
 use gureum_sqs::Sqs;
@@ -23,7 +27,11 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
+use crate::machines::Host;
 use crate::signing;
+
+/// Where public addresses come from: the network for benchmarks (RFC 2544), which nobody routes.
+const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
@@ -31,12 +39,14 @@ pub(crate) struct Rooms {
     sns: Arc<Sns>,
     driver: Driver,
     work: Vec<Arc<dyn Reconciler>>,
+    host: Arc<Host>,
 }
 
 /// The background work of a running cloud.
 pub(crate) struct Work {
     shutdown: Shutdown,
     running: Running,
+    host: Arc<Host>,
 }
 
 /// `authority` is the cloud's own certificate authority: what it calls may be itself.
@@ -93,6 +103,18 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
+    let host = Host::at(dir, PUBLIC_POOL);
+    let ec2 = Ec2::open(
+        store.clone(),
+        clock.clone(),
+        &driver,
+        &config.domain,
+        PUBLIC_POOL,
+        Some(host.planes()),
+    )
+    .await
+    .or_fail("cannot open EC2")?;
+
     let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
@@ -107,6 +129,7 @@ pub(crate) async fn open(
         .service(ssm.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
+        .service(ec2.service())
         .build();
     let keepers: Vec<Arc<dyn Reset>> = vec![
         iam.clone(),
@@ -123,13 +146,20 @@ pub(crate) async fn open(
     work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers(&cloud));
+    work.extend(ec2.reconcilers());
     Ok(Rooms {
         sns,
         resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
         work,
+        host,
     })
+}
+
+/// What the keeper of the machine room does, and for whom.
+pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
+    vec![Network::duty(), gureum_compute::duty()]
 }
 
 /// The key that a service encrypts with what it keeps at rest.
@@ -143,14 +173,20 @@ impl Rooms {
         self.sns.reachable_at(address);
         let shutdown = Shutdown::new();
         let running = self.driver.start(self.work, &shutdown);
-        Work { shutdown, running }
+        Work {
+            shutdown,
+            running,
+            host: self.host,
+        }
     }
 }
 
 impl Work {
-    /// Lets every run that is under way end.
+    /// Lets every run that is under way end; then nothing is left on the host. What should run
+    /// runs again after the next start.
     pub(crate) async fn stop(self) {
         self.shutdown.begin();
         self.running.ended().await;
+        self.host.leave().await;
     }
 }

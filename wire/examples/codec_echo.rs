@@ -24,6 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde_json::{Map, Value, json};
 
 static SERVICES: [&ServiceSpec; 5] = [
+    &gureum_model_ec2::SERVICE,
     &gureum_model_iam::SERVICE,
     &gureum_model_s3::SERVICE,
     &gureum_model_sns::SERVICE,

@@ -30,7 +30,8 @@ pub(super) fn files(crate_: &Crate<'_>) -> Result<Vec<(&'static str, String)>> {
 /// `use gureum_schema::{..};` for those of `names` that `code` speaks of.
 fn imports(code: &str, names: &[&str]) -> String {
     let words: BTreeSet<&str> = code
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        // A quote belongs to its word, so that a member called "Location" is no use of the type.
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '"')
         .collect();
     let used: Vec<&str> = names
         .iter()

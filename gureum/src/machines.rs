@@ -1,0 +1,206 @@
+//! The machine room behind EC2: the compute and the network plane as EC2's two traits.
+//!
+//! The room is opened when the first instance is launched: a cloud without instances puts nothing
+//! on the host.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gureum_compute::{Compute, How, ImageId, RootDisk, Spec, State};
+use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
+use gureum_network::{CorePlan, Network, VpcPlan};
+use gureum_room::{Privilege, Room};
+use ipnet::Ipv4Net;
+use tokio::sync::OnceCell;
+
+use crate::data_dir::DataDir;
+
+/// How long an instance may take to shut down when the cloud stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// Processes and threads of one instance.
+const PIDS: u32 = 1024;
+/// The part of the host's memory that instances may have together.
+const SHARE: (u64, u64) = (3, 4);
+
+/// What instances run on.
+pub(crate) struct Host {
+    room: Room,
+    compute: Compute,
+    network: Network,
+    pool: Ipv4Net,
+    /// Names the cloud's one link to the host; unique on it.
+    uplink: String,
+    ca_bundle: PathBuf,
+    /// The network's joint has been set up since this process began.
+    joined: OnceCell<()>,
+}
+
+impl Host {
+    pub(crate) fn at(dir: &DataDir, pool: (Ipv4Addr, u8)) -> Arc<Self> {
+        let room = Room::at(&dir.room());
+        Arc::new(Self {
+            compute: Compute::new(room.clone(), dir.compute()),
+            network: Network::new(room.clone()),
+            room,
+            // The pool's prefix is a constant within bounds.
+            pool: Ipv4Net::new(pool.0, pool.1).unwrap_or_default(),
+            uplink: uplink(dir),
+            ca_bundle: dir.ca_bundle(),
+            joined: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn planes(self: &Arc<Self>) -> Planes {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Planes {
+            machines: self.clone(),
+            wires: self.clone(),
+            memory: memory() / SHARE.1 * SHARE.0,
+            cores: cores as f64,
+        }
+    }
+
+    /// Stops every instance and closes the room.
+    pub(crate) async fn leave(&self) {
+        if !self.room.is_inhabited() {
+            return;
+        }
+        let seen = self.compute.observe().await.unwrap_or_default();
+        let mut stopping = tokio::task::JoinSet::new();
+        for seen in seen {
+            let compute = self.compute.clone();
+            stopping.spawn(async move {
+                if let Err(error) = compute.stop(&seen.id, GRACE).await {
+                    tracing::warn!(%error, instance = seen.id, "cannot stop the instance");
+                }
+            });
+        }
+        stopping.join_all().await;
+        if let Err(error) = self.room.close().await {
+            tracing::warn!(%error, "cannot close the machine room");
+        }
+    }
+
+    /// Sets up where all networks meet, once for each start.
+    async fn join(&self) -> Result<(), PlaneError> {
+        let join = async || {
+            let root = self.room.host().await?.privilege == Privilege::Root;
+            let plan = CorePlan {
+                pool: self.pool,
+                uplink: root.then(|| self.uplink.clone()),
+                internet: root,
+            };
+            self.network.open(&plan).await?;
+            Ok::<(), PlaneError>(())
+        };
+        self.joined.get_or_try_init(join).await.copied()
+    }
+}
+
+/// At most fifteen characters, the same for the same data directory.
+fn uplink(dir: &DataDir) -> String {
+    let path = dir.path().canonicalize();
+    let path = path.unwrap_or_else(|_| dir.path().to_owned());
+    let hash = gureum_kit::idempotency::fingerprint(path.as_os_str().as_encoded_bytes());
+    let digits = hash[..4].iter().map(|byte| format!("{byte:02x}"));
+    format!("gureum{}", digits.collect::<String>())
+}
+
+/// The host's memory in bytes.
+fn memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[async_trait]
+impl Machines for Host {
+    async fn ready(&self) -> Result<(), PlaneError> {
+        let host = self.room.host().await?;
+        host.overlay?;
+        host.nftables?;
+        self.join().await
+    }
+
+    async fn start(&self, machine: &Machine) -> Result<(), PlaneError> {
+        let users = machine
+            .key
+            .iter()
+            .map(|key| ("ec2-user".to_owned(), key.clone()));
+        let spec = Spec {
+            id: machine.id.clone(),
+            hostname: machine.hostname.clone(),
+            image: ImageId::base(),
+            netns: machine.id.clone(),
+            cpus: machine.cores,
+            memory: machine.memory,
+            pids: PIDS,
+            resolver: machine.resolver.clone(),
+            search: machine.search.clone(),
+            address: machine.address,
+            ca_bundle: Some(self.ca_bundle.clone()),
+            user_data: machine.user_data.as_ref().map(|bytes| bytes.to_vec()),
+            authorized_keys: users.collect(),
+            env: Vec::new(),
+            root_disk: RootDisk::Directory,
+        };
+        Ok(self.compute.start(&spec).await?)
+    }
+
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), PlaneError> {
+        Ok(self.compute.stop(id, grace).await?)
+    }
+
+    async fn reboot(&self, id: &str, grace: Duration) -> Result<(), PlaneError> {
+        Ok(self.compute.reboot(id, grace).await?)
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), PlaneError> {
+        Ok(self.compute.remove(id).await?)
+    }
+
+    async fn observe(&self) -> Result<Vec<(String, Sight)>, PlaneError> {
+        let seen = self.compute.observe().await?;
+        // Others may keep machines here too; instances' ids begin like this.
+        let mine = seen.into_iter().filter(|seen| seen.id.starts_with("i-"));
+        let sight = |state: State| match state {
+            State::Starting | State::Unknown => Sight::Unclear,
+            State::Running(running) => Sight::Running {
+                responsive: running.responsive,
+            },
+            // What nobody saw was the host's doing, and not the instance's.
+            State::Ended(ended) => Sight::Ended {
+                by_itself: ended.by_itself && ended.how != How::Unseen,
+            },
+        };
+        Ok(mine.map(|seen| (seen.id, sight(seen.state))).collect())
+    }
+
+    async fn console(&self, id: &str) -> Result<Vec<u8>, PlaneError> {
+        Ok(self.compute.console(id).await?)
+    }
+}
+
+#[async_trait]
+impl Wires for Host {
+    async fn apply(&self, vpc: &VpcPlan) -> Result<(), PlaneError> {
+        self.join().await?;
+        Ok(self.network.apply(vpc).await?)
+    }
+
+    async fn remove(&self, vpc: &str) -> Result<(), PlaneError> {
+        Ok(self.network.remove(vpc).await?)
+    }
+
+    async fn observe(&self) -> Result<Vec<String>, PlaneError> {
+        if !self.room.is_inhabited() {
+            return Ok(Vec::new());
+        }
+        let seen = self.network.observe().await?;
+        Ok(seen.into_iter().map(|seen| seen.vpc).collect())
+    }
+}

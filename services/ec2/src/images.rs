@@ -1,0 +1,95 @@
+//! Images: the one that every host has, the host's own programs with everything else fresh.
+
+use gureum_kit::Region;
+use gureum_model_ec2::types as t;
+
+use crate::errors::{Refusal, Result};
+use crate::filter::Paths;
+use crate::resource::Kind;
+
+pub(crate) const KIND: Kind = Kind {
+    prefix: "ami",
+    name: "image",
+    label: "image",
+    not_found: "InvalidAMIID.NotFound",
+    malformed: "InvalidAMIID.Malformed",
+};
+
+/// The base image, which has the same id everywhere and for ever.
+pub(crate) const BASE: &str = "ami-0000000000000ba5e";
+pub(crate) const ROOT_DEVICE: &str = "/dev/xvda";
+
+pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
+
+/// The account that AWS's own images belong to.
+const OWNER: &str = "137112412989";
+
+/// Refuses an image that isn't there.
+pub(crate) fn check(id: &str) -> Result<()> {
+    if id == BASE {
+        return Ok(());
+    }
+    KIND.check(id)?;
+    Err(absent(id))
+}
+
+pub(crate) fn absent(id: &str) -> Refusal {
+    Refusal::new(
+        KIND.not_found,
+        format!("The image id '[{id}]' does not exist"),
+    )
+}
+
+pub(crate) const FILTERS: Paths = &[
+    ("architecture", "Architecture"),
+    ("description", "Description"),
+    ("hypervisor", "Hypervisor"),
+    ("image-id", "ImageId"),
+    ("image-type", "ImageType"),
+    ("is-public", "Public"),
+    ("name", "Name"),
+    ("owner-alias", "ImageOwnerAlias"),
+    ("owner-id", "OwnerId"),
+    ("root-device-name", "RootDeviceName"),
+    ("root-device-type", "RootDeviceType"),
+    ("state", "State"),
+    ("virtualization-type", "VirtualizationType"),
+];
+
+/// The base image as listings show it.
+pub(crate) fn base(_region: &Region) -> t::Image {
+    t::Image {
+        image_id: Some(BASE.into()),
+        name: Some("gureum-base".into()),
+        description: Some(
+            "The host's own programs, read-only, with a fresh system around them".into(),
+        ),
+        image_location: Some("amazon/gureum-base".into()),
+        image_owner_alias: Some("amazon".into()),
+        owner_id: Some(OWNER.into()),
+        creation_date: Some("2026-01-01T00:00:00.000Z".into()),
+        public: Some(true),
+        state: Some("available".into()),
+        architecture: Some(ARCHITECTURE.into()),
+        image_type: Some("machine".into()),
+        platform_details: Some("Linux/UNIX".into()),
+        usage_operation: Some("RunInstances".into()),
+        block_device_mappings: Some(Vec::new()),
+        ena_support: Some(true),
+        hypervisor: Some("xen".into()),
+        root_device_name: Some(ROOT_DEVICE.into()),
+        root_device_type: Some("instance-store".into()),
+        virtualization_type: Some("hvm".into()),
+        tags: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
+/// Whether one of `DescribeImages`' owners means the base image's.
+pub(crate) fn owned_by(owner: &str) -> bool {
+    owner == "amazon" || owner == OWNER
+}

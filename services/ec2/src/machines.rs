@@ -1,0 +1,86 @@
+//! What instances need of the planes: machines that run, and networks between them.
+//!
+//! The planes stand behind two small traits, so that what is done with them can be tested without
+//! them. A cloud on a host that cannot have them has none, and refuses to run instances.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gureum_network::VpcPlan;
+
+/// What a plane failed of, in words.
+pub type PlaneError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The planes of this host.
+#[derive(Clone)]
+pub struct Planes {
+    pub machines: Arc<dyn Machines>,
+    pub wires: Arc<dyn Wires>,
+    /// The memory (bytes) that all instances together may have.
+    pub memory: u64,
+    /// The cores that the fastest instance can have.
+    pub cores: f64,
+}
+
+/// Machines: each is known by its instance's id.
+#[async_trait]
+pub trait Machines: Send + Sync + 'static {
+    /// Whether this host can run machines at all; the error says what is missing. Opens what has
+    /// to be open for that.
+    async fn ready(&self) -> Result<(), PlaneError>;
+    /// Boots a machine; returns when it runs. Booting one that runs changes nothing.
+    async fn start(&self, machine: &Machine) -> Result<(), PlaneError>;
+    /// Shuts it down, and kills it after `grace`.
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), PlaneError>;
+    async fn reboot(&self, id: &str, grace: Duration) -> Result<(), PlaneError>;
+    /// Removes a stopped machine's disk.
+    async fn remove(&self, id: &str) -> Result<(), PlaneError>;
+    /// Every machine that there is.
+    async fn observe(&self) -> Result<Vec<(String, Sight)>, PlaneError>;
+    /// The end of what it wrote to its console.
+    async fn console(&self, id: &str) -> Result<Vec<u8>, PlaneError>;
+}
+
+/// Networks: each is known by its VPC's id.
+#[async_trait]
+pub trait Wires: Send + Sync + 'static {
+    async fn apply(&self, vpc: &VpcPlan) -> Result<(), PlaneError>;
+    async fn remove(&self, vpc: &str) -> Result<(), PlaneError>;
+    /// Every network that there is.
+    async fn observe(&self) -> Result<Vec<String>, PlaneError>;
+}
+
+/// A machine as it shall run. Its network namespace has its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    pub id: String,
+    pub hostname: String,
+    pub image: String,
+    pub cores: f64,
+    /// Bytes.
+    pub memory: u64,
+    pub resolver: Vec<Ipv4Addr>,
+    pub search: String,
+    pub address: Option<Ipv4Addr>,
+    pub user_data: Option<Bytes>,
+    /// A line of `authorized_keys`.
+    pub key: Option<String>,
+}
+
+/// How a machine was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Booting, or not answering at the moment.
+    Unclear,
+    Running {
+        /// It has reacted lately.
+        responsive: bool,
+    },
+    Ended {
+        /// Nobody outside of it had asked for that.
+        by_itself: bool,
+    },
+}

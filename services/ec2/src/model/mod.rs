@@ -1,0 +1,20 @@
+//! Rows: what is wanted, and how it is shown.
+
+pub(crate) mod acl;
+pub(crate) mod address;
+pub(crate) mod dhcp;
+pub(crate) mod endpoint;
+pub(crate) mod gateway;
+pub(crate) mod group;
+pub(crate) mod instance;
+pub(crate) mod interface;
+pub(crate) mod key_pair;
+pub(crate) mod nat;
+pub(crate) mod peering;
+pub(crate) mod pool;
+pub(crate) mod route;
+pub(crate) mod subnet;
+pub(crate) mod vpc;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! `ec2.instances`: from rows to machines that run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use gureum_kit::reconcile::RunError;
+use gureum_kit::{Outcome, Reader, Reconciler, Scan, Tx};
+use gureum_schema::Error;
+
+use super::INSTANCES;
+use super::plan::{Step, Wanted, step};
+use crate::errors::Result;
+use crate::instance_types;
+use crate::machines::{Machine, PlaneError, Planes, Sight};
+use crate::model::instance::{self, InstanceRow, State};
+use crate::names;
+use crate::resource::Place;
+use crate::state::Ec2;
+
+/// How long a machine may take to shut down in order.
+const GRACE: Duration = Duration::from_secs(20);
+/// How many machines are worked on at once.
+const AT_ONCE: usize = 8;
+/// How soon what is on its way is looked at again.
+const SOON: Duration = Duration::from_millis(200);
+
+pub(super) struct Instances(pub(super) Arc<Ec2>);
+
+#[async_trait]
+impl Reconciler for Instances {
+    fn name(&self) -> &'static str {
+        INSTANCES
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    async fn run(&self) -> std::result::Result<Outcome, RunError> {
+        match &self.0.planes {
+            Some(planes) => self.0.tend(planes).await,
+            None => Ok(Outcome::Settled),
+        }
+    }
+}
+
+impl InstanceRow {
+    fn wanted(&self, now: i64) -> Wanted {
+        Wanted {
+            state: self.state,
+            reboot: self.reboot,
+            terminate_on_shutdown: self.terminate_on_shutdown,
+            forgotten: self.since + instance::SHOWN <= now,
+        }
+    }
+}
+
+impl Ec2 {
+    /// Does the next step of every instance.
+    async fn tend(&self, planes: &Planes) -> std::result::Result<Outcome, PlaneError> {
+        let mut seen: BTreeMap<String, Sight> =
+            planes.machines.observe().await?.into_iter().collect();
+        // What machines were seen before the rows were read: a row that is newer finds no machine,
+        // never a machine no row.
+        let snapshot = self.store.read();
+        let rows = snapshot.scan(Scan::<InstanceRow>::all());
+        let rows = rows.collect::<std::result::Result<Vec<_>, _>>()?;
+        drop(snapshot);
+        let now = self.clock.now();
+        let mut work = Vec::new();
+        for row in rows {
+            let sight = seen.remove(&row.meta.id);
+            self.note_health(&row, sight).await.map_err(Error::from)?;
+            work.push((
+                step(Some(row.wanted(now)), sight),
+                row.meta.id.clone(),
+                Some(row),
+            ));
+        }
+        for (id, sight) in seen {
+            work.push((step(None, Some(sight)), id, None));
+        }
+        work.retain(|(step, ..)| *step != Step::Nothing);
+        if work.is_empty() {
+            return Ok(Outcome::Settled);
+        }
+        if work.iter().any(|(step, ..)| *step == Step::Start) {
+            // A machine finds its network when it boots.
+            self.weave(planes).await?;
+        }
+        let mut failed = None;
+        let mut work = work.into_iter().peekable();
+        while work.peek().is_some() {
+            let batch = work.by_ref().take(AT_ONCE);
+            let batch = batch.map(|(step, id, row)| self.take(planes, step, id, row));
+            for done in join_all(batch).await {
+                failed = done.err().or(failed);
+            }
+        }
+        self.networks.wake();
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(Outcome::Again(SOON)),
+        }
+    }
+
+    async fn take(
+        &self,
+        planes: &Planes,
+        step: Step,
+        id: String,
+        row: Option<InstanceRow>,
+    ) -> std::result::Result<(), PlaneError> {
+        let machines = &planes.machines;
+        let place = row.as_ref().map(gureum_kit::Row::key);
+        match step {
+            Step::Nothing | Step::Wait => {}
+            Step::Stop => machines.stop(&id, GRACE).await?,
+            Step::Remove => machines.remove(&id).await?,
+            Step::Reboot => {
+                // Forgotten first: a reboot that is cut short is better than two.
+                self.turn(place, State::Running, |row| row.reboot = false)
+                    .await?;
+                machines.reboot(&id, GRACE).await?;
+            }
+            Step::Start => {
+                if let Some(row) = row {
+                    self.start(planes, row).await?;
+                }
+            }
+            Step::Turn(state) => {
+                let to = |row: &mut InstanceRow| row.goes(state, self.clock.now());
+                self.turn(place, from(state), to).await?;
+            }
+            Step::Ended(state) => {
+                let to = |row: &mut InstanceRow| {
+                    row.goes(state, self.clock.now());
+                    let code = "Client.InstanceInitiatedShutdown";
+                    row.reason =
+                        Some((code.into(), format!("{code}: Instance initiated shutdown")));
+                };
+                self.turn(place, State::Running, to).await?;
+            }
+            Step::Forget => {
+                if let Some(place) = place {
+                    self.forget(&place).await.map_err(Error::from)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Boots a machine. One that cannot boot goes down again, and says why.
+    async fn start(
+        &self,
+        planes: &Planes,
+        row: InstanceRow,
+    ) -> std::result::Result<(), PlaneError> {
+        let place = Some(gureum_kit::Row::key(&row));
+        let machine = self.machine(&row).map_err(Error::from)?;
+        let state = row.state;
+        match planes.machines.start(&machine).await {
+            Ok(()) => {
+                let to = |row: &mut InstanceRow| row.goes(State::Running, self.clock.now());
+                self.turn(place, state, to).await?;
+                Ok(())
+            }
+            Err(error) => {
+                let to = |row: &mut InstanceRow| {
+                    row.goes(State::ShuttingDown, self.clock.now());
+                    let code = "Server.InternalError";
+                    row.reason = Some((code.into(), format!("{code}: {error}")));
+                };
+                self.turn(place, state, to).await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn machine(&self, row: &InstanceRow) -> Result<Machine> {
+        let reader = self.store.read();
+        let interfaces = row.interfaces(&reader)?;
+        let address = interfaces
+            .first()
+            .and_then(|interface| interface.primary_private());
+        let region = &row.meta.region;
+        let kind = instance_types::known(&row.instance_type);
+        let hostname = address.map(|address| names::private(region, address));
+        Ok(Machine {
+            id: row.meta.id.clone(),
+            hostname: hostname.unwrap_or_else(|| row.meta.id.clone()),
+            image: row.image.clone(),
+            cores: kind.map_or(0.1, |kind| kind.cores),
+            memory: kind.map_or(128 << 20, instance_types::InstanceType::bytes),
+            resolver: vec![std::net::Ipv4Addr::new(169, 254, 169, 253)],
+            search: names::private_domain(region),
+            address,
+            user_data: row.user_data.clone(),
+            key: row.public_key.clone(),
+        })
+    }
+
+    /// Changes a row that is still in the state that was planned from.
+    async fn turn(
+        &self,
+        place: Option<Place>,
+        from: State,
+        change: impl Fn(&mut InstanceRow) + Send + Sync,
+    ) -> std::result::Result<(), Error> {
+        let Some(place) = place else { return Ok(()) };
+        let done = self.store.transact(|tx| {
+            let row = tx.get::<InstanceRow>(&place)?;
+            let Some(mut row) = row.filter(|row| row.state == from) else {
+                return Ok(());
+            };
+            change(&mut row);
+            match row.state {
+                State::Stopped => lose_public(tx, &row)?,
+                State::Terminated => let_go(tx, &row)?,
+                _ => {}
+            }
+            Ok(tx.put(&row)?)
+        });
+        let done: Result<()> = done.await;
+        Ok(done?)
+    }
+
+    async fn forget(&self, place: &Place) -> Result<()> {
+        self.store
+            .transact(|tx| Ok(tx.delete::<InstanceRow>(place)?))
+            .await
+    }
+
+    /// Keeps in the row whether the machine reacts, for its status checks.
+    async fn note_health(&self, row: &InstanceRow, sight: Option<Sight>) -> Result<()> {
+        let Some(Sight::Running { responsive }) = sight else {
+            return Ok(());
+        };
+        if row.responsive == responsive {
+            return Ok(());
+        }
+        let place = gureum_kit::Row::key(row);
+        self.store
+            .transact(|tx| {
+                if let Some(mut row) = tx.get::<InstanceRow>(&place)? {
+                    row.responsive = responsive;
+                    tx.put(&row)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The state that a row is turned from.
+fn from(state: State) -> State {
+    match state {
+        State::Running => State::Pending,
+        State::Stopped => State::Stopping,
+        State::Terminated => State::ShuttingDown,
+        other => other,
+    }
+}
+
+/// A stopped instance keeps its private addresses and its elastic ones.
+fn lose_public(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
+    for mut interface in row.interfaces(tx)? {
+        interface.lose_public(tx)?;
+        tx.put(&interface)?;
+    }
+    Ok(())
+}
+
+/// A terminated one keeps nothing; interfaces that are to outlive it are free again.
+fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
+    for mut interface in row.interfaces(tx)? {
+        let attachment = interface.attachment.take();
+        if attachment.is_some_and(|attachment| attachment.delete_on_termination) {
+            interface.release(tx)?;
+            tx.delete::<crate::model::interface::InterfaceRow>(gureum_kit::Row::key(&interface))?;
+        } else {
+            interface.lose_public(tx)?;
+            tx.put(&interface)?;
+        }
+    }
+    Ok(())
+}

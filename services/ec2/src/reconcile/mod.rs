@@ -1,0 +1,26 @@
+//! What makes the rows true: networks first, then the machines in them.
+
+mod instances;
+mod networks;
+pub(crate) mod plan;
+pub(crate) mod vpc_plan;
+
+use std::sync::Arc;
+
+use gureum_kit::Reconciler;
+
+use crate::state::Ec2;
+
+pub(crate) const NETWORKS: &str = "ec2.networks";
+pub(crate) const INSTANCES: &str = "ec2.instances";
+
+impl Ec2 {
+    /// What has to run in the background; start it with the driver that the service was opened
+    /// with. Without planes only the rows are looked after.
+    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
+        vec![
+            Arc::new(networks::Networks(Arc::clone(self))),
+            Arc::new(instances::Instances(Arc::clone(self))),
+        ]
+    }
+}

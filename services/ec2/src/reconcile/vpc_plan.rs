@@ -1,0 +1,359 @@
+//! From rows to the network plane's plan of a VPC: a pure function.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use gureum_network as net;
+use ipnet::Ipv4Net;
+
+use crate::cidr::Cidr;
+use crate::model::acl::{self, AclRow, Source};
+use crate::model::group::{GroupRow, Peer, What};
+use crate::model::interface::{InterfaceRow, Purpose};
+use crate::model::nat::NatGatewayRow;
+use crate::model::peering::PeeringRow;
+use crate::model::route::{RouteTableRow, Target};
+use crate::model::subnet::SubnetRow;
+use crate::model::vpc::VpcRow;
+
+/// Ethernet's; instances see it on `eth0`.
+const MTU: u32 = 1500;
+
+/// A VPC and everything in it.
+pub(crate) struct Rows<'a> {
+    pub(crate) vpc: &'a VpcRow,
+    /// An internet gateway is attached.
+    pub(crate) internet: bool,
+    pub(crate) subnets: Vec<&'a SubnetRow>,
+    pub(crate) tables: Vec<&'a RouteTableRow>,
+    pub(crate) groups: Vec<&'a GroupRow>,
+    pub(crate) acls: Vec<&'a AclRow>,
+    pub(crate) interfaces: Vec<&'a InterfaceRow>,
+    pub(crate) nat_gateways: Vec<&'a NatGatewayRow>,
+    pub(crate) peerings: Vec<&'a PeeringRow>,
+    /// Instances that have a network: those that are up.
+    pub(crate) up: &'a dyn Fn(&str) -> bool,
+    /// Addresses of a group's members in other VPCs.
+    pub(crate) elsewhere: &'a BTreeMap<String, Vec<Ipv4Addr>>,
+}
+
+pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
+    net::VpcPlan {
+        id: rows.vpc.meta.id.clone(),
+        cidrs: rows.vpc.cidrs().map(network).collect(),
+        dns: rows.vpc.dns_support,
+        internet: rows.internet,
+        services: Vec::new(),
+        subnets: rows
+            .subnets
+            .iter()
+            .map(|subnet| self::subnet(rows, subnet))
+            .collect(),
+        route_tables: rows.tables.iter().map(|table| self::table(table)).collect(),
+        prefix_lists: Vec::new(),
+        groups: rows
+            .groups
+            .iter()
+            .map(|group| self::group(rows, group))
+            .collect(),
+        acls: rows.acls.iter().map(|acl| self::acl(acl)).collect(),
+        interfaces: interfaces(rows),
+        public: public(rows),
+        nat_gateways: rows
+            .nat_gateways
+            .iter()
+            .filter_map(|nat| nat_gateway(rows, nat))
+            .collect(),
+        peerings: rows
+            .peerings
+            .iter()
+            .map(|it| peering(rows.vpc, it))
+            .collect(),
+    }
+}
+
+fn network(cidr: Cidr) -> Ipv4Net {
+    // A prefix is never longer than 32 bits.
+    Ipv4Net::new(cidr.first(), cidr.prefix()).unwrap_or_default()
+}
+
+/// A subnet without an association of its own follows the main table.
+fn subnet(rows: &Rows<'_>, subnet: &SubnetRow) -> net::SubnetPlan {
+    let id = &subnet.meta.id;
+    let mut tables = rows.tables.iter();
+    let own = tables.find(|table| table.associations.iter().any(|it| it.subnet == *id));
+    let table = own.or_else(|| rows.tables.iter().find(|table| table.main.is_some()));
+    let mut acls = rows.acls.iter();
+    let acl = acls.find(|acl| acl.associations.iter().any(|it| it.subnet == *id));
+    net::SubnetPlan {
+        id: id.clone(),
+        cidr: network(subnet.cidr),
+        route_table: table.map(|table| table.meta.id.clone()).unwrap_or_default(),
+        acl: acl.map(|acl| acl.meta.id.clone()).unwrap_or_default(),
+    }
+}
+
+fn table(table: &RouteTableRow) -> net::RouteTablePlan {
+    let routes = table.routes.iter().map(|route| net::RoutePlan {
+        to: network(route.destination),
+        via: match &route.target {
+            // Whether it is attached, the plan says.
+            Target::InternetGateway(_) => net::Target::InternetGateway,
+            Target::NatGateway(id) => net::Target::NatGateway(id.clone()),
+            Target::Peering(id) => net::Target::Peering(id.clone()),
+            Target::Interface(id) => net::Target::Interface(id.clone()),
+        },
+    });
+    net::RouteTablePlan {
+        id: table.meta.id.clone(),
+        routes: routes.collect(),
+    }
+}
+
+fn group(rows: &Rows<'_>, group: &GroupRow) -> net::GroupPlan {
+    let side = |egress| {
+        let rules = group
+            .rules
+            .iter()
+            .filter(move |rule| rule.what.egress == egress);
+        rules.filter_map(|rule| self::rule(&rule.what)).collect()
+    };
+    net::GroupPlan {
+        id: group.meta.id.clone(),
+        ingress: side(false),
+        egress: side(true),
+        elsewhere: rows
+            .elsewhere
+            .get(&group.meta.id)
+            .cloned()
+            .unwrap_or_default(),
+    }
+}
+
+/// Rules about IPv6 and about the addresses of services let nothing through here.
+fn rule(what: &What) -> Option<net::GroupRule> {
+    let peer = match &what.peer {
+        Peer::V4(cidr) => net::Peer::Cidr(network(*cidr)),
+        Peer::Group(id) => net::Peer::Group(id.clone()),
+        Peer::V6 { .. } | Peer::PrefixList(_) => return None,
+    };
+    let protocol = match what.protocol.as_str() {
+        "-1" => -1,
+        "tcp" => 6,
+        "udp" => 17,
+        "icmp" => 1,
+        "icmpv6" => return None,
+        number => number.parse().ok()?,
+    };
+    let pair = what.from.zip(what.to);
+    Some(net::GroupRule {
+        traffic: traffic(protocol, pair, pair),
+        peer,
+    })
+}
+
+/// `ports` count for TCP and UDP, `icmp` (type and code, `-1` for any) for ICMP.
+fn traffic(protocol: i32, ports: Option<(i32, i32)>, icmp: Option<(i32, i32)>) -> net::Traffic {
+    let port = |number: i32, else_: u16| u16::try_from(number).unwrap_or(else_);
+    let ports = ports.map_or(net::Ports::ALL, |(first, last)| net::Ports {
+        first: port(first, 0),
+        last: port(last, u16::MAX),
+    });
+    match protocol {
+        6 => net::Traffic::Tcp(ports),
+        17 => net::Traffic::Udp(ports),
+        1 => {
+            let (kind, code) = icmp.unwrap_or((-1, -1));
+            let kind = u8::try_from(kind).ok();
+            net::Traffic::Icmp(kind.map(|kind| (kind, u8::try_from(code).ok())))
+        }
+        number => u8::try_from(number).map_or(net::Traffic::All, net::Traffic::Protocol),
+    }
+}
+
+fn acl(acl: &AclRow) -> net::AclPlan {
+    let side = |entries: &BTreeMap<i32, acl::Entry>| {
+        let entry = |entry: &acl::Entry| match entry.cidr {
+            Source::V4(cidr) => Some(net::AclEntry {
+                allow: entry.allow,
+                traffic: traffic(entry.protocol, entry.ports, entry.icmp),
+                cidr: network(cidr),
+            }),
+            Source::V6(_) => None,
+        };
+        entries.values().filter_map(entry).collect()
+    };
+    net::AclPlan {
+        id: acl.meta.id.clone(),
+        ingress: side(&acl.ingress),
+        egress: side(&acl.egress),
+    }
+}
+
+fn interfaces(rows: &Rows<'_>) -> Vec<net::InterfacePlan> {
+    let ordinary = rows
+        .interfaces
+        .iter()
+        .filter(|row| row.purpose == Purpose::Ordinary);
+    let plan = |row: &&InterfaceRow| {
+        let attachment = row.attachment.as_ref();
+        let up = attachment.filter(|attachment| (rows.up)(&attachment.instance));
+        net::InterfacePlan {
+            id: row.meta.id.clone(),
+            netns: up.map(|attachment| attachment.instance.clone()),
+            device_index: up.map_or(0, |at| u8::try_from(at.device_index).unwrap_or(0)),
+            mac: row.mac,
+            subnet: row.subnet.clone(),
+            addresses: row
+                .addresses
+                .iter()
+                .map(|address| address.private)
+                .collect(),
+            groups: row.groups.clone(),
+            source_dest_check: row.source_dest_check,
+            mtu: MTU,
+        }
+    };
+    ordinary.map(plan).collect()
+}
+
+fn public(rows: &Rows<'_>) -> Vec<net::PublicPlan> {
+    let addresses = rows.interfaces.iter().flat_map(|row| &row.addresses);
+    let plan = |address: &crate::model::interface::Address| {
+        Some(net::PublicPlan {
+            public: address.public.as_ref()?.address,
+            private: address.private,
+        })
+    };
+    addresses.filter_map(plan).collect()
+}
+
+fn nat_gateway(rows: &Rows<'_>, nat: &NatGatewayRow) -> Option<net::NatGatewayPlan> {
+    let mut interfaces = rows.interfaces.iter();
+    let interface = interfaces.find(|row| row.meta.id == nat.interface)?;
+    Some(net::NatGatewayPlan {
+        id: nat.meta.id.clone(),
+        subnet: nat.subnet.clone(),
+        private: nat.private,
+        mac: interface.mac,
+    })
+}
+
+fn peering(vpc: &VpcRow, peering: &PeeringRow) -> net::PeeringPlan {
+    let (one, other) = (&peering.requester.vpc, &peering.accepter.vpc);
+    let with = if *one == vpc.meta.id { other } else { one };
+    net::PeeringPlan {
+        id: peering.meta.id.clone(),
+        with: with.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Here;
+    use crate::state::{Change, Ec2};
+    use crate::{defaults, ops};
+    use gureum_kit::reconcile::Driver;
+    use gureum_kit::{Clock, Store};
+
+    /// The default VPC as a network, with one interface of an instance that is up.
+    async fn planned() -> (net::VpcPlan, InterfaceRow) {
+        let store = Store::memory();
+        let driver = Driver::new(Clock::system());
+        let pool = (Ipv4Addr::new(198, 18, 0, 0), 15);
+        let ec2 = Ec2::open(store.clone(), Clock::system(), &driver, "test", pool, None);
+        let ec2 = ec2.await.expect("service");
+        let here = Here {
+            region: "eu-west-1".parse().expect("region"),
+            account: "123456789012".parse().expect("account"),
+            now: 0,
+        };
+        let made = store.transact(|tx| {
+            let mut w = Change {
+                tx,
+                here: &here,
+                names: &ec2.names,
+            };
+            defaults::make_region(&mut w)?;
+            let subnet = w.all::<SubnetRow>()?.remove(0);
+            let mut row = ops::interfaces::make(&mut w, &subnet, &Default::default())?;
+            row.attachment = Some(crate::model::interface::Attachment {
+                id: "eni-attach-1".into(),
+                instance: "i-1".into(),
+                device_index: 0,
+                delete_on_termination: true,
+                at: 0,
+            });
+            ops::instances::give_public(&mut w, &ec2, &mut row)?;
+            w.put(&row)?;
+            let (vpcs, subnets, tables) = (w.all::<VpcRow>()?, w.all()?, w.all()?);
+            let (groups, acls, interfaces) = (w.all()?, w.all()?, w.all()?);
+            Ok::<_, crate::errors::Refusal>((vpcs, subnets, tables, groups, acls, interfaces, row))
+        });
+        let (vpcs, subnets, tables, groups, acls, interfaces, row) = made.await.expect("rows");
+        let plan = plan(&Rows {
+            vpc: &vpcs[0],
+            internet: true,
+            subnets: subnets.iter().collect(),
+            tables: tables.iter().collect(),
+            groups: groups.iter().collect(),
+            acls: acls.iter().collect(),
+            interfaces: interfaces.iter().collect(),
+            nat_gateways: Vec::new(),
+            peerings: Vec::new(),
+            up: &|id| id == "i-1",
+            elsewhere: &BTreeMap::new(),
+        });
+        (plan, row)
+    }
+
+    #[tokio::test]
+    async fn a_default_vpc_becomes_a_network() {
+        let (plan, row) = planned().await;
+        assert_eq!(plan.subnets.len(), 3);
+        let [table] = &plan.route_tables[..] else {
+            panic!("one table: {:?}", plan.route_tables);
+        };
+        assert!(
+            plan.subnets
+                .iter()
+                .all(|subnet| subnet.route_table == table.id)
+        );
+        assert_eq!(table.routes[0].via, net::Target::InternetGateway);
+        let [acl] = &plan.acls[..] else {
+            panic!("one ACL: {:?}", plan.acls);
+        };
+        assert!(plan.subnets.iter().all(|subnet| subnet.acl == acl.id));
+        assert_eq!(acl.ingress[0].traffic, net::Traffic::All);
+        let [interface] = &plan.interfaces[..] else {
+            panic!("one interface: {:?}", plan.interfaces);
+        };
+        assert_eq!(interface.netns.as_deref(), Some("i-1"));
+        assert_eq!(interface.groups, [plan.groups[0].id.clone()]);
+        assert_eq!(
+            plan.groups[0].ingress[0].peer,
+            net::Peer::Group(plan.groups[0].id.clone())
+        );
+        assert_eq!(Some(plan.public[0].private), row.primary_private());
+    }
+
+    #[test]
+    fn traffic_is_what_rules_say() {
+        let tcp = traffic(6, Some((80, 81)), None);
+        assert_eq!(
+            tcp,
+            net::Traffic::Tcp(net::Ports {
+                first: 80,
+                last: 81
+            })
+        );
+        assert_eq!(traffic(-1, None, None), net::Traffic::All);
+        assert_eq!(
+            traffic(1, None, Some((8, -1))),
+            net::Traffic::Icmp(Some((8, None)))
+        );
+        assert_eq!(traffic(1, None, Some((-1, -1))), net::Traffic::Icmp(None));
+        assert_eq!(traffic(50, None, None), net::Traffic::Protocol(50));
+    }
+}
