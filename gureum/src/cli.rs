@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Reset(ResetArgs),
     /// List every operation and whether it is implemented.
     Coverage(ReportArgs),
+    /// The keeper of the machine room (started by `up` when it is needed).
+    #[command(hide = true)]
+    Keeper { room: PathBuf },
 }
 
 #[derive(Args, Default)]

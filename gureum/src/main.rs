@@ -23,6 +23,8 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        // Nothing before this may have started a thread: the keeper moves into namespaces.
+        Command::Keeper { room } => return gureum_room::keeper_main(&room, Vec::new()),
         Command::Up(args) => up::run(*args),
         Command::Env(args) => env::run(&args),
         Command::Status(args) => status::status(&args),

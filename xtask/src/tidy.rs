@@ -30,6 +30,7 @@ enum Floor {
     Wire,
     Dispatch,
     Plane,
+    Room,
     Model,
     Policy,
     Kit,
@@ -50,6 +51,7 @@ impl Floor {
             ["wire", "schema"] => Self::Schema,
             ["dispatch"] => Self::Dispatch,
             ["planes", _] => Self::Plane,
+            ["room"] => Self::Room,
             ["models", _] => Self::Model,
             ["kit"] => Self::Kit,
             ["kit", "policy"] => Self::Policy,
@@ -64,13 +66,14 @@ impl Floor {
         let below: &[Floor] = match self {
             Outside => return other != Outside,
             Program => &[
-                Console, Service, Wire, Dispatch, Plane, Model, Policy, Kit, Schema,
+                Console, Service, Wire, Dispatch, Plane, Room, Model, Policy, Kit, Schema,
             ],
             Console => &[Model, Kit, Schema],
             Service => &[Dispatch, Plane, Model, Policy, Kit, Schema],
             Wire => &[Dispatch, Kit, Schema],
             Dispatch => &[Policy, Kit, Schema],
-            Plane | Policy => &[Kit],
+            Plane => &[Room, Kit],
+            Room | Policy => &[Kit],
             Model => &[Schema],
             Kit | Schema => &[],
         };
@@ -208,6 +211,9 @@ mod tests {
             ("dispatch", "kit/policy"),
             ("models/s3", "wire/schema"),
             ("planes/blob", "kit"),
+            ("planes/compute", "room"),
+            ("room", "kit"),
+            ("gureum", "room"),
         ] {
             assert_eq!(problems(from, to, ""), 0, "{from} -> {to}");
         }
@@ -221,6 +227,8 @@ mod tests {
             ("wire", "models/s3"),
             ("planes/blob", "models/s3"),
             ("planes/blob", "planes/block"),
+            ("room", "planes/compute"),
+            ("services/ec2", "room"),
             ("kit", "wire/schema"),
             ("kit", "kit/policy"),
             ("models/s3", "kit"),

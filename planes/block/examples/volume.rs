@@ -1,5 +1,18 @@
-//! A volume process, as the program runs it: the order comes in on standard input.
+//! A program with a keeper that knows volumes, for the tests of this crate.
 
-fn main() -> std::io::Result<()> {
-    gureum_block::process::run(std::io::stdin(), std::io::stdout())
+use std::path::Path;
+use std::process::ExitCode;
+
+use gureum_block::{Block, volume_main};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
+        ["keeper", dir] => {
+            let duties = vec![Block::duty(vec!["volume".into()])];
+            gureum_room::keeper_main(Path::new(dir), duties)
+        }
+        ["volume"] => volume_main(),
+        _ => ExitCode::FAILURE,
+    }
 }

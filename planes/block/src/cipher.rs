@@ -4,13 +4,14 @@
 
 use aes::Aes256;
 use aes::cipher::KeyInit;
+use serde::{Deserialize, Serialize};
 use xts_mode::{Xts128, get_tweak_default};
 
 use crate::BLOCK;
 
 /// A volume's key: two AES-256 keys. Not shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key(pub [u8; 64]);
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key(#[serde(with = "hex")] pub [u8; 64]);
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

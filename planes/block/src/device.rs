@@ -2,9 +2,9 @@
 //! Linux machine has.
 //! May touch: `losetup`, `/sys/block`.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fs, io};
 
 use crate::{BLOCK, Result};
 
@@ -27,6 +27,19 @@ impl Loop {
         Ok(Self(PathBuf::from(out.trim())))
     }
 
+    /// The devices that are on a file.
+    pub(crate) fn all_of(file: &Path) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/sys/block")? {
+            let entry = entry?;
+            let backing = fs::read_to_string(entry.path().join("loop/backing_file"));
+            if backing.is_ok_and(|backing| Path::new(backing.trim_end()) == file) {
+                found.push(Self(Path::new("/dev").join(entry.file_name())));
+            }
+        }
+        Ok(found)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -38,7 +51,11 @@ impl Loop {
 
     /// Removes the device; one in use goes when its last user does. See [`Loop::gone`].
     pub(crate) fn detach(&self) -> Result<()> {
-        losetup(&["--detach"], &self.0).map(drop)
+        match losetup(&["--detach"], &self.0) {
+            // It went between our looks.
+            Err(_) if self.gone() => Ok(()),
+            detached => detached.map(drop),
+        }
     }
 
     /// Whether no file is behind the device any more.
@@ -52,7 +69,10 @@ impl Loop {
 }
 
 fn losetup(options: &[&str], target: &Path) -> Result<String> {
-    let out = Command::new("losetup").args(options).arg(target).output()?;
+    // The room's processes are started without an environment.
+    let mut command = Command::new("losetup");
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let out = command.args(options).arg(target).output()?;
     if !out.status.success() {
         let said = String::from_utf8_lossy(&out.stderr);
         return Err(io::Error::other(said.trim().to_owned()).into());

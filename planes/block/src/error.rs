@@ -32,6 +32,11 @@ pub enum Error {
     /// The host's disk is full.
     #[error("no space left for volumes")]
     Full,
+    /// The process that serves a volume could not do what it was asked.
+    #[error("the volume's process: {0}")]
+    Process(String),
+    #[error(transparent)]
+    Room(#[from] gureum_room::Error),
     #[error("volume storage: {0}")]
     Io(#[source] io::Error),
 }

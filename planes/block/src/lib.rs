@@ -19,18 +19,21 @@
 //! Not here: who may use a volume, and what it is called in a service.
 
 mod cipher;
+mod client;
 mod depot;
 mod device;
+mod duty;
 mod error;
 mod files;
 mod image;
 mod layer;
 mod map;
-pub mod process;
+mod process;
 mod serve;
 mod throttle;
 
 pub use cipher::Key;
+pub use client::{Block, volume_main};
 pub use depot::{Depot, Keys, Source};
 pub use error::{Error, Result};
 pub use image::Image;

@@ -1,48 +1,52 @@
 //! The process behind an attached volume, and how it is spoken to.
 //!
-//! One process per volume: it mounts the volume's file, puts a loop device on it, and serves until it
-//! is told to detach. It outlives whoever started it, so that instances keep their disks. It takes its
-//! [`Order`] from standard input, where keys do not show in process lists, answers with one line on
-//! standard output, and then takes [`Request`]s at a Unix socket, one a connection.
-//! May touch: the depot, the directory of its socket, the mount table, loop devices.
+//! One process per volume, which lives in the machine room: it mounts the volume's file, puts a loop
+//! device on it, and serves until it is told to detach. It outlives whoever asked for it, so that
+//! instances keep their disks. Its first request is the [`Order`]: keys come over the socket, where
+//! they show in no process list.
+//! May touch: the depot, the directory of mount points, the mount table, loop devices.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gureum_room::{decode, encode, frame, resident};
+use rustix::event::PollFlags;
 use rustix::mount::{UnmountFlags, unmount};
 use serde::{Deserialize, Serialize};
 
 use crate::device::Loop;
 use crate::serve::{Usage, Volume};
-use crate::{Depot, Error, Key, Limits, Result};
+use crate::{Depot, Key, Limits, Result};
 
-/// What a volume process is to do.
-#[derive(Serialize, Deserialize)]
-pub struct Order {
+/// What a volume process is to serve.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
     /// The depot's directory.
-    pub depot: PathBuf,
-    pub volume: String,
-    /// A directory for the mount point and the socket; both are named after the volume.
-    pub run: PathBuf,
-    /// Keys by name, in hexadecimal.
-    pub keys: BTreeMap<String, String>,
-    pub limits: Option<Limits>,
+    pub(crate) depot: PathBuf,
+    pub(crate) volume: String,
+    /// A directory for mount points, each named after its volume.
+    pub(crate) run: PathBuf,
+    pub(crate) keys: BTreeMap<String, Key>,
+    pub(crate) limits: Option<Limits>,
 }
 
-/// What an attached volume can be asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
-    /// Keep what it holds now under this name.
+/// What a volume process can be asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Serve this, unless you do already.
+    Attach(Order),
+    /// Keep what the volume holds now under this name.
     Snapshot(String),
     /// Have this many bytes from now on.
     Grow(u64),
     /// Be this fast from now on.
     Limit(Option<Limits>),
-    /// Tell what it has done.
+    /// Tell what has been done.
     Usage,
     /// Go. A device in use stays until its last user is gone.
     Detach,
@@ -50,7 +54,7 @@ pub enum Request {
 
 /// What it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// It serves, as this device.
     Ready(PathBuf),
     Done,
@@ -58,77 +62,100 @@ pub enum Reply {
     Failed(String),
 }
 
-/// The file that a volume of that name is mounted on.
-fn mount_point(run: &Path, volume: &str) -> PathBuf {
-    run.join(format!("{volume}.image"))
+/// The name under which a volume's process lives in the room.
+pub(crate) fn resident_name(volume: &str) -> String {
+    format!("volume-{volume}")
 }
 
-/// Where a volume of that name is spoken to.
-pub fn socket(run: &Path, volume: &str) -> PathBuf {
-    run.join(format!("{volume}.sock"))
-}
+/// How long an exchange may take; a snapshot waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks the volume behind `socket`; waits for its answer.
-pub fn ask(socket: &Path, request: &Request) -> io::Result<Reply> {
-    let mut stream = UnixStream::connect(socket)?;
-    send(&mut stream, request)?;
-    let mut line = String::new();
-    BufReader::new(stream).take(LONGEST).read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
-}
-
-/// A request or an answer has at most this many bytes.
-const LONGEST: u64 = 64 * 1024;
-
-fn send(to: &mut impl Write, what: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(what)?;
-    line.push(b'\n');
-    to.write_all(&line)?;
-    to.flush()
-}
-
-/// The whole life of a volume process: `order` comes from its standard input.
-pub fn run(order: impl Read, mut answer: impl Write) -> io::Result<()> {
-    let order: Order = serde_json::from_reader(order)?;
-    let started = Process::start(&order);
-    let said = match &started {
-        Ok(process) => Reply::Ready(process.device.path().to_owned()),
-        Err(error) => Reply::Failed(error.to_string()),
+/// Asks the process of a volume, and waits for its answer. `NotFound` or `ConnectionRefused` inside
+/// of the error: there is none.
+pub(crate) fn ask(room: &Path, volume: &str, request: &Request) -> gureum_room::Result<Reply> {
+    let stream = resident::connect(room, &resident_name(volume))?;
+    let talk = || {
+        frame::send(&stream, &encode(request)?, &[], PATIENCE).map_err(lost)?;
+        decode(&frame::receive(&stream, PATIENCE).map_err(lost)?.body)
     };
-    send(&mut answer, &said)?;
-    drop(answer);
-    match started {
-        Ok(process) => process.serve(),
-        Err(_) => Ok(()),
+    talk()
+}
+
+fn lost(_: io::Error) -> gureum_room::Error {
+    gureum_room::Error::Lost
+}
+
+/// The whole life of a volume process.
+pub(crate) fn run() -> gureum_room::Result<()> {
+    let listener = resident::settle()?;
+    let mut serving: Option<Serving> = None;
+    loop {
+        if let Some(leaving) = serving.take_if(|serving| serving.leaves && serving.device.gone()) {
+            return leaving.end().map_err(gureum_room::Error::failed);
+        }
+        let leaves = serving.as_ref().is_some_and(|serving| serving.leaves);
+        if leaves && frame::wait_for(listener.as_fd(), PollFlags::IN, LOOK).is_err() {
+            continue;
+        }
+        let request = exchange(&listener, |request| perform(&mut serving, request));
+        // An order that failed is not tried again: who gave it launches a new process.
+        if matches!(request, Ok((Request::Attach(_), Reply::Failed(_)))) && serving.is_none() {
+            return Ok(());
+        }
+        // A caller that says nothing, or nonsense, is left to itself.
     }
 }
 
-struct Process {
+/// How often a process that is to go looks whether its device is still used.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// One request and its answer; callers wait for each other.
+fn exchange(
+    listener: &UnixListener,
+    perform: impl FnOnce(&Request) -> Reply,
+) -> gureum_room::Result<(Request, Reply)> {
+    let (stream, _) = listener.accept().map_err(lost)?;
+    resident::peer(&stream)?;
+    let request = decode(&frame::receive(&stream, PATIENCE).map_err(lost)?.body)?;
+    let reply = perform(&request);
+    // Who does not wait for the answer has had the deed.
+    let _ = frame::send(&stream, &encode(&reply)?, &[], PATIENCE);
+    Ok((request, reply))
+}
+
+fn perform(serving: &mut Option<Serving>, request: &Request) -> Reply {
+    let done = match (&mut *serving, request) {
+        (None, Request::Attach(order)) => Serving::start(order).map(|started| {
+            let device = started.device.path().to_owned();
+            *serving = Some(started);
+            Reply::Ready(device)
+        }),
+        (Some(serving), request) => serving.perform(request),
+        (None, _) => return Reply::Failed("there is no volume yet".into()),
+    };
+    done.unwrap_or_else(|error| Reply::Failed(error.to_string()))
+}
+
+struct Serving {
     depot: Depot,
     name: String,
     keys: BTreeMap<String, Key>,
     volume: Volume,
     device: Loop,
     mounted: fuser::BackgroundSession,
-    socket: PathBuf,
     mount_point: PathBuf,
-    listener: UnixListener,
+    /// Whether it ends with the last use of the device.
+    leaves: bool,
 }
 
-impl Process {
+impl Serving {
     fn start(order: &Order) -> Result<Self> {
         let depot = Depot::open(&order.depot)?;
-        let keys: BTreeMap<String, Key> = order
-            .keys
-            .iter()
-            .filter_map(|(name, digits)| Some((name.clone(), key(digits)?)))
-            .collect();
+        let keys = order.keys.clone();
         let image = depot.image(&order.volume, &|name| keys.get(name).cloned())?;
-        let mount_point = mount_point(&order.run, &order.volume);
-        let socket = socket(&order.run, &order.volume);
+        let mount_point = order.run.join(format!("{}.image", order.volume));
+        clear(&mount_point)?;
         File::create(&mount_point)?;
-        let _ = fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket)?;
         let volume = Volume::new(image, order.limits);
         let mounted = volume.mount(&mount_point)?;
         Ok(Self {
@@ -138,85 +165,57 @@ impl Process {
             keys,
             volume,
             mounted,
-            socket,
             mount_point,
-            listener,
+            leaves: false,
         })
     }
 
-    fn serve(self) -> io::Result<()> {
-        loop {
-            let (mut stream, _) = self.listener.accept()?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            let mut line = String::new();
-            // A caller that says nothing, or nonsense, is left to itself; others wait behind it.
-            if BufReader::new(&stream)
-                .take(LONGEST)
-                .read_line(&mut line)
-                .is_err()
-            {
-                continue;
-            }
-            let Ok(request) = serde_json::from_str(&line) else {
-                continue;
-            };
-            let last = request == Request::Detach;
-            let reply = self
-                .perform(request)
-                .unwrap_or_else(|e| Reply::Failed(e.to_string()));
-            let done = last && reply == Reply::Done;
-            let _ = send(&mut stream, &reply);
-            if done {
-                return self.end();
-            }
-        }
-    }
-
-    fn perform(&self, request: Request) -> Result<Reply> {
+    fn perform(&mut self, request: &Request) -> Result<Reply> {
         let keys = |name: &str| self.keys.get(name).cloned();
         match request {
+            Request::Attach(_) => return Ok(Reply::Ready(self.device.path().to_owned())),
             Request::Snapshot(name) => {
-                self.depot
-                    .snapshot(&self.name, &name, &mut self.volume.image(), &keys)?;
+                let mut image = self.volume.image();
+                self.depot.snapshot(&self.name, name, &mut image, &keys)?;
             }
             Request::Grow(size) => {
                 self.depot
-                    .grow(&self.name, size, Some(&mut self.volume.image()))?;
+                    .grow(&self.name, *size, Some(&mut self.volume.image()))?;
                 // The kernel asks for the size again when someone looks.
                 fs::metadata(&self.mount_point)?;
                 self.device.resize()?;
             }
-            Request::Limit(limits) => self.volume.limit(limits),
+            Request::Limit(limits) => self.volume.limit(*limits),
             Request::Usage => return Ok(Reply::Used(self.volume.usage())),
-            Request::Detach => self.device.detach()?,
+            Request::Detach => {
+                self.device.detach()?;
+                self.leaves = true;
+            }
         }
         Ok(Reply::Done)
     }
 
-    /// Serves whoever still uses the device, then leaves nothing behind.
-    fn end(self) -> io::Result<()> {
-        while !self.device.gone() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.volume.image().flush().map_err(into_io)?;
-        unmount(&self.mount_point, UnmountFlags::DETACH)?;
+    /// Leaves nothing behind. Nobody uses the device any more.
+    fn end(self) -> Result<()> {
+        self.volume.image().flush()?;
         // A mount namespace that was copied from ours may still show the file; nobody waits for that.
         // With this process the connection ends, and with it every such view.
         std::mem::forget(self.mounted);
-        let _ = fs::remove_file(&self.mount_point);
-        fs::remove_file(&self.socket)
+        clear(&self.mount_point)
     }
 }
 
-fn into_io(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        other => io::Error::other(other),
+/// Takes away the device, the mount and the file that a volume process left, if any.
+pub(crate) fn clear(mount_point: &Path) -> Result<()> {
+    for device in Loop::all_of(mount_point)? {
+        device.detach()?;
     }
-}
-
-fn key(digits: &str) -> Option<Key> {
-    let mut key = [0; 64];
-    hex::decode_to_slice(digits, &mut key).ok()?;
-    Some(Key(key))
+    match unmount(mount_point, UnmountFlags::DETACH) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(io::Error::from(error).into()),
+    }
+    match fs::remove_file(mount_point) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }

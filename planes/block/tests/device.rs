@@ -1,71 +1,18 @@
 //! A volume as a real block device, with a real file system on it. Needs root, FUSE and loop devices;
 //! says so where they are missing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use gureum_block::process::{self, Order, Reply, Request};
-use gureum_block::{Depot, Source};
+use gureum_block::{Block, Key, Source};
+use gureum_room::{Launch, Room, resident};
 
 const SIZE: u64 = 128 << 20;
-
-/// An attached volume; detached when dropped, whatever the test did.
-struct Attached {
-    device: PathBuf,
-    socket: PathBuf,
-    child: Child,
-}
-
-impl Attached {
-    fn new(depot: &Path, run: &Path, volume: &str, keys: BTreeMap<String, String>) -> Self {
-        let mut child = Command::new(example())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let order = Order {
-            depot: depot.to_owned(),
-            volume: volume.into(),
-            run: run.to_owned(),
-            keys,
-            limits: None,
-        };
-        let mut stdin = child.stdin.take().unwrap();
-        stdin
-            .write_all(&serde_json::to_vec(&order).unwrap())
-            .unwrap();
-        drop(stdin);
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        match serde_json::from_str(&line).unwrap() {
-            Reply::Ready(device) => Self {
-                device,
-                socket: process::socket(run, volume),
-                child,
-            },
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn ask(&self, request: Request) -> Reply {
-        process::ask(&self.socket, &request).unwrap()
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let _ = process::ask(&self.socket, &Request::Detach);
-        if std::thread::panicking() {
-            // What the failed test left mounted would be waited for.
-            let _ = self.child.kill();
-        }
-        let _ = self.child.wait();
-    }
-}
 
 /// The example that cargo built beside this test.
 fn example() -> PathBuf {
@@ -139,74 +86,143 @@ fn possible() -> bool {
     root && devices
 }
 
-#[test]
-fn a_file_system_lives_on_a_volume_and_on_its_snapshots() {
-    if !possible() {
-        return;
+/// Closes the room, whatever the test did.
+struct Case {
+    dir: tempfile::TempDir,
+    room: Room,
+    block: Block,
+}
+
+impl Case {
+    async fn open() -> Option<Self> {
+        if !possible() {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let launch = Launch {
+            program: example(),
+            arguments: vec!["keeper".into()],
+        };
+        let room = Room::launched_by(&dir.path().join("room"), launch);
+        let block = Block::open(room.clone(), dir.path().join("depot")).unwrap();
+        Some(Self { dir, room, block })
     }
-    let dir = tempfile::tempdir().unwrap();
-    let (depot_dir, run) = (dir.path().join("depot"), dir.path().join("run"));
-    std::fs::create_dir(&run).unwrap();
-    let mount = dir.path().join("mnt");
+
+    fn keys() -> BTreeMap<String, Key> {
+        BTreeMap::from([("k".to_owned(), Key([0x5a; 64]))])
+    }
+
+    async fn attach(&self, volume: &str) -> String {
+        let device = self.block.attach(volume, Self::keys(), None).await.unwrap();
+        device.display().to_string()
+    }
+
+    /// Closes the room; nothing of it may be left on the host.
+    async fn close(self) {
+        self.room.close().await.unwrap();
+        let mine = self.dir.path().display().to_string();
+        for entry in std::fs::read_dir("/sys/block").unwrap() {
+            let backing = entry.unwrap().path().join("loop/backing_file");
+            let backing = std::fs::read_to_string(backing).unwrap_or_default();
+            assert!(!backing.contains(&mine), "{backing}");
+        }
+    }
+}
+
+/// A test that failed leaves no process behind.
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let dir = self.dir.path().display().to_string();
+            let _ = Command::new("pkill").args(["-9", "-f", &dir]).status();
+        }
+    }
+}
+
+async fn detached(block: &Block, volume: &str) {
+    block.detach(volume).await.unwrap();
+    for _ in 0..500 {
+        if block.attached().unwrap().iter().all(|name| name != volume) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{volume} stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_lives_on_a_volume_and_on_its_snapshots() {
+    let Some(case) = Case::open().await else {
+        return;
+    };
+    let (block, keys) = (&case.block, Case::keys());
+    let mount = case.dir.path().join("mnt");
     std::fs::create_dir(&mount).unwrap();
     let mount = mount.display();
     let mut shell = Shell::new();
-    let depot = Depot::open(&depot_dir).unwrap();
-    let keys = BTreeMap::from([("k".to_owned(), "5a".repeat(64))]);
+    let depot = block.depot();
     depot
         .create("vol-1", SIZE, Source::Blank, Some("k"))
         .unwrap();
 
-    let first = Attached::new(&depot_dir, &run, "vol-1", keys.clone());
-    let device = first.device.display();
+    let device = case.attach("vol-1").await;
     shell.run(&format!(
         "mkfs.ext4 -q {device}; mount {device} {mount}; echo marker-one > {mount}/file; sync {mount}/file"
     ));
-    assert_eq!(first.ask(Request::Snapshot("snap-1".into())), Reply::Done);
+    block.snapshot("vol-1", "snap-1", &keys).await.unwrap();
     shell.run(&format!(
         "echo marker-two > {mount}/file; sync {mount}/file"
     ));
-    // Growing while mounted, as a guest would see it.
-    assert_eq!(first.ask(Request::Grow(2 * SIZE)), Reply::Done);
+    block.grow("vol-1", 2 * SIZE).await.unwrap();
     let size: u64 = shell
         .run(&format!("blockdev --getsize64 {device}"))
         .parse()
         .unwrap();
     assert_eq!(size, 2 * SIZE);
+    // In use, it goes when its user has gone.
+    block.detach("vol-1").await.unwrap();
+    assert_eq!(block.attached().unwrap(), ["vol-1"]);
     assert_eq!(shell.run(&format!("cat {mount}/file")), "marker-two");
     shell.run(&format!("umount {mount}"));
-    let Reply::Used(usage) = first.ask(Request::Usage) else {
-        panic!("no usage");
-    };
-    assert!(usage.write_bytes > 0 && usage.read_operations > 0);
-    drop(first);
+    detached(block, "vol-1").await;
 
     depot
         .create("vol-2", SIZE, Source::Snapshot("snap-1"), Some("k"))
         .unwrap();
-    let second = Attached::new(&depot_dir, &run, "vol-2", keys.clone());
-    let device = second.device.display();
-    assert_eq!(
-        shell.run(&format!(
-            "mount {device} {mount}; cat {mount}/file; umount {mount}"
-        )),
-        "marker-one"
+    for (volume, content) in [("vol-2", "marker-one"), ("vol-1", "marker-two")] {
+        let device = case.attach(volume).await;
+        assert_eq!(case.attach(volume).await, device);
+        let read = format!("mount {device} {mount}; cat {mount}/file; umount {mount}");
+        assert_eq!(shell.run(&read), content);
+        let usage = block.usage(volume).await.unwrap().unwrap();
+        assert!(usage.read_operations > 0, "{usage:?}");
+        detached(block, volume).await;
+    }
+    let clear = format!(
+        "grep -rlaE 'marker-(one|two)' {}/depot || true",
+        case.dir.path().display()
     );
-    drop(second);
+    assert_eq!(shell.run(&clear), "");
+    case.close().await;
+}
 
-    let again = Attached::new(&depot_dir, &run, "vol-1", keys);
-    let device = again.device.display();
-    assert_eq!(
-        shell.run(&format!(
-            "mount {device} {mount}; cat {mount}/file; umount {mount}"
-        )),
-        "marker-two"
-    );
-    drop(again);
-    let found = shell.run(&format!(
-        "grep -rlaE 'marker-(one|two)' {} || true",
-        depot_dir.display()
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_whose_process_was_killed_can_be_attached_again() {
+    let Some(case) = Case::open().await else {
+        return;
+    };
+    case.block
+        .depot()
+        .create("vol-1", SIZE, Source::Blank, None)
+        .unwrap();
+    let device = case.attach("vol-1").await;
+    let mut shell = Shell::new();
+    shell.run(&format!(
+        "echo kept | dd of={device} conv=fsync,notrunc 2>&1"
     ));
-    assert_eq!(found, "");
-    assert_eq!(std::fs::read_dir(&run).unwrap().count(), 0);
+    resident::kill(case.room.dir(), "volume-vol-1").unwrap();
+    assert!(case.block.attached().unwrap().is_empty());
+    let device = case.attach("vol-1").await;
+    assert_eq!(shell.run(&format!("head -c 4 {device}")), "kept");
+    case.close().await;
 }
