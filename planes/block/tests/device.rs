@@ -1,0 +1,228 @@
+//! A volume as a real block device, with a real file system on it. Needs root, FUSE and loop devices;
+//! says so where they are missing.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use gureum_block::{Block, Key, Source};
+use gureum_room::{Launch, Room, resident};
+
+const SIZE: u64 = 128 << 20;
+
+/// The example that cargo built beside this test.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    profile.join("examples/volume")
+}
+
+/// A shell in a mount namespace of its own, so that nobody else's namespace keeps our mounts.
+struct Shell {
+    child: Child,
+    stdin: std::process::ChildStdin,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let mut child = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-u"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take().unwrap(),
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    /// Runs a script, which must succeed; what it prints.
+    fn run(&mut self, script: &str) -> String {
+        writeln!(
+            self.stdin,
+            "(set -e; {script}) </dev/null; echo; echo \"ended $?\""
+        )
+        .unwrap();
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(
+                self.stdout.read_line(&mut line).unwrap() > 0,
+                "{script}: {said}"
+            );
+            match line.strip_prefix("ended ") {
+                Some(status) => {
+                    assert_eq!(status.trim(), "0", "{script}: {said}");
+                    return said.trim().to_owned();
+                }
+                None => said += &line,
+            }
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn possible() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let devices = ["/dev/fuse", "/dev/loop-control"]
+        .iter()
+        .all(|device| Path::new(device).exists());
+    if !(root && devices) {
+        eprintln!("skipped: needs root, /dev/fuse and /dev/loop-control");
+    }
+    root && devices
+}
+
+/// Closes the room, whatever the test did.
+struct Case {
+    dir: tempfile::TempDir,
+    room: Room,
+    block: Block,
+}
+
+impl Case {
+    async fn open() -> Option<Self> {
+        if !possible() {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let launch = Launch {
+            program: example(),
+            arguments: vec!["keeper".into()],
+        };
+        let room = Room::launched_by(&dir.path().join("room"), launch);
+        let block = Block::open(room.clone(), dir.path().join("depot")).unwrap();
+        Some(Self { dir, room, block })
+    }
+
+    fn keys() -> BTreeMap<String, Key> {
+        BTreeMap::from([("k".to_owned(), Key([0x5a; 64]))])
+    }
+
+    async fn attach(&self, volume: &str) -> String {
+        let device = self.block.attach(volume, Self::keys(), None).await.unwrap();
+        device.display().to_string()
+    }
+
+    /// Closes the room; nothing of it may be left on the host.
+    async fn close(self) {
+        self.room.close().await.unwrap();
+        let mine = self.dir.path().display().to_string();
+        for entry in std::fs::read_dir("/sys/block").unwrap() {
+            let backing = entry.unwrap().path().join("loop/backing_file");
+            let backing = std::fs::read_to_string(backing).unwrap_or_default();
+            assert!(!backing.contains(&mine), "{backing}");
+        }
+    }
+}
+
+/// A test that failed leaves no process behind.
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let dir = self.dir.path().display().to_string();
+            let _ = Command::new("pkill").args(["-9", "-f", &dir]).status();
+        }
+    }
+}
+
+async fn detached(block: &Block, volume: &str) {
+    block.detach(volume).await.unwrap();
+    for _ in 0..500 {
+        if block.attached().unwrap().iter().all(|name| name != volume) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{volume} stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_lives_on_a_volume_and_on_its_snapshots() {
+    let Some(case) = Case::open().await else {
+        return;
+    };
+    let (block, keys) = (&case.block, Case::keys());
+    let mount = case.dir.path().join("mnt");
+    std::fs::create_dir(&mount).unwrap();
+    let mount = mount.display();
+    let mut shell = Shell::new();
+    let depot = block.depot();
+    depot
+        .create("vol-1", SIZE, Source::Blank, Some("k"))
+        .unwrap();
+
+    let device = case.attach("vol-1").await;
+    shell.run(&format!(
+        "mkfs.ext4 -q {device}; mount {device} {mount}; echo marker-one > {mount}/file; sync {mount}/file"
+    ));
+    block.snapshot("vol-1", "snap-1", &keys).await.unwrap();
+    shell.run(&format!(
+        "echo marker-two > {mount}/file; sync {mount}/file"
+    ));
+    block.grow("vol-1", 2 * SIZE).await.unwrap();
+    let size: u64 = shell
+        .run(&format!("blockdev --getsize64 {device}"))
+        .parse()
+        .unwrap();
+    assert_eq!(size, 2 * SIZE);
+    // In use, it goes when its user has gone.
+    block.detach("vol-1").await.unwrap();
+    assert_eq!(block.attached().unwrap(), ["vol-1"]);
+    assert_eq!(shell.run(&format!("cat {mount}/file")), "marker-two");
+    shell.run(&format!("umount {mount}"));
+    detached(block, "vol-1").await;
+
+    depot
+        .create("vol-2", SIZE, Source::Snapshot("snap-1"), Some("k"))
+        .unwrap();
+    for (volume, content) in [("vol-2", "marker-one"), ("vol-1", "marker-two")] {
+        let device = case.attach(volume).await;
+        assert_eq!(case.attach(volume).await, device);
+        let read = format!("mount {device} {mount}; cat {mount}/file; umount {mount}");
+        assert_eq!(shell.run(&read), content);
+        let usage = block.usage(volume).await.unwrap().unwrap();
+        assert!(usage.read_operations > 0, "{usage:?}");
+        detached(block, volume).await;
+    }
+    let clear = format!(
+        "grep -rlaE 'marker-(one|two)' {}/depot || true",
+        case.dir.path().display()
+    );
+    assert_eq!(shell.run(&clear), "");
+    case.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_whose_process_was_killed_can_be_attached_again() {
+    let Some(case) = Case::open().await else {
+        return;
+    };
+    case.block
+        .depot()
+        .create("vol-1", SIZE, Source::Blank, None)
+        .unwrap();
+    let device = case.attach("vol-1").await;
+    let mut shell = Shell::new();
+    shell.run(&format!(
+        "echo kept | dd of={device} conv=fsync,notrunc 2>&1"
+    ));
+    resident::kill(case.room.dir(), "volume-vol-1").unwrap();
+    assert!(case.block.attached().unwrap().is_empty());
+    let device = case.attach("vol-1").await;
+    assert_eq!(shell.run(&format!("head -c 4 {device}")), "kept");
+    case.close().await;
+}
