@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
         ["keeper", dir] => {
-            let duties = vec![Block::duty(vec!["volume".into()])];
+            let duties = || vec![Block::duty(vec!["volume".into()])];
             gureum_room::keeper_main(Path::new(dir), duties)
         }
         ["volume"] => volume_main(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use gureum_room::{Duty, Room, resident};
+use gureum_room::{Duty, Program, Room, resident};
 
 use crate::duty::{Ask, BlockDuty, NAME};
 use crate::process::{self, Order, Reply, Request, resident_name};
@@ -33,7 +33,13 @@ impl Block {
     /// What the keeper must be able to do. `arguments` are those with which the program calls
     /// [`volume_main`].
     pub fn duty(arguments: Vec<OsString>) -> Box<dyn Duty> {
-        Box::new(BlockDuty { arguments })
+        // Devices are made by a tool of the system, which is found by its path.
+        let path = ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into());
+        let program = Program {
+            arguments,
+            variables: vec![path],
+        };
+        Box::new(BlockDuty { program })
     }
 
     /// Volumes and snapshots as they lie on disk: to make, list, read and delete. A volume that is

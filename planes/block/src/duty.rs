@@ -1,10 +1,9 @@
 //! The keeper's half: launches the processes of volumes, and takes away what the dead ones left.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use gureum_room::{Duty, Error, Inside, Reply, Result, decode};
+use gureum_room::{Duty, Error, Inside, Program, Reply, Result, decode};
 use serde::{Deserialize, Serialize};
 
 use crate::process::{clear, resident_name};
@@ -21,7 +20,7 @@ pub(crate) enum Ask {
 
 pub(crate) struct BlockDuty {
     /// How the program is told to be a volume's process.
-    pub(crate) arguments: Vec<OsString>,
+    pub(crate) program: Program,
 }
 
 impl Duty for BlockDuty {
@@ -35,7 +34,7 @@ impl Duty for BlockDuty {
             Ask::Launch(volume) => {
                 fs::create_dir_all(&run).map_err(Error::failed)?;
                 let log = room.dir().join("volumes.log");
-                room.launch(&resident_name(&volume), &self.arguments, &log)?;
+                room.launch(&resident_name(&volume), &self.program, &log)?;
             }
             Ask::Clear(volume) => {
                 clear(&run.join(format!("{volume}.image"))).map_err(Error::failed)?;
