@@ -10,7 +10,9 @@ mod down;
 mod env;
 mod failure;
 mod inside;
+mod mail;
 mod output;
+mod signing;
 mod status;
 mod up;
 mod wiring;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Coverage(args) => status::coverage(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Mail(args) => mail::run(&args),
         Command::Down(args) => down::down(&args),
         Command::Reset(args) => down::reset(&args),
     };
