@@ -85,6 +85,11 @@ impl DataDir {
         self.0.join("secrets")
     }
 
+    /// The machine room's own directory.
+    pub(crate) fn room(&self) -> PathBuf {
+        self.0.join("room")
+    }
+
     pub(crate) fn ca(&self) -> PathBuf {
         self.0.join("ca")
     }
