@@ -42,6 +42,11 @@ impl Cloud {
         Compute::new(room(self.dir.path()), self.dir.path().join("compute"))
     }
 
+    pub(crate) async fn root(&self) -> bool {
+        let host = self.room.host().await.expect("host");
+        host.privilege == gureum_room::Privilege::Root
+    }
+
     pub(crate) async fn running(&self, id: &str) -> Running {
         match self.state(id).await {
             State::Running(running) => running,
