@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
+use gureum_room::{Hierarchy, Host, Privilege, Room};
 use rustix::fs::{StatVfs, statvfs};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use crate::cli::ReportArgs;
 use crate::config::data_dir;
 use crate::data_dir::DataDir;
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 use crate::output::say;
 
 #[derive(Serialize)]
@@ -43,7 +44,7 @@ const DISK: u64 = 2 << 30;
 
 pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(&args.cloud)?);
-    let findings = [
+    let mut findings = vec![
         directory(&dir),
         disk(&dir),
         port(&dir)?,
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
         descriptors(),
         client(),
     ];
+    findings.extend(machine_room(&dir));
     if args.json {
         say(format_args!(
             "{:#}",
@@ -202,6 +204,81 @@ fn client() -> Finding {
             .as_ref()
             .map_or("not on the PATH".into(), |aws| aws.display().to_string()),
         advice: found.is_none().then(|| "pip install awscli".into()),
+    }
+}
+
+/// What instances need, as seen from inside a machine room: the cloud's, or one for the purpose.
+fn machine_room(dir: &DataDir) -> Vec<Finding> {
+    match look_inside(dir) {
+        Ok(host) => vec![instances(&host), limits(&host), filters(&host)],
+        Err(error) => {
+            let advice = "Run as root, or allow user namespaces to this user.";
+            vec![finding("instances", Err(error.to_string()), advice)]
+        }
+    }
+}
+
+fn look_inside(dir: &DataDir) -> Result<Host, Failure> {
+    let doing = "cannot look at what instances need";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_fail(doing)?;
+    runtime.block_on(async {
+        let own = Room::at(&dir.room());
+        if own.is_inhabited() {
+            return own.host().await.or_fail(doing);
+        }
+        // Beside the data, so that it is the same file system; nothing of it stays.
+        let beside = nearest(dir.path()).unwrap_or(Path::new("/tmp"));
+        let place = beside.join(format!(".gureum-doctor-{}", std::process::id()));
+        let room = Room::at(&place);
+        let host = room.host().await;
+        let closed = room.close().await;
+        // What could not be deleted is an empty directory or two.
+        let _ = fs::remove_dir_all(&place);
+        closed.or_fail(doing)?;
+        host.or_fail(doing)
+    })
+}
+
+fn instances(host: &Host) -> Finding {
+    let how = match host.privilege {
+        Privilege::Root => "run as root's processes, confined".to_owned(),
+        Privilege::Rootless { ids: 1, .. } => {
+            "run rootless, with one user id: no other users inside".to_owned()
+        }
+        Privilege::Rootless { ids, .. } => format!("run rootless, with {ids} user ids"),
+    };
+    let advice = "Put --data-dir on a file system that overlayfs can write to (ext4, xfs, btrfs).";
+    finding("instances", host.overlay.clone().map(|()| how), advice)
+}
+
+fn limits(host: &Host) -> Finding {
+    let seen = match host.cgroups.hierarchy {
+        Hierarchy::None => Err("no control groups that we may use: instances are unlimited".into()),
+        Hierarchy::V1 => Ok("control groups, version 1".to_owned()),
+        Hierarchy::V2 => Ok("control groups, version 2".to_owned()),
+    };
+    let advice = "Run as root, or: systemd-run --user --scope -p Delegate=yes gureum up";
+    finding("limits", seen, advice)
+}
+
+fn filters(host: &Host) -> Finding {
+    let seen = host.nftables.clone().map(|()| "nftables".to_owned());
+    finding("packet filters", seen, "apt-get install nftables")
+}
+
+/// Good, or limited with what to do about it.
+fn finding(name: &'static str, seen: Result<String, String>, advice: &str) -> Finding {
+    Finding {
+        name,
+        verdict: match seen {
+            Ok(_) => Verdict::Good,
+            Err(_) => Verdict::Limited,
+        },
+        advice: seen.is_err().then(|| advice.to_owned()),
+        seen: seen.unwrap_or_else(|reason| reason),
     }
 }
 
