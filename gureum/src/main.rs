@@ -10,7 +10,9 @@ mod down;
 mod env;
 mod failure;
 mod inside;
+mod mail;
 mod output;
+mod signing;
 mod status;
 mod up;
 mod wiring;
@@ -23,13 +25,15 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        // Nothing before this may have started a thread: the keeper moves into namespaces.
-        Command::Keeper { room } => return gureum_room::keeper_main(&room, Vec::new()),
+        // Nothing before these two may have started a thread: they move into namespaces.
+        Command::Keeper { room } => return gureum_room::keeper_main(&room, wiring::duties()),
+        Command::Supervise { id } => return gureum_compute::supervise_main(&id),
         Command::Up(args) => up::run(*args),
         Command::Env(args) => env::run(&args),
         Command::Status(args) => status::status(&args),
         Command::Coverage(args) => status::coverage(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Mail(args) => mail::run(&args),
         Command::Down(args) => down::down(&args),
         Command::Reset(args) => down::reset(&args),
     };

@@ -8,19 +8,28 @@ use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
+use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_mail::Mailbox;
+use gureum_outbound::{Outbound, certificates};
+use gureum_room::Duty;
 use gureum_s3::S3;
+use gureum_sns::{Ground, Sns};
 use gureum_sqs::Sqs;
+use gureum_ssm::Ssm;
+use gureum_wire::front::tls::AuthorityPem;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
+use crate::signing;
 
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) resources: Arc<Inside>,
+    sns: Arc<Sns>,
     driver: Driver,
     work: Vec<Arc<dyn Reconciler>>,
 }
@@ -31,12 +40,20 @@ pub(crate) struct Work {
     running: Running,
 }
 
-pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
+/// `authority` is the cloud's own certificate authority: what it calls may be itself.
+pub(crate) async fn open(
+    config: &Config,
+    dir: &DataDir,
+    authority: &AuthorityPem,
+) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
     let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
+    let own =
+        certificates(&authority.certificate).or_fail("cannot read the certificate authority")?;
+    let outbound = Arc::new(Outbound::new(clock.clone(), own));
 
     let iam = Iam::new(
         store.clone(),
@@ -46,7 +63,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
             access_key_id: root.access_key_id,
             secret: root.secret_access_key,
         },
-        None,
+        Arc::clone(&outbound),
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
@@ -55,7 +72,29 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .await
         .or_fail("cannot open SQS")?;
 
-    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
+    let ssm = Ssm::open(store.clone())
+        .await
+        .or_fail("cannot open Systems Manager")?;
+    let sns = Sns::open(
+        Ground {
+            store: store.clone(),
+            clock: clock.clone(),
+            secret: key(dir, "sns")?,
+            signing: signing::source(
+                dir.secrets().join("sns-signing.pem"),
+                authority.clone(),
+                &config.domain,
+            ),
+            mailbox: Mailbox::open(dir.mail()).or_fail("cannot open the mailbox")?,
+            outbound,
+            domain: config.domain.clone(),
+        },
+        &driver,
+    )
+    .await
+    .or_fail("cannot open SNS")?;
+
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
@@ -64,21 +103,39 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(iam.sts_service())
         .service(kms.service())
         .service(s3.service(&config.domain))
+        .service(sns.service())
         .service(sqs.service())
+        .service(ssm.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .build();
+    let keepers: Vec<Arc<dyn Reset>> = vec![
+        iam.clone(),
+        kms.clone(),
+        s3.clone(),
+        sns.clone(),
+        sqs.clone(),
+        ssm.clone(),
+        dynamodb.clone(),
+    ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
+    work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(driver.clone())),
+        sns,
+        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
         work,
     })
+}
+
+/// What the keeper of the machine room does, and for whom.
+pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
+    vec![gureum_compute::duty()]
 }
 
 /// The key that a service encrypts with what it keeps at rest.
@@ -87,7 +144,9 @@ fn key(dir: &DataDir, service: &str) -> Result<[u8; 32], Failure> {
 }
 
 impl Rooms {
-    pub(crate) fn start(self) -> Work {
+    /// `address` is where endpoints reach the front door, `https://127.0.0.1:4566`.
+    pub(crate) fn start(self, address: String) -> Work {
+        self.sns.reachable_at(address);
         let shutdown = Shutdown::new();
         let running = self.driver.start(self.work, &shutdown);
         Work { shutdown, running }

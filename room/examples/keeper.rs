@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 
-use gureum_room::{Doing, Duty, Inside, Reply, Result, decode, keeper_main, resident};
+use gureum_room::{Doing, Duty, Inside, Program, Reply, Result, decode, keeper_main, resident};
 use serde::{Deserialize, Serialize};
 
 fn main() -> ExitCode {
@@ -65,7 +65,11 @@ impl Duty for Test {
             }
             Ask::Launch(name) => {
                 let log = room.dir().join("resident.log");
-                Reply::of(&room.launch(&name, &["resident".into()], &log)?)
+                let program = Program {
+                    arguments: vec!["resident".into()],
+                    variables: Vec::new(),
+                };
+                Reply::of(&room.launch(&name, &program, &log)?)
             }
             Ask::Crash => std::process::abort(),
         }

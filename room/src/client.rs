@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use crate::frame::{Frame, Receiver, Sender};
+use crate::frame::{self, Frame};
 use crate::keeper::{READY, SOCKET};
 use crate::protocol::{self, Greeting, Hello, PROTOCOL};
 use crate::{Doing, Error, Host, Result, resident};
@@ -95,7 +95,7 @@ impl Room {
         let call = protocol::call(duty, request)?;
         let mut held = self.0.link.lock().await;
         // Taken out while it is used: whoever is dropped half-way takes the connection along.
-        let mut link = match held.take() {
+        let link = match held.take() {
             Some(link) if link.lives() => link,
             _ => self.0.link().await?,
         };
@@ -126,7 +126,7 @@ impl Room {
         }
         self.ask_raw(protocol::ROOM, protocol::CLOSE).await?;
         let link = self.0.link.lock().await.take();
-        if let Some(mut link) = link {
+        if let Some(link) = link {
             link.ended().await;
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Shared {
 
     /// Makes room for a keeper of our own version. Nobody else in the room notices.
     async fn dismiss(&self) -> Result<()> {
-        let mut link = Link::new(resident::connect_at(&self.dir, SOCKET)?)?;
+        let link = Link::new(resident::connect_at(&self.dir, SOCKET)?)?;
         // The answer is that it ends.
         let _ = link.greet(&Greeting { step_down: true }).await;
         Ok(())
@@ -202,7 +202,6 @@ impl Shared {
 /// A connection to the keeper.
 struct Link {
     socket: UnixStream,
-    receiver: Receiver,
     host: Host,
 }
 
@@ -213,12 +212,11 @@ impl Link {
         stream.set_nonblocking(true).doing(doing)?;
         Ok(Link {
             socket: UnixStream::from_std(stream).doing(doing)?,
-            receiver: Receiver::default(),
             host: Host::default(),
         })
     }
 
-    async fn greet(&mut self, greeting: &Greeting) -> Result<Hello> {
+    async fn greet(&self, greeting: &Greeting) -> Result<Hello> {
         let unreadable = |e: serde_json::Error| Error::Message(e.to_string());
         let body = serde_json::to_vec(greeting).map_err(unreadable)?;
         let answer = self.call(&body).await?;
@@ -232,28 +230,23 @@ impl Link {
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
 
-    async fn call(&mut self, body: &[u8]) -> Result<Frame> {
-        let mut sender = Sender::new(body, &[]).doing("ask the keeper")?;
-        self.socket
-            .async_io(Interest::WRITABLE, || sender.send(&self.socket))
-            .await
-            .map_err(|_| Error::Lost)?;
-        let receiver = &mut self.receiver;
-        self.socket
-            .async_io(Interest::READABLE, || receiver.receive(&self.socket))
-            .await
-            .map_err(|error| match error.kind() {
-                ErrorKind::InvalidData => Error::Message("an answer too long".into()),
-                _ => Error::Lost,
-            })
+    async fn call(&self, body: &[u8]) -> Result<Frame> {
+        let called = frame::exchange(&self.socket, body, &[]).await;
+        called.map_err(|error| match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+                Error::Message("it is too long".into())
+            }
+            _ => Error::Lost,
+        })
     }
 
     /// Resolves when the keeper is gone.
-    async fn ended(&mut self) {
-        let receiver = &mut self.receiver;
-        let ended = self
-            .socket
-            .async_io(Interest::READABLE, || receiver.receive(&self.socket));
+    async fn ended(&self) {
+        let ended = async {
+            while self.lives() {
+                let _ = self.socket.readable().await;
+            }
+        };
         let _ = tokio::time::timeout(START, ended).await;
     }
 }

@@ -13,9 +13,9 @@ pub enum Error {
     /// What a duty, or another process of the room, answered instead of doing what was asked.
     #[error("{0}")]
     Failed(String),
-    /// The keeper ended before it answered: the request was done, or not, or in part. The next
-    /// request starts a new keeper.
-    #[error("the keeper of the machine room went away before it answered")]
+    /// The keeper, or whoever was asked, ended before it answered: the request was done, or not, or
+    /// in part. The next request starts a new keeper.
+    #[error("the process of the machine room that was asked ended before it answered")]
     Lost,
     /// There is no keeper, and none could be started.
     #[error("the machine room cannot be opened: {0}")]

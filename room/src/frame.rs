@@ -11,6 +11,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use tokio::io::Interest;
 
 /// The longest body. A whole VPC with thousands of rules is some hundred KiB.
 pub const LARGEST: usize = 16 << 20;
@@ -143,6 +144,21 @@ pub fn receive(socket: impl AsFd, patience: Duration) -> io::Result<Frame> {
     patiently(socket.as_fd(), PollFlags::IN, patience, |socket| {
         receiver.receive(socket)
     })
+}
+
+/// Sends a message and waits for the next one, within tokio. The socket is non-blocking and used
+/// by nobody else meanwhile.
+pub async fn exchange(
+    socket: &tokio::net::UnixStream,
+    body: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<Frame> {
+    let mut sender = Sender::new(body, fds)?;
+    let sent = socket.async_io(Interest::WRITABLE, || sender.send(socket));
+    sent.await?;
+    let mut receiver = Receiver::default();
+    let received = socket.async_io(Interest::READABLE, || receiver.receive(socket));
+    received.await
 }
 
 fn patiently<T>(

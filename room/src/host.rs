@@ -73,7 +73,7 @@ impl Host {
                 .release()
                 .to_string_lossy()
                 .into_owned(),
-            privilege: privilege(),
+            privilege: Privilege::probe(),
             cgroups: Cgroups::probe(),
             overlay: overlay(dir),
             nftables: nftables(),
@@ -86,18 +86,21 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-fn privilege() -> Privilege {
-    let map = read("/proc/self/uid_map");
-    let numbers: Vec<u32> = map
-        .split_whitespace()
-        .map(|n| n.parse().unwrap_or(u32::MAX))
-        .collect();
-    match numbers[..] {
-        [0, 0, u32::MAX] | [] => Privilege::Root,
-        _ => Privilege::Rootless {
-            uid: numbers.get(1).copied().unwrap_or_default(),
-            ids: numbers.chunks(3).filter_map(|line| line.get(2)).sum(),
-        },
+impl Privilege {
+    /// Looks, from within the room.
+    pub fn probe() -> Privilege {
+        let map = read("/proc/self/uid_map");
+        let numbers: Vec<u32> = map
+            .split_whitespace()
+            .map(|n| n.parse().unwrap_or(u32::MAX))
+            .collect();
+        match numbers[..] {
+            [0, 0, u32::MAX] | [] => Privilege::Root,
+            _ => Privilege::Rootless {
+                uid: numbers.get(1).copied().unwrap_or_default(),
+                ids: numbers.chunks(3).filter_map(|line| line.get(2)).sum(),
+            },
+        }
     }
 }
 
@@ -148,7 +151,8 @@ fn nftables() -> Result<(), String> {
 const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
 
 impl Cgroups {
-    fn probe() -> Cgroups {
+    /// Looks, from within the room.
+    pub fn probe() -> Cgroups {
         Cgroups::find(
             &read("/proc/self/mountinfo"),
             &read("/proc/self/cgroup"),

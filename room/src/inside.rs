@@ -5,18 +5,27 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
-use crate::{Doing, Error, Host, Result, resident, sys};
+use crate::{Doing, Error, Host, Result, process, resident};
 
 pub(crate) const NETNS: &str = "netns";
 pub(crate) const PROGRAM: &str = "program";
 const OWN_NETNS: &str = "/proc/self/ns/net";
 const LONGEST_NAME: usize = 64;
+
+/// With what this program is run again, as a process of the room.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    pub arguments: Vec<OsString>,
+    /// All of its environment, but for [`resident::ROOM`].
+    pub variables: Vec<(OsString, OsString)>,
+}
 
 /// The inside of the room, in the keeper.
 pub struct Inside {
@@ -63,9 +72,9 @@ impl Inside {
         let doing = format!("make the network namespace {name}");
         File::create(&path).doing(&doing)?;
         let made = self.away(
-            || sys::unshare(UnshareFlags::NEWNET).doing(&doing),
+            || process::unshare(UnshareFlags::NEWNET).doing(&doing),
             || {
-                sys::loopback_up().doing(&doing)?;
+                process::loopback_up().doing(&doing)?;
                 mount_bind(OWN_NETNS, &path).doing(&doing)
             },
         );
@@ -140,16 +149,20 @@ impl Inside {
     }
 
     /// Starts a process of this program that lives in the room and outlives the keeper. It finds
-    /// its socket by [`resident::settle`]; what it writes goes to the end of `log`. Clients may
-    /// connect to `name` at once.
-    pub fn launch(&self, name: &str, arguments: &[OsString], log: &Path) -> Result<()> {
+    /// its socket by [`resident::settle`] and the room's directory in the environment
+    /// ([`resident::ROOM`]); what it writes goes to the end of `log`. Clients may connect to `name`
+    /// at once.
+    pub fn launch(&self, name: &str, program: &Program, log: &Path) -> Result<()> {
         let doing = format!("launch {name}");
         let listener = resident::listen(&self.dir, name)?;
         let log = File::options().append(true).create(true).open(log);
         let log = log.doing(&doing)?;
         Command::new(self.program())
-            .args(arguments)
+            .arg0("gureum")
+            .args(&program.arguments)
             .env_clear()
+            .env(resident::ROOM, &self.dir)
+            .envs(program.variables.iter().cloned())
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(log.try_clone().doing(&doing)?)

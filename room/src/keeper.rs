@@ -16,7 +16,7 @@ use rustix::process::WaitOptions;
 
 use crate::frame::{self, Frame, Receiver};
 use crate::protocol::{self, Greeting, Hello, PROTOCOL};
-use crate::{Doing, Duty, Error, Inside, Reply, Result, namespaces, resident};
+use crate::{Doing, Duty, Error, Inside, Reply, Result, namespaces, process, resident};
 
 pub(crate) const SOCKET: &str = "keeper.sock";
 /// What the keeper says on its standard output, once, when it serves; anything else is an error.
@@ -29,9 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often children are collected when nobody asks for anything.
 const TIDY: Duration = Duration::from_secs(30);
 
-/// The whole life of a keeper process. Must be called before any thread exists; standard output is
-/// read by whoever started it.
+/// The whole life of a keeper process. Must be called first of all: before any thread exists, and
+/// before any descriptor is opened. Standard output is read by whoever started it.
 pub fn keeper_main(dir: &Path, duties: Vec<Box<dyn Duty>>) -> ExitCode {
+    process::close_inherited();
     let opened = open(dir);
     let mut stdout = std::io::stdout();
     let _ = match &opened {

@@ -23,15 +23,15 @@ mod inside;
 mod keeper;
 mod namespaces;
 mod protocol;
-mod sys;
 
 pub mod frame;
+pub mod process;
 pub mod resident;
 
 pub use client::{Launch, Room};
 pub use error::{Doing, Error, Result};
 pub use host::{Cgroups, Hierarchy, Host, Privilege};
-pub use inside::Inside;
+pub use inside::{Inside, Program};
 pub use keeper::keeper_main;
 
 use std::os::fd::OwnedFd;

@@ -16,8 +16,8 @@ use rustix::process::{Pid, PidfdFlags, getegid, geteuid, getpid, pidfd_open};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
 
 use crate::inside::{NETNS, PROGRAM};
+use crate::process::{self, Forked};
 use crate::resident::{self, ALIVE};
-use crate::sys::{self, Forked};
 use crate::{Doing, Error, Result};
 
 /// The process that does nothing but live in the room, so that the room lasts.
@@ -46,9 +46,9 @@ fn join(dir: &Path) -> Result<bool> {
         let Ok(stream) = resident::connect(dir, &name) else {
             continue;
         };
-        let process = pidfd_open(resident::peer(&stream)?, PidfdFlags::empty());
+        let pidfd = pidfd_open(resident::peer(&stream)?, PidfdFlags::empty());
         // The connection was to this very process, so its id has not been given to another yet.
-        let joined = process.and_then(|p| move_into_thread_name_spaces(p.as_fd(), kinds));
+        let joined = pidfd.and_then(|p| move_into_thread_name_spaces(p.as_fd(), kinds));
         match joined {
             Ok(()) => return Ok(true),
             Err(rustix::io::Errno::SRCH) => {}
@@ -65,11 +65,11 @@ fn make(dir: &Path) -> Result<()> {
         become_root()?;
     }
     let kinds = UnshareFlags::NEWNS | UnshareFlags::NEWNET;
-    sys::unshare(kinds).doing("make the room's namespaces")?;
+    process::unshare(kinds).doing("make the room's namespaces")?;
     // What the host unmounts shall not stay mounted because of us; what we mount stays ours.
     let follow = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change("/", follow).doing("set the room's mounts apart")?;
-    sys::loopback_up().doing("bring up the room's loopback interface")?;
+    process::loopback_up().doing("bring up the room's loopback interface")?;
     let names = dir.join(NETNS);
     fs::create_dir_all(&names).doing("make the directory of network namespaces")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -86,7 +86,7 @@ fn become_root() -> Result<()> {
     // Ids are lent by a privileged helper that must stand outside.
     let (mut go, gone) = std::io::pipe().doing(doing)?;
     let (lent, mut lend) = std::io::pipe().doing(doing)?;
-    match sys::fork().doing(doing)? {
+    match process::fork().doing(doing)? {
         Forked::Child => {
             drop((gone, lent));
             let _ = go.read(&mut [0]);
@@ -96,7 +96,7 @@ fn become_root() -> Result<()> {
         }
         Forked::Parent(helper) => {
             drop((go, lend));
-            sys::unshare(UnshareFlags::NEWUSER).map_err(no_user_namespaces)?;
+            process::unshare(UnshareFlags::NEWUSER).map_err(no_user_namespaces)?;
             drop(gone);
             let mut outcome = [0];
             let mut lent = lent;
@@ -197,7 +197,7 @@ fn mount_read_only(file: &Path, at: &Path) -> std::io::Result<()> {
 fn hold(dir: &Path) -> Result<()> {
     let doing = "leave a process that holds the room";
     let (mut heard, tell) = std::io::pipe().doing(doing)?;
-    match sys::fork().doing(doing)? {
+    match process::fork().doing(doing)? {
         Forked::Child => {
             let listener = resident::listen(dir, HOLDER);
             let nothing = fs::File::options().read(true).write(true).open("/dev/null");

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::{Doing, Error, Result, frame};
 
 pub(crate) const ALIVE: &str = "alive";
+/// In the environment of a process that the keeper launched: the room's directory.
+pub const ROOM: &str = "GUREUM_ROOM";
 
 /// Listens under a name. What a dead process left under it is taken away.
 pub fn listen(room: &Path, name: &str) -> Result<UnixListener> {
@@ -77,8 +79,13 @@ pub fn kill(room: &Path, name: &str) -> Result<()> {
     if let Ok(stream) = connect(room, name) {
         kill_process(peer(&stream)?).doing(&doing)?;
     }
-    match std::fs::remove_file(room.join(ALIVE).join(name)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).doing(doing),
+    clear(&room.join(ALIVE), name).doing(doing)
+}
+
+/// Takes a name away that nobody answers to any more.
+fn clear(directory: &Path, name: &str) -> std::io::Result<()> {
+    match std::fs::remove_file(directory.join(name)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -95,12 +102,28 @@ fn kill_process(pid: Pid) -> std::io::Result<()> {
     frame::wait_for(process.as_fd(), PollFlags::IN, Duration::from_secs(10))
 }
 
+/// A socket on which others can ring, without anyone having to listen: see [`ring`].
+pub fn bell(directory: &Path, name: &str) -> Result<UnixDatagram> {
+    let doing = || format!("listen at {}", directory.join(name).display());
+    clear(directory, name).doing(doing())?;
+    let (_open, short) = short(directory, name).doing(doing())?;
+    UnixDatagram::bind(short).doing(doing())
+}
+
+/// Rings a [`bell`]. Nobody needs to hear it.
+pub fn ring(directory: &Path, name: &str) {
+    let rung = || {
+        let (_open, short) = short(directory, name)?;
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.send_to(&[0], short)
+    };
+    let _ = rung();
+}
+
 pub(crate) fn bind(directory: &Path, name: &str) -> Result<UnixListener> {
     let doing = || format!("listen at {}", directory.join(name).display());
-    match std::fs::remove_file(directory.join(name)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing()),
-        _ => {}
-    }
+    clear(directory, name).doing(doing())?;
     let (_open, short) = short(directory, name).doing(doing())?;
     UnixListener::bind(short).doing(doing())
 }

@@ -99,7 +99,7 @@ fn program() -> PathBuf {
     target.join("examples/keeper")
 }
 
-/// The processes whose command line names this directory, or who run from a program in it.
+/// The processes whose command line or environment names this directory.
 fn processes(dir: &Path) -> Vec<i32> {
     let dir = dir.to_string_lossy().into_owned();
     let ours = std::process::id() as i32;
@@ -108,8 +108,8 @@ fn processes(dir: &Path) -> Vec<i32> {
     pids.filter(|pid| *pid != ours)
         .filter(|pid| {
             let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}"));
-            let line = read("cmdline").unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(&dir)
+            let told = ["cmdline", "environ"].map(|file| read(file).unwrap_or_default());
+            String::from_utf8_lossy(&told.concat()).contains(&dir)
         })
         .collect()
 }

@@ -23,9 +23,10 @@ use gureum_wire::protocol::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde_json::{Map, Value, json};
 
-static SERVICES: [&ServiceSpec; 4] = [
+static SERVICES: [&ServiceSpec; 5] = [
     &gureum_model_iam::SERVICE,
     &gureum_model_s3::SERVICE,
+    &gureum_model_sns::SERVICE,
     &gureum_model_sqs::SERVICE,
     &gureum_model_sts::SERVICE,
 ];

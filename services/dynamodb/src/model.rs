@@ -201,7 +201,7 @@ impl Row for Backfill {
     }
 }
 
-/// A space whose table or index is gone; its rows are removed in the background.
+/// A space (or stream) whose table or index is gone; its rows are removed in the background.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Grave {
     pub(crate) space: u64,
@@ -216,6 +216,9 @@ impl Row for Grave {
     }
 }
 
+/// What names a stream: region, account, table, label.
+pub(crate) type StreamKey = (Region, AccountId, String, String);
+
 /// A stream, which outlives its being switched off (or its table) by a day.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StreamInfo {
@@ -228,6 +231,8 @@ pub(crate) struct StreamInfo {
     pub(crate) keys: KeySchema,
     pub(crate) created: i64,
     pub(crate) closed: Option<i64>,
+    #[serde(default)]
+    pub(crate) policy: Option<ResourcePolicy>,
 }
 
 impl StreamInfo {
@@ -239,8 +244,7 @@ impl StreamInfo {
 
 impl Row for StreamInfo {
     const TABLE: &'static str = "dynamodb.stream";
-    /// Region, account, table, label.
-    type Key = (Region, AccountId, String, String);
+    type Key = StreamKey;
 
     fn key(&self) -> Self::Key {
         (

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use gureum_dispatch::Cx;
 use gureum_kit::names::id;
-use gureum_kit::{Arn, Clock, Driver, Reader, Row, Scan, Store, StoreError, Tx, Waker};
+use gureum_kit::{Arn, Clock, Driver, PageTokens, Reader, Row, Scan, Store, StoreError, Tx, Waker};
 use gureum_policy::{Kind, Policy};
 
+use crate::collections::Collections;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::reconcile::{BACKFILL, SWEEP};
+use crate::shards::Measured;
 use crate::throttle::Throttle;
 
 /// DynamoDB. One value serves all accounts and regions.
@@ -19,13 +21,16 @@ pub struct DynamoDb {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     /// What is in the store, for reads: writes read the table's row in their transaction.
-    tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
+    pub(crate) tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
     /// Held by whoever changes tables, so that memory follows the store in order.
-    admin: tokio::sync::Mutex<()>,
+    pub(crate) admin: tokio::sync::Mutex<()>,
     pub(crate) census: Mutex<HashMap<u64, Counted>>,
     /// Tables that were written to since they were counted.
     pub(crate) changed: Mutex<HashSet<u64>>,
     pub(crate) throttle: Throttle,
+    pub(crate) collections: Collections,
+    pub(crate) tokens: PageTokens,
+    pub(crate) measured: Mutex<Measured>,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
 }
@@ -68,6 +73,7 @@ impl DynamoDb {
             tables.insert(table.key(), Arc::new(Live::new(table)));
         }
         Ok(Arc::new(Self {
+            tokens: PageTokens::load(&store).await?,
             store,
             clock,
             tables: RwLock::new(tables),
@@ -75,6 +81,8 @@ impl DynamoDb {
             census: Mutex::default(),
             changed: Mutex::default(),
             throttle: Throttle::default(),
+            collections: Collections::default(),
+            measured: Mutex::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
         }))

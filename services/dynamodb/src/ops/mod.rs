@@ -5,6 +5,8 @@ pub(crate) mod describe;
 pub(crate) mod items;
 pub(crate) mod policies;
 pub(crate) mod query;
+pub(crate) mod statement_transact;
+pub(crate) mod statements;
 pub(crate) mod streams;
 pub(crate) mod tables;
 pub(crate) mod tags;

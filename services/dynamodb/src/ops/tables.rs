@@ -121,6 +121,7 @@ pub(crate) fn start_stream(tx: &mut Tx, table: &mut Table, view: &str, now: i64)
         keys: table.keys.clone(),
         created: now,
         closed: None,
+        policy: None,
     })?;
     table.stream = Some(stream);
     Ok(())

@@ -169,6 +169,13 @@ impl Sqs {
             })
             .await?;
         self.drop_queue(&key, now);
+        self.close(&queue, now);
+        self.wake_sweep.wake();
+        Ok(())
+    }
+
+    /// Nothing is received from the queue any more, and what it holds is swept.
+    pub(crate) fn close(&self, queue: &Queue, now: i64) {
         queue.close();
         // What is being written at this moment is found without a queue at the next start.
         let mut locked = queue.lock(now);
@@ -179,9 +186,6 @@ impl Sqs {
         for key in locked.window.close() {
             self.sweep.orphan(queue.id, key);
         }
-        drop(locked);
-        self.wake_sweep.wake();
-        Ok(())
     }
 }
 

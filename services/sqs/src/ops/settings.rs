@@ -31,9 +31,7 @@ pub(crate) async fn get_attributes(
 ) -> gureum_schema::Result<t::GetQueueAttributesResult> {
     let queue = sqs.at(&cx, &input.queue_url)?;
     let asked = input.attribute_names.unwrap_or_default();
-    let known = |name: &str| {
-        SET.contains(&name) || TOLD.contains(&name) || name == "KmsDataKeyReusePeriodSeconds"
-    };
+    let known = |name: &str| SET.contains(&name) || TOLD.contains(&name);
     if let Some(unknown) = asked.iter().find(|name| *name != "All" && !known(name)) {
         return Err(Refusal::AttributeName(unknown.clone()).into());
     }
