@@ -135,7 +135,7 @@ pub(crate) async fn open(
 
 /// What the keeper of the machine room does, and for whom.
 pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
-    vec![gureum_compute::duty()]
+    vec![gureum_network::Network::duty(), gureum_compute::duty()]
 }
 
 /// The key that a service encrypts with what it keeps at rest.
