@@ -77,7 +77,8 @@ def test_images_and_types(ec2):
     assert code(ec2.describe_images, ImageIds=["tea"]) == "InvalidAMIID.Malformed"
     (nano,) = ec2.describe_instance_types(InstanceTypes=["t3.nano"])["InstanceTypes"]
     assert nano["MemoryInfo"]["SizeInMiB"] == 128 and nano["BurstablePerformanceSupported"]
-    assert code(ec2.describe_instance_types, InstanceTypes=["t9.nano"]) == "InvalidInstanceType"
+    assert code(ec2.describe_instance_types, InstanceTypes=["m5.metal"]) == "InvalidInstanceType"
+    assert code(ec2.describe_instance_types, InstanceTypes=["t9.nano"]) == "InvalidParameterValue"
     offered = ec2.describe_instance_type_offerings(
         LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": ["t3.nano"]}]
     )["InstanceTypeOfferings"]
@@ -145,6 +146,7 @@ def test_launches_that_cannot_be(ec2, name):
     assert code(ec2.run_instances, **{**NANO, "SubnetId": "subnet-00000000000000000"}) == "InvalidSubnetID.NotFound"
     assert code(ec2.run_instances, **{**NANO, "IamInstanceProfile": {"Name": name}}) == "InvalidParameterValue"
     assert code(ec2.run_instances, **{**NANO, "DryRun": True}) == "DryRunOperation"
+    assert code(ec2.run_instances, **{**NANO, "InstanceType": "m5.metal"}) == "InvalidParameterValue"
     huge = {**NANO, "InstanceType": "t3.large", "MinCount": 100, "MaxCount": 100}
     assert code(ec2.run_instances, **huge) == "InsufficientInstanceCapacity"
 

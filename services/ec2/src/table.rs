@@ -7,6 +7,7 @@ use gureum_model_ec2::{SERVICE, op};
 use gureum_schema::Operation;
 
 use crate::asks::Asks;
+use crate::errors;
 use crate::instance_types;
 use crate::model::acl::{self, AclRow};
 use crate::model::address::{self, ElasticIpRow};
@@ -52,7 +53,7 @@ impl Ec2 {
         let table = key_pairs(instances(interfaces(addresses(filters(routes(networks(
             table,
         )))))));
-        tags(table).build()
+        tags(table).invalid(errors::invalid).build()
     }
 }
 
