@@ -208,6 +208,27 @@ def test_the_life_of_an_instance(ec2, name, gone):
     ) == "InvalidNetworkInterfaceID.NotFound"
 
 
+def test_further_interfaces(ec2, gone):
+    data = "#!/bin/sh\nfor i in $(seq 100); do ip -br addr show eth1 2>/dev/null | grep / && break; sleep 0.2; done\n"
+    instance = launch(ec2, UserData=data)["Instances"][0]
+    ident = instance["InstanceId"]
+    gone.append(ident)
+    until(ec2, "running", ident)
+    interface = ec2.create_network_interface(SubnetId=instance["SubnetId"])["NetworkInterface"]
+    attach = {"NetworkInterfaceId": interface["NetworkInterfaceId"], "InstanceId": ident}
+    assert code(ec2.attach_network_interface, **attach, DeviceIndex=0) == "InvalidParameterValue"
+    assert code(ec2.attach_network_interface, **attach, DeviceIndex=9) == "AttachmentLimitExceeded"
+    attachment = ec2.attach_network_interface(**attach, DeviceIndex=1)["AttachmentId"]
+    assert code(ec2.attach_network_interface, **attach, DeviceIndex=2) == "InvalidNetworkInterface.InUse"
+    console(ec2, ident, interface["PrivateIpAddress"] + "/")
+    assert len(show(ec2, ident)["NetworkInterfaces"]) == 2
+    first = instance["NetworkInterfaces"][0]["Attachment"]["AttachmentId"]
+    assert code(ec2.detach_network_interface, AttachmentId=first) == "OperationNotPermitted"
+    ec2.detach_network_interface(AttachmentId=attachment)
+    assert code(ec2.detach_network_interface, AttachmentId=attachment) == "InvalidAttachmentID.NotFound"
+    ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+
+
 def test_instances_are_distinct(ec2, gone):
     data = "#!/bin/sh\necho id=$(hostname)=$(cat /proc/sys/kernel/random/boot_id)=\n"
     instances = launch(ec2, MinCount=2, MaxCount=2, UserData=data)["Instances"]

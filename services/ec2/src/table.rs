@@ -254,7 +254,7 @@ fn addresses(table: Table) -> Table {
 
 /// Network interfaces.
 fn interfaces(table: Table) -> Table {
-    use ops::{interface_addresses, interfaces};
+    use ops::{attachments, interface_addresses, interfaces};
     operations! { table;
         CreateNetworkInterface [
             "Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes", "Ipv6PrefixCount",
@@ -276,6 +276,11 @@ fn interfaces(table: Table) -> Table {
             .on::<InterfaceRow>(&i.network_interface_id)
             .on_all::<GroupRow>(i.groups.as_deref().unwrap_or_default())
             => interfaces::modify_attribute;
+        AttachNetworkInterface ["EnaSrdSpecification", "EnaQueueCount"] |a, i| a
+            .on::<InterfaceRow>(&i.network_interface_id)
+            .on::<InstanceRow>(&i.instance_id)
+            => attachments::attach;
+        DetachNetworkInterface |a, _| a => attachments::detach;
         AssignPrivateIpAddresses ["Ipv4Prefixes", "Ipv4PrefixCount"]
             |a, i| a.on::<InterfaceRow>(&i.network_interface_id) => interface_addresses::assign;
         UnassignPrivateIpAddresses ["Ipv4Prefixes"]
