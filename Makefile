@@ -31,6 +31,9 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo xtask tidy
+	@if command -v cargo-deny >/dev/null; \
+	then cargo deny --log-level error check licenses bans sources; \
+	else echo "Licences and sources are not checked: cargo-deny is missing (cargo install cargo-deny --locked)."; fi
 
 bench: setup         ## measured comparisons, in one run; ARGS=--help tells what can be chosen
 	cargo build --release --quiet --package gureum --package gureum-bench --bins

@@ -693,6 +693,40 @@ def test_a_resource_policy_lets_in_and_keeps_out(ddb, client, table, name):
         mine.scan(TableName=t)
 
 
+def test_a_stream_has_a_policy_of_its_own(ddb, client, table, name):
+    t = table(StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    iam, user = client("iam"), name("user")
+    who = iam.create_user(UserName=user)["User"]["Arn"]
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    mine = client("dynamodbstreams", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    told = ddb.describe_table(TableName=t)["Table"]
+    arn = told["LatestStreamArn"]
+    with refused("AccessDeniedException"):
+        mine.describe_stream(StreamArn=arn)
+    with refused("PolicyNotFoundException"):
+        ddb.get_resource_policy(ResourceArn=arn)
+    actions = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": who}, "Action": actions, "Resource": arn}]})
+    revision = ddb.put_resource_policy(ResourceArn=arn, Policy=policy, ExpectedRevisionId="NO_POLICY")["RevisionId"]
+    assert ddb.get_resource_policy(ResourceArn=arn) | {"ResponseMetadata": 0} == {
+        "Policy": policy, "RevisionId": revision, "ResponseMetadata": 0,
+    }
+    with refused("PolicyNotFoundException"):
+        ddb.get_resource_policy(ResourceArn=told["TableArn"])
+    ddb.put_item(TableName=t, Item=wire({"pk": "a"}))
+    shard = mine.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+    start = mine.get_shard_iterator(StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    assert len(mine.get_records(ShardIterator=start)["Records"]) == 1
+    with refused("PolicyNotFoundException"):
+        ddb.delete_resource_policy(ResourceArn=arn, ExpectedRevisionId="1")
+    ddb.delete_resource_policy(ResourceArn=arn, ExpectedRevisionId=revision)
+    with refused("AccessDeniedException"):
+        mine.get_records(ShardIterator=start)
+    with refused("ResourceNotFoundException"):
+        ddb.put_resource_policy(ResourceArn=arn[:-3] + "999", Policy=policy)
+
+
 def test_answers_carry_a_checksum_of_their_body(ddb, table):
     sums = []
 
@@ -753,8 +787,4 @@ def test_what_is_acknowledged_survives_a_kill():
 
 def test_what_is_not_there_says_so(ddb, table):
     with refused("NotImplemented"):
-        ddb.execute_statement(Statement="SELECT * FROM x")
-    backups = ddb.describe_continuous_backups(TableName=table())["ContinuousBackupsDescription"]
-    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED"
-    with refused("NotImplemented"):
-        ddb.create_backup(TableName=table(), BackupName="backup")
+        ddb.update_contributor_insights(TableName=table(), ContributorInsightsAction="ENABLE")

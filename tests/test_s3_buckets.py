@@ -388,8 +388,21 @@ def test_locked_versions_cannot_be_deleted(s3, name):
     assert code(s3.put_object_retention, **this, Retention=shorter) == "AccessDenied"
     s3.put_object_retention(**this, Retention=shorter, BypassGovernanceRetention=True)
     assert code(s3.delete_object, **this, BypassGovernanceRetention=True) == "AccessDenied"
+    assert code(s3.get_object_legal_hold, **this) == "NoSuchObjectLockConfiguration"
     s3.put_object_legal_hold(**this, LegalHold={"Status": "ON"})
     time.sleep(2.5)
     assert code(s3.delete_object, **this) == "AccessDenied"
     s3.put_object_legal_hold(**this, LegalHold={"Status": "OFF"})
+    assert s3.get_object_legal_hold(**this)["LegalHold"] == {"Status": "OFF"}
+    assert s3.head_object(**this)["ObjectLockLegalHoldStatus"] == "OFF"
     s3.delete_object(**this)
+
+
+def test_what_an_xml_document_may_not_say_makes_it_malformed(s3, bucket):
+    assert code(s3.put_bucket_versioning, Bucket=bucket,
+                VersioningConfiguration={"Status": "On"}) == "MalformedXML"
+    assert code(s3.put_bucket_request_payment, Bucket=bucket,
+                RequestPaymentConfiguration={"Payer": "Somebody"}) == "MalformedXML"
+    grant = {"Grantee": {"Type": "CanonicalUser", "ID": "x"}, "Permission": "LOOK"}
+    assert code(s3.put_bucket_acl, Bucket=bucket,
+                AccessControlPolicy={"Grants": [grant], "Owner": {"ID": "x"}}) == "MalformedXML"

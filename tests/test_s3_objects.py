@@ -221,6 +221,19 @@ def test_small_parts_must_come_last(s3, bucket):
     assert code(s3.list_parts, **where) == ("NoSuchUpload", 404)
 
 
+def test_a_composite_upload_wants_every_parts_checksum_again(s3, bucket):
+    where = dict(Bucket=bucket, Key="k")
+    where["UploadId"] = s3.create_multipart_upload(ChecksumAlgorithm="SHA256", **where)["UploadId"]
+    part = s3.upload_part(PartNumber=1, Body=b"x", ChecksumAlgorithm="SHA256", **where)
+    tagged = {"PartNumber": 1, "ETag": part["ETag"]}
+    for parts in ([tagged], [{**tagged, "ChecksumCRC32": "AAAAAA=="}]):
+        failure = code(s3.complete_multipart_upload, MultipartUpload={"Parts": parts}, **where)
+        assert failure == ("InvalidRequest", 400)
+    whole = [{**tagged, "ChecksumSHA256": part["ChecksumSHA256"]}]
+    done = s3.complete_multipart_upload(MultipartUpload={"Parts": whole}, **where)
+    assert done["ChecksumSHA256"].endswith("-1") and content(s3, bucket, "k") == b"x"
+
+
 def test_parts_copied_from_an_object(s3, bucket):
     data = os.urandom(6 * MIB)
     s3.put_object(Bucket=bucket, Key="from", Body=data)
@@ -448,7 +461,9 @@ def test_archived_objects_must_be_restored(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"cold", StorageClass="GLACIER")
     assert code(s3.get_object, Bucket=bucket, Key="k") == ("InvalidObjectState", 403)
     request = {"Days": 1, "GlacierJobParameters": {"Tier": "Expedited"}}
-    s3.restore_object(Bucket=bucket, Key="k", RestoreRequest=request)
+    restore = {"Bucket": bucket, "Key": "k", "RestoreRequest": request}
+    assert s3.restore_object(**restore)["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert code(s3.restore_object, **restore) == ("RestoreAlreadyInProgress", 409)
     assert 'ongoing-request="true"' in s3.head_object(Bucket=bucket, Key="k")["Restore"]
     s3.get_waiter("object_exists").wait(Bucket=bucket, Key="k")
     deadline = 60
@@ -456,6 +471,7 @@ def test_archived_objects_must_be_restored(s3, bucket):
         deadline -= 1
         time.sleep(0.5)
     assert content(s3, bucket, "k") == b"cold"
+    assert s3.restore_object(**restore)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 def test_objects_of_many_sizes_at_once(s3, bucket):

@@ -1,9 +1,12 @@
 """STS with stock boto3: sessions, what bounds them, and how long they last."""
 
 import json
+import time
 
 import pytest
+from botocore import UNSIGNED
 
+from oidc_issuer import Issuer, sha1
 from test_iam import EC2, account, allow, as_user, deny, iam, policy, refused, user  # noqa: F401
 
 
@@ -181,6 +184,87 @@ def test_whose_key(sts, iam, user, account):
     key = iam.create_access_key(UserName=user["UserName"])["AccessKey"]["AccessKeyId"]
     assert sts.get_access_key_info(AccessKeyId=key)["Account"] == account
     refused("ValidationError", sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")
+
+
+@pytest.fixture
+def issuer():
+    with Issuer() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(iam, issuer):
+    """The account's provider for `issuer`, believed for its authority's thumbprint."""
+    made = iam.create_open_id_connect_provider(
+        Url=issuer.url, ClientIDList=["app"], ThumbprintList=[issuer.thumbprint])
+    yield made["OpenIDConnectProviderArn"]
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=made["OpenIDConnectProviderArn"])
+
+
+@pytest.fixture
+def enter(iam, client, issuer, provider, name):
+    """`enter(token)` assumes a role that trusts `pod-1` of the issuer, as somebody without any key."""
+    trust = policy({
+        "Effect": "Allow", "Principal": {"Federated": provider}, "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": {f"{issuer.host}:aud": "app"}, "StringLike": {f"{issuer.host}:sub": "pod-*"}},
+    })
+    role = iam.create_role(RoleName=name("web"), AssumeRolePolicyDocument=trust)["Role"]
+    iam.put_role_policy(RoleName=role["RoleName"], PolicyName="p", PolicyDocument=policy(allow("iam:GetRole")))
+    sts = client("sts", signature_version=UNSIGNED)
+
+    def enter(token):
+        answer = sts.assume_role_with_web_identity(
+            RoleArn=role["Arn"], RoleSessionName="pod", WebIdentityToken=token)
+        using(client, answer["Credentials"], "iam").get_role(RoleName=role["RoleName"])
+        return answer
+
+    return enter
+
+
+def test_a_web_identity(issuer, provider, enter):
+    answer = enter(issuer.token())
+    assert (answer["SubjectFromWebIdentityToken"], answer["Audience"]) == ("pod-1", "app")
+    assert answer["Provider"] == provider
+    assert answer["AssumedRoleUser"]["Arn"].endswith("/pod")
+    enter(issuer.token(sub="pod-2", exp=int(time.time()) + 60))
+    assert issuer.fetches == ["/.well-known/openid-configuration", "/keys"], "keys are kept"
+
+
+def test_a_web_identity_that_is_not_let_in(issuer, enter):
+    assert "audience" in refused("InvalidIdentityToken", enter, issuer.token(aud="another"), status=400)
+    refused("ExpiredTokenException", enter, issuer.token(exp=int(time.time()) - 1), status=400)
+    refused("AccessDenied", enter, issuer.token(sub="stranger"), status=403)
+    refused("InvalidIdentityToken", enter, issuer.token(iss="https://localhost:1"))
+    refused("InvalidIdentityToken", enter, issuer.token(kid="nobody's"))
+    body, signature = issuer.token().rsplit(".", 1)
+    issuer.rotate("first")
+    refused("InvalidIdentityToken", enter, f"{body}.{issuer.token().rsplit('.', 1)[1]}")
+
+
+def test_the_issuer_may_change_its_key(issuer, enter):
+    enter(issuer.token())
+    issuer.rotate("second")
+    # Unknown keys are looked for at most once in a second.
+    time.sleep(1.1)
+    enter(issuer.token())
+    assert issuer.fetches.count("/keys") == 2
+
+
+def test_thumbprints(iam, issuer, provider, enter):
+    def believe(*prints):
+        iam.update_open_id_connect_provider_thumbprint(
+            OpenIDConnectProviderArn=provider, ThumbprintList=list(prints))
+
+    believe(sha1("somebody else"))
+    message = refused("InvalidIdentityToken", enter, issuer.token(), status=400)
+    assert message == "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint"
+    believe(sha1("somebody else"), issuer.thumbprint.upper())
+    enter(issuer.token())
+
+
+def test_an_issuer_that_cannot_be_reached(issuer, enter):
+    issuer.__exit__()
+    refused("IDPCommunicationError", enter, issuer.token(), status=400)
 
 
 def test_web_identity_without_a_token(sts, role):

@@ -96,13 +96,27 @@ impl Requests {
 
     /// `GetCallerIdentity`, as a form.
     pub(crate) fn who_am_i(&self) -> Result<Request<Payload>> {
-        let mut request = Request::new(Payload::once(
-            "Action=GetCallerIdentity&Version=2011-06-15".as_bytes(),
-        ));
+        self.form(
+            "sts",
+            "Action=GetCallerIdentity&Version=2011-06-15".to_owned(),
+        )
+    }
+
+    /// An SNS request, as a form.
+    pub(crate) fn sns(&self, action: &str, fields: &[(&str, &str)]) -> Result<Request<Payload>> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action);
+        form.append_pair("Version", "2010-03-31");
+        form.extend_pairs(fields);
+        self.form("sns", form.finish())
+    }
+
+    fn form(&self, service: &str, body: String) -> Result<Request<Payload>> {
+        let mut request = Request::new(Payload::once(body));
         *request.method_mut() = Method::POST;
         let form = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
         request.headers_mut().insert(header::CONTENT_TYPE, form);
-        self.sign(request, "sts", Cover::Body)
+        self.sign(request, service, Cover::Body)
     }
 
     /// An S3 request; `target` is path and query.
@@ -121,15 +135,32 @@ impl Requests {
 
     /// An SQS request in the JSON protocol.
     pub(crate) fn sqs(&self, action: &str, input: &serde_json::Value) -> Result<Request<Payload>> {
+        self.in_json("sqs", format!("AmazonSQS.{action}"), input)
+    }
+
+    /// A DynamoDB request.
+    pub(crate) fn dynamodb(
+        &self,
+        action: &str,
+        input: &serde_json::Value,
+    ) -> Result<Request<Payload>> {
+        self.in_json("dynamodb", format!("DynamoDB_20120810.{action}"), input)
+    }
+
+    fn in_json(
+        &self,
+        service: &str,
+        action: String,
+        input: &serde_json::Value,
+    ) -> Result<Request<Payload>> {
         let mut request = Request::new(Payload::once(input.to_string()));
         *request.method_mut() = Method::POST;
-        let action = format!("AmazonSQS.{action}");
         let headers = request.headers_mut();
         let json = HeaderValue::from_static("application/x-amz-json-1.0");
         headers.insert(header::CONTENT_TYPE, json);
         let action = HeaderValue::from_str(&action).or_fail("x-amz-target")?;
         headers.insert("x-amz-target", action);
-        self.sign(request, "sqs", Cover::Body)
+        self.sign(request, service, Cover::Body)
     }
 
     fn sign(

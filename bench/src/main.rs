@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Context, Result};
-use crate::measures::{Setting, listing, peers, s3, sqs, start, streaming, sts};
+use crate::measures::{Setting, dynamodb, listing, peers, s3, sns, sqs, start, streaming, sts};
 use crate::report::Row;
 
 #[derive(Parser)]
@@ -34,7 +34,7 @@ struct Arguments {
     #[arg(long, env = "GUREUM_BIN")]
     program: Option<PathBuf>,
     /// Only these groups, separated by commas: start, sts, s3-read, s3-write, listing, streaming,
-    /// sqs, peers
+    /// sqs, dynamodb, peers
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each comparison; the median counts
@@ -49,7 +49,10 @@ struct Arguments {
     /// Keys of the bucket that is listed
     #[arg(long, default_value_t = 100_000)]
     keys: u64,
-    /// Five rounds and an object of 4 GiB
+    /// Items of the large table
+    #[arg(long, default_value_t = 100_000)]
+    items: u64,
+    /// Five rounds, an object of 4 GiB and a table of a million items
     #[arg(long)]
     full: bool,
     /// Write the figures into this file, between its marks
@@ -66,7 +69,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 8] = [
+const GROUPS: [(&str, Measure); 10] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -74,6 +77,8 @@ const GROUPS: [(&str, Measure); 8] = [
     ("listing", listing::measure),
     ("streaming", streaming::measure),
     ("sqs", sqs::measure),
+    ("dynamodb", dynamodb::measure),
+    ("sns", sns::measure),
     ("peers", peers::measure),
 ];
 
@@ -115,6 +120,11 @@ fn bench(arguments: &Arguments) -> Result<bool> {
             arguments.large_mib
         } << 20,
         keys: arguments.keys,
+        items: if arguments.full {
+            dynamodb::MANY
+        } else {
+            arguments.items
+        },
     };
     let machine = machine::describe(home.path());
     println!("On {machine}.\n");

@@ -49,6 +49,36 @@ impl Row {
         }
     }
 
+    /// A quantity that should be reached; `how` tells of its rounds.
+    pub(crate) fn at_least(measure: &str, how: String, value: f64, limit: f64) -> Self {
+        Self {
+            measure: measure.into(),
+            ours: how,
+            against: String::new(),
+            result: number(value),
+            target: format!("≥ {}", number(limit)),
+            met: Some(value >= limit),
+        }
+    }
+
+    /// A multiple of something that should not be exceeded.
+    pub(crate) fn ratio(
+        measure: &str,
+        ours: String,
+        against: String,
+        times: f64,
+        most: f64,
+    ) -> Self {
+        Self {
+            measure: measure.into(),
+            ours,
+            against,
+            result: format!("{} ×", number(times)),
+            target: format!("≤ {} ×", number(most)),
+            met: Some(times <= most),
+        }
+    }
+
     /// A multiple of a peer that should be reached.
     pub(crate) fn times(
         measure: &str,

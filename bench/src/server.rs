@@ -74,6 +74,18 @@ impl Server {
         Self::start(command, address, "/moto-api/").map(Some)
     }
 
+    /// dynalite, a DynamoDB in JavaScript over LevelDB, if it is installed.
+    pub(crate) fn dynalite() -> Result<Option<Self>> {
+        let Some(program) = installed("dynalite") else {
+            return Ok(None);
+        };
+        let address = free_port()?;
+        let mut command = Command::new(program);
+        command.args(["--host", "127.0.0.1", "--createTableMs", "0"]);
+        command.args(["--port", &address.port().to_string()]);
+        Self::start(command, address, "/").map(Some)
+    }
+
     fn start(mut command: Command, address: SocketAddr, page: &str) -> Result<Self> {
         let name = format!("{:?}", command.get_program());
         let started = Instant::now();

@@ -7,6 +7,8 @@ use gureum_kit::AccountId;
 use gureum_policy::Policy;
 use gureum_schema::{Result, Timestamp};
 
+use crate::principal::Standing;
+
 /// The authenticated (or anonymous) principal behind a call.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -125,6 +127,18 @@ pub struct Credential {
 pub trait Identities: Send + Sync + 'static {
     /// The credential behind an access key id; `None` when there is no such key.
     fn credential(&self, access_key: &str) -> Result<Option<Credential>>;
+
+    /// Whom the ARN of a user or role stands for.
+    fn standing(&self, arn: &str) -> Result<Standing> {
+        let _ = arn;
+        Ok(Standing::Other)
+    }
+
+    /// The ARN of the user or role with this unique id, while there is one.
+    fn arn_of(&self, unique_id: &str) -> Result<Option<String>> {
+        let _ = unique_id;
+        Ok(None)
+    }
 
     /// Notes that the key was used, for `GetAccessKeyLastUsed`. Must not wait.
     fn used(&self, access_key: &str, service: &'static str, region: &str, when: Timestamp);

@@ -10,7 +10,7 @@ use gureum_schema::{Error, Result, Struct, Timestamp};
 use crate::authorize::authorize;
 use crate::caller::{Caller, Identities};
 use crate::cx::{Cx, RequestInfo};
-use crate::service::{Op, Service};
+use crate::service::{Op, Run, Service};
 
 /// Every service that is wired in, and who may use them.
 pub struct Cloud {
@@ -95,8 +95,8 @@ impl Cloud {
     ) -> Result<Box<dyn Struct>> {
         let started = Instant::now();
         let audit = cx.clone();
-        let reply = match self.admit(&cx, service, op, &*input) {
-            Ok(()) => op.run(cx, input).await,
+        let reply = match self.admit(&cx, service, op, input) {
+            Ok(run) => run(cx).await,
             Err(error) => Err(error),
         };
         let elapsed = started.elapsed();
@@ -114,16 +114,18 @@ impl Cloud {
         reply
     }
 
-    fn admit(&self, cx: &Cx, service: &Service, op: &Op, input: &dyn Struct) -> Result<()> {
-        if let Some(member) = op.refused_member(input) {
+    /// What remains to be run when everything that the call asks is allowed.
+    fn admit(&self, cx: &Cx, service: &Service, op: &Op, input: Box<dyn Struct>) -> Result<Run> {
+        if let Some(member) = op.refused_member(&*input) {
             return Err(Error::not_implemented(format!(
                 "Parameter {member} of {}",
                 op.spec.name
             )));
         }
-        for ask in op.asks(cx, input)? {
-            authorize(cx, &ask).map_err(|message| service.denied(message))?;
+        let call = op.prepare(cx, input)?;
+        for ask in &call.asks {
+            authorize(cx, ask).map_err(|message| service.denied(message))?;
         }
-        Ok(())
+        Ok(call.run)
     }
 }

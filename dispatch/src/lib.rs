@@ -18,6 +18,7 @@ mod authorize;
 mod caller;
 mod cloud;
 mod cx;
+mod principal;
 mod service;
 mod web;
 
@@ -25,5 +26,6 @@ pub use ask::Ask;
 pub use caller::{Caller, CallerKind, Credential, Identities, Policies};
 pub use cloud::{Builder, Cloud};
 pub use cx::{Cx, RequestInfo};
+pub use principal::{Standing, Unbound};
 pub use service::{Counters, Invalid, Op, Service, ServiceBuilder};
 pub use web::{FormFields, Web, WebReply, WebRequest};

@@ -15,8 +15,8 @@ use crate::cx::Cx;
 use crate::web::Web;
 
 type Reply = Pin<Box<dyn Future<Output = Result<Box<dyn Struct>>> + Send>>;
-type Asks = dyn Fn(&Cx, &dyn Struct) -> Result<Vec<Ask>> + Send + Sync;
-type Run = dyn Fn(Cx, Box<dyn Struct>) -> Reply + Send + Sync;
+pub(crate) type Run = Box<dyn FnOnce(Cx) -> Reply + Send>;
+type Prepare = dyn Fn(&Cx, Box<dyn Struct>) -> Result<Prepared> + Send + Sync;
 
 /// One operation, its types erased: what the front door decodes into and calls.
 pub struct Op {
@@ -25,8 +25,13 @@ pub struct Op {
     pub refused: &'static [&'static str],
     pub counters: Counters,
     new_input: fn() -> Box<dyn Struct>,
-    asks: Box<Asks>,
-    run: Box<Run>,
+    prepare: Box<Prepare>,
+}
+
+/// A call whose input has been read: what it asks of the policy engine, and what it will do.
+pub(crate) struct Prepared {
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) run: Run,
 }
 
 /// What happened to an operation since start.
@@ -138,7 +143,7 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
     /// Adds an operation that does not honour all of its members: naming one is refused.
     #[must_use]
     pub fn op_refusing<O, F>(
-        mut self,
+        self,
         refused: &'static [&'static str],
         asks: fn(&S, &Cx, &O::In) -> Result<Vec<Ask>>,
         handler: fn(Arc<S>, Cx, O::In) -> F,
@@ -147,33 +152,45 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
         O: Operation,
         F: Future<Output = Result<O::Out>> + Send + 'static,
     {
-        let asking = Arc::clone(&self.state);
-        let running = Arc::clone(&self.state);
+        self.op_reading::<O, O::In, F>(refused, Ok, asks, handler)
+    }
+
+    /// Adds an operation whose input takes some reading before it can be asked about: `read` does
+    /// that once, for `asks` and `handler` both.
+    #[must_use]
+    pub fn op_reading<O, I, F>(
+        mut self,
+        refused: &'static [&'static str],
+        read: fn(O::In) -> Result<I>,
+        asks: fn(&S, &Cx, &I) -> Result<Vec<Ask>>,
+        handler: fn(Arc<S>, Cx, I) -> F,
+    ) -> Self
+    where
+        O: Operation,
+        I: Send + 'static,
+        F: Future<Output = Result<O::Out>> + Send + 'static,
+    {
+        let state = Arc::clone(&self.state);
         let op = Op {
             spec: O::SPEC,
             refused,
             counters: Counters::default(),
             new_input: || Box::new(O::In::default()),
-            asks: Box::new(move |cx, input| {
-                let input: &dyn Any = input;
-                match input.downcast_ref::<O::In>() {
-                    Some(input) => asks(&asking, cx, input),
-                    None => Err(wrong_type(O::SPEC)),
-                }
-            }),
-            run: Box::new(move |cx, input| {
-                let state = Arc::clone(&running);
+            prepare: Box::new(move |cx, input| {
                 let input: Box<dyn Any> = input;
-                match input.downcast::<O::In>() {
-                    Ok(input) => {
-                        let reply = handler(state, cx, *input);
-                        Box::pin(async move {
-                            let out = reply.await?;
-                            Ok(Box::new(out) as Box<dyn Struct>)
-                        })
-                    }
-                    Err(_) => Box::pin(std::future::ready(Err(wrong_type(O::SPEC)))),
-                }
+                let input = input.downcast::<O::In>();
+                let input = read(*input.map_err(|_| wrong_type(O::SPEC))?)?;
+                let asks = asks(&state, cx, &input)?;
+                let state = Arc::clone(&state);
+                let run = move |cx| -> Reply {
+                    let reply = handler(state, cx, input);
+                    Box::pin(async move {
+                        let out = reply.await?;
+                        Ok(Box::new(out) as Box<dyn Struct>)
+                    })
+                };
+                let run = Box::new(run);
+                Ok(Prepared { asks, run })
             }),
         };
         self.service.ops.insert(O::SPEC.name, op);
@@ -217,12 +234,8 @@ impl Op {
         (self.new_input)()
     }
 
-    pub(crate) fn asks(&self, cx: &Cx, input: &dyn Struct) -> Result<Vec<Ask>> {
-        (self.asks)(cx, input)
-    }
-
-    pub(crate) fn run(&self, cx: Cx, input: Box<dyn Struct>) -> Reply {
-        (self.run)(cx, input)
+    pub(crate) fn prepare(&self, cx: &Cx, input: Box<dyn Struct>) -> Result<Prepared> {
+        (self.prepare)(cx, input)
     }
 
     /// The first member that the request sets and we do not honour.

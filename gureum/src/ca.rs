@@ -33,7 +33,8 @@ pub(crate) fn open(dir: &DataDir) -> Result<AuthorityPem, Failure> {
     Ok(made)
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+/// Replaces a file as a whole.
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = fs::OpenOptions::new()
         .write(true)

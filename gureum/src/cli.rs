@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Status(ReportArgs),
     /// What this host offers, what is missing, and the command that installs it.
     Doctor(ReportArgs),
+    /// What the cloud has sent by e-mail.
+    Mail(MailArgs),
     /// Stop the running cloud.
     Down(CloudArgs),
     /// Stop the cloud and delete everything in it.
@@ -88,6 +90,18 @@ pub(crate) struct CloudArgs {
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) cloud: CloudArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct MailArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// Only mail to this address.
+    #[arg(long)]
+    pub(crate) address: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

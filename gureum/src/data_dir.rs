@@ -8,6 +8,7 @@
 //! DIR/secrets/              0600   keys that encrypt what is at rest
 //! DIR/store/                         every row
 //! DIR/blobs/                         the content of large objects
+//! DIR/mail/                          what the cloud has sent by e-mail, as a maildir
 //! DIR/room/                          the machine room, where instances run
 //! DIR/compute/                       disks and consoles of instances
 //! ```
@@ -76,6 +77,10 @@ impl DataDir {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.0.join("blobs")
+    }
+
+    pub(crate) fn mail(&self) -> PathBuf {
+        self.0.join("mail")
     }
 
     /// Where the machine room lives.

@@ -2,20 +2,29 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use gureum_kit::AccountId;
 use gureum_kit::reconcile::{Driver, Status};
+use gureum_kit::reset::{self, Reset, Whose};
+use gureum_kit::{AccountId, Store};
 use gureum_schema::{Error, Result, Timestamp};
 use gureum_wire::front::Resources;
 use serde_json::{Value, json};
 
 pub(crate) struct Inside {
     driver: Driver,
+    store: Store,
+    keepers: Vec<Arc<dyn Reset>>,
 }
 
 impl Inside {
-    pub(crate) fn new(driver: Driver) -> Self {
-        Self { driver }
+    /// `keepers` are all who keep something for accounts.
+    pub(crate) fn new(driver: Driver, store: Store, keepers: Vec<Arc<dyn Reset>>) -> Self {
+        Self {
+            driver,
+            store,
+            keepers,
+        }
     }
 }
 
@@ -35,8 +44,9 @@ impl Resources for Inside {
         account: Option<AccountId>,
     ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
         Box::pin(async move {
-            let whose = account.map_or("every account".to_owned(), |a| format!("account {a}"));
-            Err(Error::not_implemented(format!("Reset of {whose}")))
+            let whose = account.map_or(Whose::Everybody, Whose::Account);
+            let done = reset::reset(&self.store, &self.keepers, whose).await;
+            done.map_err(|error| Error::internal(error.to_string()))
         })
     }
 }

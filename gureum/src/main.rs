@@ -11,7 +11,9 @@ mod env;
 mod failure;
 mod inside;
 mod machines;
+mod mail;
 mod output;
+mod signing;
 mod status;
 mod up;
 mod wiring;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Coverage(args) => status::coverage(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Mail(args) => mail::run(&args),
         Command::Down(args) => down::down(&args),
         Command::Reset(args) => down::reset(&args),
     };

@@ -35,8 +35,8 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     let dir = DataDir::create(config.data_dir.clone())?;
     // Kept to the very end of the process: until then something of ours may touch the directory.
     std::mem::forget(dir.lock()?);
-    let rooms = wiring::open(&config, &dir).await?;
     let authority = ca::open(&dir)?;
+    let rooms = wiring::open(&config, &dir, &authority).await?;
     let tls = tls::server_config(&authority).or_fail("cannot set up TLS")?;
     let mut listening = Listening::bind(config.listen, tls)
         .await
@@ -59,7 +59,7 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
         },
     );
     let stop = stop_signal()?;
-    let work = rooms.start();
+    let work = rooms.start(format!("https://{authority}"));
     let running = Running {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         endpoint: format!("http://{authority}"),

@@ -10,18 +10,25 @@ use gureum_dynamodb::DynamoDb;
 use gureum_ec2::Ec2;
 use gureum_iam::{Iam, RootKey};
 use gureum_kit::reconcile::{Driver, Reconciler, Running};
+use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
+use gureum_mail::Mailbox;
 use gureum_network::Network;
+use gureum_outbound::{Outbound, certificates};
 use gureum_room::Duty;
 use gureum_s3::S3;
+use gureum_sns::{Ground, Sns};
 use gureum_sqs::Sqs;
+use gureum_ssm::Ssm;
+use gureum_wire::front::tls::AuthorityPem;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
 use crate::machines::Host;
+use crate::signing;
 
 /// Where public addresses come from: the network for benchmarks (RFC 2544), which nobody routes.
 const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
@@ -29,6 +36,7 @@ const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) resources: Arc<Inside>,
+    sns: Arc<Sns>,
     driver: Driver,
     work: Vec<Arc<dyn Reconciler>>,
     host: Arc<Host>,
@@ -41,12 +49,20 @@ pub(crate) struct Work {
     host: Arc<Host>,
 }
 
-pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failure> {
+/// `authority` is the cloud's own certificate authority: what it calls may be itself.
+pub(crate) async fn open(
+    config: &Config,
+    dir: &DataDir,
+    authority: &AuthorityPem,
+) -> Result<Rooms, Failure> {
     let root = dir.root_credentials(config)?;
     let clock = Clock::system();
     let store = Store::open(&dir.store()).or_fail("cannot open the store")?;
     let blobs = Blobs::open(dir.blobs()).or_fail("cannot open the content of objects")?;
     let driver = Driver::new(clock.clone());
+    let own =
+        certificates(&authority.certificate).or_fail("cannot read the certificate authority")?;
+    let outbound = Arc::new(Outbound::new(clock.clone(), own));
 
     let iam = Iam::new(
         store.clone(),
@@ -56,7 +72,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
             access_key_id: root.access_key_id,
             secret: root.secret_access_key,
         },
-        None,
+        Arc::clone(&outbound),
     );
 
     let s3 = S3::new(store.clone(), blobs, clock.clone(), &key(dir, "s3")?);
@@ -64,6 +80,28 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     let sqs = Sqs::open(store.clone(), clock.clone(), &key(dir, "sqs")?, &driver)
         .await
         .or_fail("cannot open SQS")?;
+
+    let ssm = Ssm::open(store.clone())
+        .await
+        .or_fail("cannot open Systems Manager")?;
+    let sns = Sns::open(
+        Ground {
+            store: store.clone(),
+            clock: clock.clone(),
+            secret: key(dir, "sns")?,
+            signing: signing::source(
+                dir.secrets().join("sns-signing.pem"),
+                authority.clone(),
+                &config.domain,
+            ),
+            mailbox: Mailbox::open(dir.mail()).or_fail("cannot open the mailbox")?,
+            outbound,
+            domain: config.domain.clone(),
+        },
+        &driver,
+    )
+    .await
+    .or_fail("cannot open SNS")?;
 
     let host = Host::at(dir, PUBLIC_POOL);
     let ec2 = Ec2::open(
@@ -77,7 +115,7 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
     .await
     .or_fail("cannot open EC2")?;
 
-    let dynamodb = DynamoDb::open(store, clock.clone(), &driver)
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
@@ -86,19 +124,32 @@ pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Rooms, Failur
         .service(iam.sts_service())
         .service(kms.service())
         .service(s3.service(&config.domain))
+        .service(sns.service())
         .service(sqs.service())
+        .service(ssm.service())
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .service(ec2.service())
         .build();
+    let keepers: Vec<Arc<dyn Reset>> = vec![
+        iam.clone(),
+        kms.clone(),
+        s3.clone(),
+        sns.clone(),
+        sqs.clone(),
+        ssm.clone(),
+        dynamodb.clone(),
+    ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
     work.extend(s3.reconcilers(&cloud));
+    work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
-    work.extend(dynamodb.reconcilers());
+    work.extend(dynamodb.reconcilers(&cloud));
     work.extend(ec2.reconcilers());
     Ok(Rooms {
-        resources: Arc::new(Inside::new(driver.clone())),
+        sns,
+        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
         cloud,
         driver,
         work,
@@ -117,7 +168,9 @@ fn key(dir: &DataDir, service: &str) -> Result<[u8; 32], Failure> {
 }
 
 impl Rooms {
-    pub(crate) fn start(self) -> Work {
+    /// `address` is where endpoints reach the front door, `https://127.0.0.1:4566`.
+    pub(crate) fn start(self, address: String) -> Work {
+        self.sns.reachable_at(address);
         let shutdown = Shutdown::new();
         let running = self.driver.start(self.work, &shutdown);
         Work {

@@ -20,12 +20,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::reset::Whose;
 use crate::store::{Reader, Row, Scan, Store, StoreError, Tx};
 
 /// One request that carries a token.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// Where the token is unique: the operation, account and region.
+    /// Where the token is unique: `service:Operation/account/region`. By the account [`reset`] finds
+    /// whose it is.
+    ///
+    /// [`reset`]: crate::reset
     pub scope: &'a str,
     /// The client's token.
     pub token: &'a str,
@@ -133,6 +137,23 @@ pub fn remember(
         result,
         expires,
     })
+}
+
+/// Forgets what was remembered for these accounts.
+pub(crate) fn reset(tx: &mut Tx, whose: Whose) -> Result<(), StoreError> {
+    let rows = tx.scan(Scan::<Remembered>::all());
+    for row in rows.collect::<Result<Vec<_>, _>>()? {
+        let mut parts = row.scope.split('/');
+        let theirs = match whose {
+            Whose::Everybody => true,
+            Whose::Account(account) => parts.any(|part| part == account.as_str()),
+        };
+        if theirs {
+            tx.delete::<Expiry>((row.expires, &row.scope, &row.token))?;
+            tx.delete::<Remembered>((&row.scope, &row.token))?;
+        }
+    }
+    Ok(())
 }
 
 /// Forgets up to `limit` requests that have expired at `now`; returns how many there were.

@@ -4,6 +4,7 @@
 //! * [`names`] holds accounts, regions, ARNs and the shapes of AWS identifiers.
 //! * [`clock`] is the only reader of time, [`shutdown`] the signal to end.
 //! * [`reconcile`] drives what makes intent true; [`events`] carry what nobody waits for.
+//! * [`reset`] deletes what accounts have, as one.
 //! * [`token`], [`idempotency`] and [`secret`] are the small things that every service needs once.
 //!
 //! This crate imports no other room of the workspace.
@@ -13,6 +14,7 @@ pub mod events;
 pub mod idempotency;
 pub mod names;
 pub mod reconcile;
+pub mod reset;
 pub mod secret;
 pub mod shutdown;
 pub mod store;

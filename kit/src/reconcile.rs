@@ -51,6 +51,12 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The longest time between the end of a good run and the next one.
     fn period(&self) -> Duration;
 
+    /// Ends when there may be something to do before the period is over: for reconcilers that
+    /// watch rows, instead of being woken by whoever writes them. Dropped and called again at will.
+    async fn stirred(&self) {
+        std::future::pending().await
+    }
+
     /// Reads everything that matters, and does what is missing.
     async fn run(&self) -> Result<Outcome, RunError>;
 }
@@ -200,6 +206,7 @@ async fn drive(reconciler: Arc<dyn Reconciler>, slot: Arc<Slot>, clock: Clock, s
         tokio::select! {
             () = clock.sleep_until(due) => {}
             () = slot.wake.notified() => {}
+            () = reconciler.stirred() => {}
             () = shutdown.begun() => {}
         }
     }
@@ -382,6 +389,45 @@ mod tests {
         stage.probe.failing.store(0, Ordering::SeqCst);
         stage.clock.advance(MIN_BACKOFF);
         assert_eq!(stage.run().await.last_error, None);
+    }
+
+    /// Runs once, and then once for every time it is stirred.
+    struct Watcher {
+        ran: mpsc::UnboundedSender<()>,
+        stirs: tokio::sync::Mutex<mpsc::UnboundedReceiver<()>>,
+    }
+
+    #[async_trait]
+    impl Reconciler for Watcher {
+        fn name(&self) -> &'static str {
+            "test.watcher"
+        }
+        fn period(&self) -> Duration {
+            Duration::from_secs(10)
+        }
+        async fn stirred(&self) {
+            self.stirs.lock().await.recv().await;
+        }
+        async fn run(&self) -> Result<Outcome, RunError> {
+            self.ran.send(()).expect("test listens");
+            Ok(Outcome::Settled)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_watches_wakes_it() {
+        let (ran, mut runs) = mpsc::unbounded_channel();
+        let (stir, stirs) = mpsc::unbounded_channel();
+        let watcher = Arc::new(Watcher {
+            ran,
+            stirs: tokio::sync::Mutex::new(stirs),
+        });
+        let driver = Driver::new(Clock::manual(0));
+        let _running = driver.start([watcher as Arc<dyn Reconciler>], &Shutdown::new());
+        runs.recv().await.expect("the first run");
+        assert!(runs.try_recv().is_err());
+        stir.send(()).expect("it listens");
+        runs.recv().await.expect("another run");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::names::id;
 use crate::store::{Reader, Row, Store, StoreError};
 
 /// The longest token that is looked at, in characters.
-const MAX_TOKEN: usize = 8192;
+const MAX_TOKEN: usize = 16384;
 const TAG: usize = 16;
 
 /// Makes and opens page tokens. Clones share the key.

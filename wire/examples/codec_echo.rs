@@ -27,6 +27,7 @@ static SERVICES: [&ServiceSpec; 5] = [
     &gureum_model_ec2::SERVICE,
     &gureum_model_iam::SERVICE,
     &gureum_model_s3::SERVICE,
+    &gureum_model_sns::SERVICE,
     &gureum_model_sqs::SERVICE,
     &gureum_model_sts::SERVICE,
 ];

@@ -43,14 +43,13 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     let last = median(pages[pages.len() - tenth..].iter().copied());
     let title = format!("S3 listing of {} keys", number(setting.keys as f64));
     Ok(vec![
-        Row {
-            measure: format!("{title}: last tenth of the pages, against the first"),
-            ours: format!("{} ms a page", number(last)),
-            against: format!("{} ms a page", number(first)),
-            result: format!("{} ×", number(last / first)),
-            target: format!("≤ {} ×", number(SLOPE)),
-            met: Some(last / first <= SLOPE),
-        },
+        Row::ratio(
+            &format!("{title}: last tenth of the pages, against the first"),
+            format!("{} ms a page", number(last)),
+            format!("{} ms a page", number(first)),
+            last / first,
+            SLOPE,
+        ),
         Row::at_most(
             &format!("{title}: memory that it adds"),
             grown,

@@ -1,8 +1,10 @@
 //! The measures. Each is a function from a [`Setting`] to rows of the report.
 
+pub(crate) mod dynamodb;
 pub(crate) mod listing;
 pub(crate) mod peers;
 pub(crate) mod s3;
+pub(crate) mod sns;
 pub(crate) mod sqs;
 pub(crate) mod start;
 pub(crate) mod streaming;
@@ -31,6 +33,8 @@ pub(crate) struct Setting {
     pub(crate) large_object: u64,
     /// Keys of the bucket that is listed.
     pub(crate) keys: u64,
+    /// Items of the large table.
+    pub(crate) items: u64,
 }
 
 impl Setting {

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::sqs::{create_queue, send_round};
-use super::{Setting, create_bucket, noise, once, put_round, ratio};
+use super::{Setting, create_bucket, dynamodb, noise, once, put_round, ratio};
 use crate::client::{Connection, Cover, Payload, Requests};
 use crate::failure::Result;
 use crate::load::{Load, Round, Turn, run};
@@ -15,30 +15,78 @@ const SMALL: usize = 4096;
 const TIMES: f64 = 20.0;
 
 pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
-    let Some(moto) = Server::moto()? else {
-        let why = "moto is not installed (`pip install 'moto[server]'`)";
-        return Ok(vec![Row::skipped("against moto", why)]);
+    let mut rows = match Server::moto()? {
+        Some(moto) => against_moto(setting, &moto)?,
+        None => {
+            let why = "moto is not installed (`pip install 'moto[server]'`)";
+            vec![Row::skipped("against moto", why)]
+        }
     };
+    rows.extend(match Server::dynalite()? {
+        Some(dynalite) => items(setting, &dynalite, "dynalite (in memory)")?,
+        None => {
+            let why = "dynalite is not installed (`npm install -g dynalite`)";
+            vec![Row::skipped("against dynalite", why)]
+        }
+    });
+    Ok(rows)
+}
+
+fn against_moto(setting: &Setting, moto: &Server) -> Result<Vec<Row>> {
     let cloud = setting.cloud("peers")?;
     let ours = Contestant::new(setting, &cloud)?;
-    let theirs = Contestant::new(setting, &moto)?;
+    let theirs = Contestant::new(setting, moto)?;
     let compare = |name: &str, round: &dyn Fn(&Contestant, usize) -> Result<Round>| {
-        let (mut left, mut right) = setting.duel(|n| round(&ours, n), |n| round(&theirs, n))?;
-        let times = ratio(&left, &right, Round::per_second, Round::per_second);
-        let title = format!("{name}, 16 connections, against moto (in memory)");
-        Ok(Row::times(
-            &title,
-            steps(&mut left),
-            steps(&mut right),
-            times,
-            TIMES,
-        ))
+        duel(
+            setting,
+            &format!("{name}, 16 connections, against moto (in memory)"),
+            |number| round(&ours, number),
+            |number| round(&theirs, number),
+        )
     };
-    Ok(vec![
+    let mut rows = vec![
         compare("S3 PutObject 4 KiB", &Contestant::put)?,
         compare("S3 GetObject 4 KiB", &Contestant::get)?,
         compare("SQS SendMessage 1 KiB", &Contestant::send)?,
-    ])
+    ];
+    rows.extend(items(setting, moto, "moto (in memory)")?);
+    Ok(rows)
+}
+
+/// DynamoDB against a peer, each with an empty table.
+fn items(setting: &Setting, peer: &Server, name: &str) -> Result<Vec<Row>> {
+    let cloud = &setting.cloud(&format!("peers-{}", peer.pid()))?;
+    let (ours, theirs) = (dynamodb::prepare(cloud)?, dynamodb::prepare(peer)?);
+    let put = duel(
+        setting,
+        &format!("DynamoDB PutItem 1 KiB, 16 connections, against {name}"),
+        |_| dynamodb::put_round(setting.load(cloud, CLIENTS), &ours, "peer"),
+        |_| dynamodb::put_round(setting.load(peer, CLIENTS), &theirs, "peer"),
+    )?;
+    let get = duel(
+        setting,
+        &format!("DynamoDB GetItem 1 KiB, 16 connections, against {name}"),
+        |_| dynamodb::get_round(setting.load(cloud, CLIENTS), &ours),
+        |_| dynamodb::get_round(setting.load(peer, CLIENTS), &theirs),
+    )?;
+    Ok(vec![put, get])
+}
+
+fn duel(
+    setting: &Setting,
+    title: &str,
+    ours: impl FnMut(usize) -> Result<Round>,
+    theirs: impl FnMut(usize) -> Result<Round>,
+) -> Result<Row> {
+    let (mut left, mut right) = setting.duel(ours, theirs)?;
+    let times = ratio(&left, &right, Round::per_second, Round::per_second);
+    Ok(Row::times(
+        title,
+        steps(&mut left),
+        steps(&mut right),
+        times,
+        TIMES,
+    ))
 }
 
 /// A server with one bucket, one object and one queue.

@@ -53,6 +53,7 @@ mod parse;
 mod principal;
 mod public;
 mod raw;
+mod rewrite;
 mod value;
 mod variable;
 
@@ -64,3 +65,4 @@ pub use evaluate::{
 };
 pub use principal::{CallerKind, CallerView, Principal};
 pub use raw::MAX_DOCUMENT_BYTES;
+pub use rewrite::rewrite_principals;

@@ -85,7 +85,7 @@ impl Writes {
     }
 
     /// All writes with their final keys, given the version they are committed as.
-    pub fn into_pairs(self, version: Version) -> impl Iterator<Item = (Vec<u8>, Option<Bytes>)> {
+    pub fn into_pairs(self, version: Version) -> impl Iterator<Item = Write> {
         let stamped = self.stamped.into_iter().zip(0u64..);
         self.puts
             .into_iter()
@@ -116,6 +116,9 @@ pub enum Refusal {
     Failed(StoreError),
 }
 
+/// A key with the value to set, or without one to remove it.
+pub type Write = (Vec<u8>, Option<Bytes>);
+
 /// Where an embedded engine keeps its pairs. Only the commit thread writes.
 pub trait Medium: Send + Sync + 'static {
     /// The version of the last batch applied, found when the medium was opened.
@@ -124,9 +127,5 @@ pub trait Medium: Send + Sync + 'static {
     fn view(&self) -> Result<Arc<dyn View>, StoreError>;
     /// Makes all writes durable and then visible, all or nothing. `version` is the last of the
     /// batch's commits.
-    fn apply(
-        &self,
-        version: Version,
-        batch: Vec<(Vec<u8>, Option<Bytes>)>,
-    ) -> Result<(), StoreError>;
+    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError>;
 }

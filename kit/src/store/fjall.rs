@@ -5,6 +5,10 @@
 //! ("poisoned", because a page cache is not to be trusted after a failed sync); we then open it
 //! anew, which reads back what really is on the disk. To come there rarely, a batch is refused
 //! before the disk is quite full, leaving room for what fjall writes in the background.
+//!
+//! Larger values are separated from their keys (after WiscKey, Lu et al. 2016): they are written
+//! once more when a memtable is flushed, and from then on the tree, as it sorts itself, moves only
+//! the places where they lie.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,19 +17,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use fjall::config::PinningPolicy;
 use fjall::{
-    CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable,
+    CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, KvSeparationOptions,
+    PersistMode, Readable,
 };
 
 use super::StoreError;
 use super::dir::DataDir;
-use super::engine::{Medium, Pairs, Version, View};
+use super::engine::{Medium, Pairs, Version, View, Write};
 use super::journal::{self, Marker, Sum};
 use super::scan::Span;
 
 /// Blocks cached for reading, the write buffer, and open files: what bounds the store's memory.
 const CACHE_BYTES: u64 = 8 << 20;
-const MEMTABLE_BYTES: u64 = 4 << 20;
+const MEMTABLE_BYTES: u64 = 16 << 20;
 const OPEN_FILES: usize = 128;
+
+/// Values from this size on are kept apart from their keys. Below it, finding them costs more than
+/// moving them; sealed or compressed as most of them are, compressing them again would gain nothing.
+const SEPARATE_BYTES: u32 = 1 << 10;
 
 /// Free space that commits leave to fjall's background work, at most; small disks give a part.
 const RESERVE_BYTES: u64 = 64 << 20;
@@ -135,7 +144,7 @@ impl Live {
         &self,
         previous: Version,
         version: Version,
-        batch: &[(Vec<u8>, Option<Bytes>)],
+        batch: &[Write],
     ) -> Result<(), fjall::Error> {
         self.await_background_work()?;
         let mut write = self.db.batch().durability(Some(PersistMode::SyncData));
@@ -190,6 +199,14 @@ fn discard_unborn(state: &Path) -> Result<(), StoreError> {
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES)
+        .with_kv_separation(Some(
+            KvSeparationOptions::default()
+                .separation_threshold(SEPARATE_BYTES)
+                .compression(CompressionType::None)
+                // A file of values is rewritten when half of it is garbage, whatever its age.
+                .staleness_threshold(0.5)
+                .age_cutoff(1.0),
+        ))
         // Indexes and filters live in the bounded block cache, not pinned beside it.
         .index_block_pinning_policy(PinningPolicy::all(false))
         .filter_block_pinning_policy(PinningPolicy::all(false))
@@ -206,11 +223,7 @@ impl Medium for Fjall {
         Ok(Arc::new(Frozen { snapshot, live }))
     }
 
-    fn apply(
-        &self,
-        version: Version,
-        batch: Vec<(Vec<u8>, Option<Bytes>)>,
-    ) -> Result<(), StoreError> {
+    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError> {
         let size: usize = batch
             .iter()
             .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len) + 32)
@@ -221,7 +234,7 @@ impl Medium for Fjall {
             Err(_) => self.reopen()?,
         };
         let previous = self.last(&live)?;
-        match live.write(previous, version, &batch) {
+        match live.write(previous, version, batch) {
             Ok(()) => return Ok(()),
             // It refused before writing: a background write had failed. Nothing is half done.
             Err(fjall::Error::Poisoned) => drop(live),
@@ -235,7 +248,7 @@ impl Medium for Fjall {
         }
         let live = self.reopen()?;
         let previous = self.last(&live)?;
-        live.write(previous, version, &batch).map_err(failure)
+        live.write(previous, version, batch).map_err(failure)
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::StoreError;
-use super::engine::{Engine, Medium, Proposal, Reads, Refusal, Version, View};
+use super::engine::{Engine, Medium, Proposal, Reads, Refusal, Version, View, Write};
 use super::watch::Watchers;
 
 /// A group is closed when it holds this many bytes, so that a batch stays small in memory.
@@ -161,13 +161,13 @@ impl Shared {
         if !accepted.is_empty() {
             // Versions are never used twice, even after a failed write: keys stamped with them stay
             // unique whatever the medium kept.
-            let keys: Vec<_> = batch.keys().cloned().collect();
-            result = self.medium.apply(version, batch.into_iter().collect());
+            let batch: Vec<Write> = batch.into_iter().collect();
+            result = self.medium.apply(version, &batch);
             // Also after a failure, of which a slow disk may still keep a part: what was read
             // before must not pass for current.
             self.version.store(version, Ordering::Release);
             // Whoever hears of the commit may rely on the watchers having heard too.
-            self.watchers.touched(&keys);
+            self.watchers.touched(batch.iter().map(|(key, _)| &**key));
         }
         // Only now is there something newer to read: an earlier retry would lose again.
         for done in overtaken {

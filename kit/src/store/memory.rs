@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 
 use super::StoreError;
-use super::engine::{Medium, Pair, Pairs, Version, View};
+use super::engine::{Medium, Pair, Pairs, Version, View, Write};
 use super::scan::Span;
 
 /// How many pairs a range copies out under the lock at a time.
@@ -47,11 +47,7 @@ impl Medium for Memory {
         }))))
     }
 
-    fn apply(
-        &self,
-        version: Version,
-        batch: Vec<(Vec<u8>, Option<Bytes>)>,
-    ) -> Result<(), StoreError> {
+    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError> {
         let mut versions = self.write();
         let oldest = versions.views.keys().next().copied().unwrap_or(version);
         versions.version = version;
@@ -60,9 +56,9 @@ impl Medium for Memory {
             // Keep the newest value that the oldest view can see, and all after it.
             let seen = history.partition_point(|(at, _)| *at <= oldest);
             history.drain(..seen.saturating_sub(1));
-            history.push((version, value));
+            history.push((version, value.clone()));
             if history.iter().all(|(_, value)| value.is_none()) {
-                versions.keys.remove(&key);
+                versions.keys.remove(key);
             }
         }
         Ok(())

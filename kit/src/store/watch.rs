@@ -79,11 +79,12 @@ impl Watchers {
         }
     }
 
-    pub(super) fn touched(&self, keys: &[Vec<u8>]) {
+    /// Wakes those who watch a prefix of one of these keys, which come sorted.
+    pub(super) fn touched<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone) {
         let registry = self.lock();
         for length in registry.lengths.keys() {
             let mut last: &[u8] = &[];
-            for prefix in keys.iter().filter_map(|key| key.get(..*length)) {
+            for prefix in keys.clone().filter_map(|key| key.get(..*length)) {
                 // Keys come sorted, so equal prefixes follow each other.
                 if prefix != last || prefix.is_empty() {
                     last = prefix;

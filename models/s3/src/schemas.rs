@@ -1557,6 +1557,8 @@ pub static GET_OBJECT_REQUEST: Schema = Schema::structure(
         Member::new("ChecksumMode", &CHECKSUM_MODE).at(Location::Header("x-amz-checksum-mode")),
     ],
 );
+pub static GET_OBJECT_RESPONSE_STATUS_CODE: Schema =
+    Schema::new("GetObjectResponseStatusCode", Kind::Integer);
 pub static GET_OBJECT_RETENTION_OUTPUT: Schema = Schema::structure(
     "GetObjectRetentionOutput",
     &[Member::new("Retention", &OBJECT_LOCK_RETENTION)],
@@ -3226,6 +3228,7 @@ pub static RESTORE_OBJECT_OUTPUT: Schema = Schema::structure(
             .at(Location::Header("x-amz-request-charged")),
         Member::new("RestoreOutputPath", &RESTORE_OUTPUT_PATH)
             .at(Location::Header("x-amz-restore-output-path")),
+        Member::new("StatusCode", &GET_OBJECT_RESPONSE_STATUS_CODE).at(Location::Status),
     ],
 );
 pub static RESTORE_OBJECT_REQUEST: Schema = Schema::structure(

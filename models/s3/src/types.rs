@@ -2577,9 +2577,11 @@ structure!(RequestPaymentConfiguration, schemas::REQUEST_PAYMENT_CONFIGURATION, 
 pub struct RestoreObjectOutput {
     pub request_charged: Option<String>,
     pub restore_output_path: Option<String>,
+    pub status_code: Option<i32>,
 }
 structure!(
     RestoreObjectOutput, schemas::RESTORE_OBJECT_OUTPUT, 0 request_charged, 1 restore_output_path,
+    2 status_code,
 );
 
 #[derive(Clone, Default)]

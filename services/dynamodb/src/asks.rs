@@ -2,23 +2,33 @@
 //!
 //! Keys: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html>
 
+pub(crate) mod statements;
+
+use std::sync::Arc;
+
 use gureum_dispatch::{Ask, Cx};
-use gureum_kit::Arn;
+use gureum_kit::{Arn, Reader};
 use gureum_model_dynamodb::types as t;
 use gureum_model_dynamodbstreams::types as s;
+use gureum_policy::{Kind, Policy};
 use gureum_schema::Result;
 
 use crate::errors::Refusal;
 use crate::expression::Projection;
-use crate::model::TableKey;
+use crate::model::{StreamInfo, TableKey};
 use crate::ops::query::{read_query, read_scan};
 use crate::ops::streams;
-use crate::request::{self, Effect};
+use crate::request::{self, Effect, Single};
 use crate::state::{DynamoDb, Live, key_of, key_of_arn};
 use crate::value::{Item, Value, item_from};
 
 /// The ask about a table (or one of its indexes), there or not.
-fn about(db: &DynamoDb, action: &'static str, key: &TableKey, index: Option<&str>) -> Ask {
+pub(crate) fn about(
+    db: &DynamoDb,
+    action: &'static str,
+    key: &TableKey,
+    index: Option<&str>,
+) -> Ask {
     let table = format!("table/{}", key.2);
     let resource = match index {
         Some(index) => format!("{table}/index/{index}"),
@@ -37,7 +47,7 @@ fn about(db: &DynamoDb, action: &'static str, key: &TableKey, index: Option<&str
     }
 }
 
-fn at(db: &DynamoDb, cx: &Cx, action: &'static str, name: &str) -> Result<Ask> {
+pub(crate) fn at(db: &DynamoDb, cx: &Cx, action: &'static str, name: &str) -> Result<Ask> {
     Ok(about(db, action, &key_of(cx, name)?, None))
 }
 
@@ -55,7 +65,6 @@ at_table! {
     describe_continuous_backups: DescribeContinuousBackupsInput => "dynamodb:DescribeContinuousBackups";
     describe_table: DescribeTableInput => "dynamodb:DescribeTable";
     describe_ttl: DescribeTimeToLiveInput => "dynamodb:DescribeTimeToLive";
-    update_table: UpdateTableInput => "dynamodb:UpdateTable";
     update_ttl: UpdateTimeToLiveInput => "dynamodb:UpdateTimeToLive";
 }
 
@@ -69,9 +78,24 @@ macro_rules! at_arn {
 }
 
 at_arn! {
+    list_tags: ListTagsOfResourceInput => "dynamodb:ListTagsOfResource";
+}
+
+/// The same for policies, which streams have as well.
+macro_rules! at_policy {
+    ($($name:ident: $input:ident => $action:literal;)*) => {$(
+        pub(crate) fn $name(db: &DynamoDb, _: &Cx, input: &t::$input) -> Result<Vec<Ask>> {
+            match streams::key_of(&input.resource_arn) {
+                Some(_) => of_stream(db, $action, &input.resource_arn),
+                None => Ok(vec![by_arn(db, $action, &input.resource_arn)?]),
+            }
+        }
+    )*};
+}
+
+at_policy! {
     delete_policy: DeleteResourcePolicyInput => "dynamodb:DeleteResourcePolicy";
     get_policy: GetResourcePolicyInput => "dynamodb:GetResourcePolicy";
-    list_tags: ListTagsOfResourceInput => "dynamodb:ListTagsOfResource";
     put_policy: PutResourcePolicyInput => "dynamodb:PutResourcePolicy";
 }
 
@@ -161,7 +185,7 @@ fn write(
     action: &'static str,
     write: &request::Write,
     returns: Option<&str>,
-) -> Result<Ask> {
+) -> Result<Ask, Refusal> {
     let key = key_of(cx, &write.table)?;
     let live = db.find(&key);
     let leading = leading(live.as_deref(), &write.key);
@@ -171,34 +195,21 @@ fn write(
         .key("dynamodb:ReturnValues", returns.unwrap_or("NONE")))
 }
 
-pub(crate) fn put_item(db: &DynamoDb, cx: &Cx, input: &t::PutItemInput) -> Result<Vec<Ask>> {
-    let read = request::put(input.clone())?;
-    let returns = input.return_values.as_deref();
-    let ask = write(db, cx, "dynamodb:PutItem", &read, returns)?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+fn single(db: &DynamoDb, cx: &Cx, action: &'static str, read: &Single) -> Result<Vec<Ask>> {
+    let ask = write(db, cx, action, &read.write, read.returns.as_deref())?;
+    Ok(vec![capacity(ask, read.capacity.as_deref())])
 }
 
-pub(crate) fn delete_item(db: &DynamoDb, cx: &Cx, input: &t::DeleteItemInput) -> Result<Vec<Ask>> {
-    let read = request::delete(input.clone())?;
-    let returns = input.return_values.as_deref();
-    let ask = write(db, cx, "dynamodb:DeleteItem", &read, returns)?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+pub(crate) fn put_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
+    single(db, cx, "dynamodb:PutItem", read)
 }
 
-pub(crate) fn update_item(db: &DynamoDb, cx: &Cx, input: &t::UpdateItemInput) -> Result<Vec<Ask>> {
-    let read = request::update(input.clone())?;
-    let returns = input.return_values.as_deref();
-    let ask = write(db, cx, "dynamodb:UpdateItem", &read, returns)?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+pub(crate) fn delete_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
+    single(db, cx, "dynamodb:DeleteItem", read)
+}
+
+pub(crate) fn update_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
+    single(db, cx, "dynamodb:UpdateItem", read)
 }
 
 fn capacity(ask: Ask, how: Option<&str>) -> Ask {
@@ -428,29 +439,34 @@ pub(crate) fn list_streams(_: &DynamoDb, cx: &Cx, input: &s::ListStreamsInput) -
 }
 
 /// Who may not read the stream learns nothing of whether it is there.
-fn of_stream(action: &'static str, arn: &str) -> Result<Vec<Ask>> {
+fn of_stream(db: &DynamoDb, action: &'static str, arn: &str) -> Result<Vec<Ask>> {
     let key = streams::key_of(arn).ok_or_else(|| Refusal::validation("Invalid StreamArn"))?;
-    Ok(vec![Ask::new(action, arn).owner(&key.1)])
+    let info = db.store.read().get::<StreamInfo>(&key);
+    let policy = info.map_err(Refusal::from)?.and_then(|info| info.policy);
+    let policy = policy.and_then(|policy| Policy::parse(&policy.text, Kind::Resource).ok());
+    let ask = Ask::new(action, arn).owner(&key.1);
+    Ok(vec![ask.policy(policy.map(Arc::new))])
 }
 
 pub(crate) fn describe_stream(
-    _: &DynamoDb,
+    db: &DynamoDb,
     _: &Cx,
     input: &s::DescribeStreamInput,
 ) -> Result<Vec<Ask>> {
-    of_stream("dynamodb:DescribeStream", &input.stream_arn)
+    of_stream(db, "dynamodb:DescribeStream", &input.stream_arn)
 }
 
 pub(crate) fn get_shard_iterator(
-    _: &DynamoDb,
+    db: &DynamoDb,
     _: &Cx,
     input: &s::GetShardIteratorInput,
 ) -> Result<Vec<Ask>> {
-    of_stream("dynamodb:GetShardIterator", &input.stream_arn)
+    of_stream(db, "dynamodb:GetShardIterator", &input.stream_arn)
 }
 
-pub(crate) fn get_records(_: &DynamoDb, _: &Cx, input: &s::GetRecordsInput) -> Result<Vec<Ask>> {
+pub(crate) fn get_records(db: &DynamoDb, _: &Cx, input: &s::GetRecordsInput) -> Result<Vec<Ask>> {
     of_stream(
+        db,
         "dynamodb:GetRecords",
         streams::arn_in(&input.shard_iterator)?,
     )

@@ -46,6 +46,18 @@ impl Consumed {
         }
     }
 
+    /// What was consumed beside this.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.read |= other.read;
+        self.table += other.table;
+        for (name, units) in &other.locals {
+            *self.locals.entry(name.clone()).or_default() += units;
+        }
+        for (name, units) in &other.globals {
+            *self.globals.entry(name.clone()).or_default() += units;
+        }
+    }
+
     fn total(&self) -> f64 {
         self.table + self.locals.values().sum::<f64>() + self.globals.values().sum::<f64>()
     }

@@ -13,6 +13,10 @@ pub(crate) enum Refusal {
     Validation(String),
     /// The condition did not hold; with the item where the caller wanted to see it.
     ConditionFailed(Option<Item>),
+    /// An `INSERT` of an item that is there.
+    Duplicate,
+    /// An item collection has outgrown what may lie beside local indexes.
+    CollectionFull,
     NotFound(String),
     /// What backup operations call it.
     NoTable(String),
@@ -26,6 +30,8 @@ pub(crate) enum Refusal {
     PolicyNotFound(String),
     TrimmedData,
     ExpiredIterator,
+    /// A code that only one kind of operation knows, and its message.
+    Special(&'static str, String),
     NotImplemented(String),
     Broken(String),
 }
@@ -68,6 +74,11 @@ impl Refusal {
         let (code, message) = match self {
             Self::Validation(message) => ("ValidationError", message.clone()),
             Self::ConditionFailed(_) => ("ConditionalCheckFailed", CONDITION_FAILED.to_owned()),
+            Self::Duplicate => ("DuplicateItem", DUPLICATE.to_owned()),
+            Self::CollectionFull => (
+                "ItemCollectionSizeLimitExceeded",
+                COLLECTION_FULL.to_owned(),
+            ),
             Self::ThroughputExceeded => (
                 "ProvisionedThroughputExceeded",
                 THROUGHPUT_EXCEEDED.to_owned(),
@@ -85,6 +96,37 @@ impl Refusal {
         })
     }
 
+    /// What an `INSERT` calls a condition that failed: its own is that the item is not there.
+    pub(crate) fn of_insert(self, inserting: bool) -> Self {
+        match self {
+            Self::ConditionFailed(_) if inserting => Self::Duplicate,
+            other => other,
+        }
+    }
+
+    /// The same for a transaction, of whose statements some are `INSERT`s.
+    pub(crate) fn of_inserts(self, inserting: &[bool]) -> Self {
+        let Self::Canceled(mut reasons) = self else {
+            return self;
+        };
+        for (reason, inserting) in reasons.iter_mut().zip(inserting) {
+            if *inserting && reason.code == "ConditionalCheckFailed" {
+                *reason = Self::Duplicate.reason().unwrap_or_default();
+            }
+        }
+        Self::Canceled(reasons)
+    }
+
+    /// Says which statement of a transaction is wrong.
+    pub(crate) fn in_statement(self, number: usize) -> Self {
+        match self {
+            Self::Validation(message) => Self::Validation(format!(
+                "Validation failed in TransactStatements[{number}]: {message}"
+            )),
+            other => other,
+        }
+    }
+
     fn parts(&self) -> (&'static str, u16, String) {
         let text = |text: &str| text.to_owned();
         match self {
@@ -93,6 +135,12 @@ impl Refusal {
                 "ConditionalCheckFailedException",
                 400,
                 text(CONDITION_FAILED),
+            ),
+            Self::Duplicate => ("DuplicateItemException", 400, text(DUPLICATE)),
+            Self::CollectionFull => (
+                "ItemCollectionSizeLimitExceededException",
+                400,
+                text(COLLECTION_FULL),
             ),
             Self::NotFound(message) => ("ResourceNotFoundException", 400, message.clone()),
             Self::NoTable(name) => (
@@ -132,6 +180,7 @@ impl Refusal {
                 text("The requested records are beyond the trim horizon of the stream"),
             ),
             Self::ExpiredIterator => ("ExpiredIteratorException", 400, text("Iterator expired")),
+            Self::Special(code, message) => (code, 400, message.clone()),
             Self::NotImplemented(what) => (
                 "NotImplemented",
                 501,
@@ -147,6 +196,8 @@ impl Refusal {
 }
 
 const THROUGHPUT_EXCEEDED: &str = "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.";
+const COLLECTION_FULL: &str = "Item collection size exceeds 10 GB.";
+const DUPLICATE: &str = "Duplicate primary key exists in table";
 const CONDITION_FAILED: &str = "The conditional request failed";
 
 impl From<Refusal> for Error {

@@ -3,7 +3,10 @@
 use gureum_kit::names::id;
 use gureum_kit::{Reader, Tx};
 
+use crate::backup::undo;
 use crate::errors::{Refusal, Result};
+use crate::global::model::{Origin, Version};
+use crate::global::version;
 use crate::model::{Change, Entry, EntryKey, Index, KeySchema, Projected, Record, Table};
 use crate::value::{Item, MAX_ITEM, MAX_NESTING, TOO_DEEP, Value, item_size, key};
 
@@ -221,6 +224,35 @@ pub(crate) fn write(
     now: i64,
     expired: bool,
 ) -> Result<Written> {
+    write_as(tx, table, at, (old, new), now, expired, None)
+}
+
+/// Makes a change that was made in another region, with the version that it got there.
+pub(crate) fn replicate(
+    tx: &mut Tx,
+    table: &Table,
+    at: &ItemKey,
+    old: Option<&Item>,
+    new: Option<&Item>,
+    now: i64,
+    version: &Version,
+) -> Result<()> {
+    if old == new {
+        // There is nothing to write, but something to remember.
+        version::note(tx, table, at, new.is_none(), now, Some(version))?;
+    }
+    write_as(tx, table, at, (old, new), now, false, Some(version)).map(drop)
+}
+
+fn write_as(
+    tx: &mut Tx,
+    table: &Table,
+    at: &ItemKey,
+    (old, new): (Option<&Item>, Option<&Item>),
+    now: i64,
+    expired: bool,
+    replicated: Option<&Version>,
+) -> Result<Written> {
     let size = |item: Option<&Item>| item.map_or(0, item_size);
     let mut written = Written {
         table: write_units(size(old).max(size(new))),
@@ -245,7 +277,9 @@ pub(crate) fn write(
             written.indexes.push((index.name.clone(), units));
         }
     }
-    record(tx, table, at, old, new, now, expired)?;
+    undo::note(tx, table, at, old, now)?;
+    let origin = version::note(tx, table, at, new.is_none(), now, replicated)?;
+    record(tx, table, at, (old, new), now, expired, origin)?;
     Ok(written)
 }
 
@@ -289,10 +323,10 @@ fn record(
     tx: &mut Tx,
     table: &Table,
     at: &ItemKey,
-    old: Option<&Item>,
-    new: Option<&Item>,
+    (old, new): (Option<&Item>, Option<&Item>),
     now: i64,
     expired: bool,
+    origin: Option<Origin>,
 ) -> Result<()> {
     let Some(stream) = &table.stream else {
         return Ok(());
@@ -320,6 +354,7 @@ fn record(
         old,
         new,
         expired,
+        origin,
     };
     tx.append((stream.id,), &record)?;
     Ok(())

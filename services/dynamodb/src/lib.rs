@@ -10,31 +10,38 @@
 //! Invariants:
 //! * numbers keep their 38 digits, and what cannot be kept is refused;
 //! * expressions and the older parameters are read into the same trees ([`expression`]), so they
-//!   mean the same;
+//!   mean the same; so are PartiQL's statements ([`partiql`]);
 //! * an index that is added to a table is kept by writers from that moment on, and readable when
 //!   everything older has come in;
 //! * records of a stream are numbered by the store's commits: none shows up late.
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
-//! to its table, and on-demand tables are never throttled. A stream has one shard.
-//! PartiQL, backups, export and import, global tables, contributor insights, Kinesis destinations,
-//! KMS keys, policies of streams, and index keys of more than two attributes are not there.
+//! to its table, and on-demand tables are never throttled.
+//! Incremental exports, contributor insights, Kinesis destinations, KMS keys, and index keys of
+//! more than two attributes are not there.
 
 mod asks;
 mod backfill;
+mod backup;
 mod capacity;
+mod collections;
 mod errors;
 mod expression;
+mod global;
 mod items;
 mod model;
 mod ops;
 mod page;
+mod partiql;
 mod reconcile;
 mod request;
+mod reset;
 mod schema;
+mod shards;
 mod state;
 mod sweep;
 mod throttle;
+mod transfer;
 mod value;
 
 use std::sync::Arc;
@@ -48,7 +55,12 @@ pub use state::DynamoDb;
 impl DynamoDb {
     /// The table: operation, what it asks of the policy engine, handler.
     pub fn service(self: &Arc<Self>) -> Service {
-        use ops::{batch, describe, items, policies, query, tables, tags, transact, ttl};
+        use crate::request::Single;
+        use asks::statements as asked;
+        use ops::{backups, exports, imports, recovery, restore};
+        use ops::{
+            batch, describe, items, policies, query, statements, tables, tags, transact, ttl,
+        };
         Service::builder(&SERVICE, Arc::clone(self))
             .op_refusing::<op::CreateTable, _>(
                 &[
@@ -64,12 +76,10 @@ impl DynamoDb {
                 &[
                     "GlobalTableSettingsReplicationMode",
                     "GlobalTableWitnessUpdates",
-                    "MultiRegionConsistency",
                     "OnDemandThroughput",
-                    "ReplicaUpdates",
                     "WarmThroughput",
                 ],
-                asks::update_table,
+                global::asks::update_table,
                 ops::update_table::update_table,
             )
             .op::<op::DeleteTable, _>(asks::delete_table, tables::delete_table)
@@ -77,20 +87,63 @@ impl DynamoDb {
             .op::<op::DescribeTable, _>(asks::describe_table, describe::describe_table)
             .op::<op::DescribeContinuousBackups, _>(
                 asks::describe_continuous_backups,
-                describe::describe_continuous_backups,
+                recovery::describe_continuous_backups,
+            )
+            .op::<op::UpdateContinuousBackups, _>(
+                backup::asks::update_continuous_backups,
+                recovery::update_continuous_backups,
+            )
+            .op_refusing::<op::RestoreTableToPointInTime, _>(
+                &["OnDemandThroughputOverride"],
+                backup::asks::restore_to_point_in_time,
+                restore::restore_to_point_in_time,
+            )
+            .op::<op::ExportTableToPointInTime, _>(transfer::asks::export, exports::export_table)
+            .op::<op::DescribeExport, _>(transfer::asks::describe_export, exports::describe_export)
+            .op::<op::ListExports, _>(transfer::asks::list_exports, exports::list_exports)
+            .op::<op::ImportTable, _>(transfer::asks::import, imports::import_table)
+            .op::<op::DescribeImport, _>(transfer::asks::describe_import, imports::describe_import)
+            .op::<op::ListImports, _>(transfer::asks::list_imports, imports::list_imports)
+            .op::<op::CreateBackup, _>(backup::asks::create_backup, backups::create_backup)
+            .op::<op::DescribeBackup, _>(backup::asks::describe_backup, backups::describe_backup)
+            .op::<op::DeleteBackup, _>(backup::asks::delete_backup, backups::delete_backup)
+            .op::<op::ListBackups, _>(backup::asks::list_backups, backups::list_backups)
+            .op_refusing::<op::RestoreTableFromBackup, _>(
+                &["OnDemandThroughputOverride"],
+                backup::asks::restore_from_backup,
+                restore::restore_from_backup,
             )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)
             .op::<op::GetItem, _>(asks::get_item, items::get_item)
-            .op::<op::PutItem, _>(asks::put_item, items::put_item)
-            .op::<op::UpdateItem, _>(asks::update_item, items::update_item)
-            .op::<op::DeleteItem, _>(asks::delete_item, items::delete_item)
+            .op_reading::<op::PutItem, _, _>(&[], Single::put, asks::put_item, items::put_item)
+            .op_reading::<op::UpdateItem, _, _>(
+                &[],
+                Single::update,
+                asks::update_item,
+                items::update_item,
+            )
+            .op_reading::<op::DeleteItem, _, _>(
+                &[],
+                Single::delete,
+                asks::delete_item,
+                items::delete_item,
+            )
             .op::<op::Query, _>(asks::query, query::query)
             .op::<op::Scan, _>(asks::scan, query::scan)
             .op::<op::BatchGetItem, _>(asks::batch_get, batch::batch_get_item)
             .op::<op::BatchWriteItem, _>(asks::batch_write, batch::batch_write_item)
             .op::<op::TransactGetItems, _>(asks::transact_get, transact::transact_get_items)
             .op::<op::TransactWriteItems, _>(asks::transact_write, transact::transact_write_items)
+            .op::<op::ExecuteStatement, _>(asked::execute, statements::execute_statement)
+            .op::<op::BatchExecuteStatement, _>(
+                asked::batch_execute,
+                statements::batch_execute_statement,
+            )
+            .op::<op::ExecuteTransaction, _>(
+                asked::execute_transaction,
+                ops::statement_transact::execute_transaction,
+            )
             .op::<op::TagResource, _>(asks::tag_resource, tags::tag_resource)
             .op::<op::UntagResource, _>(asks::untag_resource, tags::untag_resource)
             .op::<op::ListTagsOfResource, _>(asks::list_tags, tags::list_tags)

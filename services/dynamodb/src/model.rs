@@ -6,6 +6,9 @@ use bytes::Bytes;
 use gureum_kit::{AccountId, Arn, Region, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::model::History;
+use crate::errors::{Refusal, Result};
+use crate::global::model::Origin;
 use crate::value::Item;
 
 /// What names a table: region, account, name.
@@ -42,6 +45,11 @@ pub(crate) struct Table {
     pub(crate) tags: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) policy: Option<ResourcePolicy>,
+    #[serde(default)]
+    pub(crate) history: History,
+    /// The other regions of a global table.
+    #[serde(default)]
+    pub(crate) replicas: Vec<Region>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,6 +133,28 @@ impl Table {
         found.map_or("S", |(_, kind)| kind)
     }
 
+    /// A table whose items are still coming in cannot be changed.
+    pub(crate) fn made(&self) -> Result<()> {
+        if self.history.making {
+            return Err(Refusal::InUse(format!(
+                "Attempt to change a resource which is still in use: Table is being created: {}",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Nor can one be deleted that is protected.
+    pub(crate) fn may_go(&self) -> Result<()> {
+        self.made()?;
+        if self.protected {
+            return Err(Refusal::validation(
+                "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn indexes(&self) -> impl Iterator<Item = &Index> {
         self.locals.iter().chain(&self.globals)
     }
@@ -201,7 +231,7 @@ impl Row for Backfill {
     }
 }
 
-/// A space whose table or index is gone; its rows are removed in the background.
+/// A space (or stream) whose table or index is gone; its rows are removed in the background.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Grave {
     pub(crate) space: u64,
@@ -216,6 +246,9 @@ impl Row for Grave {
     }
 }
 
+/// What names a stream: region, account, table, label.
+pub(crate) type StreamKey = (Region, AccountId, String, String);
+
 /// A stream, which outlives its being switched off (or its table) by a day.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StreamInfo {
@@ -228,6 +261,8 @@ pub(crate) struct StreamInfo {
     pub(crate) keys: KeySchema,
     pub(crate) created: i64,
     pub(crate) closed: Option<i64>,
+    #[serde(default)]
+    pub(crate) policy: Option<ResourcePolicy>,
 }
 
 impl StreamInfo {
@@ -239,8 +274,7 @@ impl StreamInfo {
 
 impl Row for StreamInfo {
     const TABLE: &'static str = "dynamodb.stream";
-    /// Region, account, table, label.
-    type Key = (Region, AccountId, String, String);
+    type Key = StreamKey;
 
     fn key(&self) -> Self::Key {
         (
@@ -267,6 +301,9 @@ pub(crate) struct Record {
     /// It was removed because its time had come.
     #[serde(default)]
     pub(crate) expired: bool,
+    /// When and where the change was made, in a global table.
+    #[serde(default)]
+    pub(crate) origin: Option<Origin>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

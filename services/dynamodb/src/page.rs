@@ -11,7 +11,7 @@ use crate::model::{Entry, EntryKey, Index, Projected, Table};
 use crate::value::{Item, Value, item_size, key};
 
 /// The most bytes that one page reads, before any filter.
-const MAX_PAGE: usize = 1 << 20;
+pub(crate) const MAX_PAGE: usize = 1 << 20;
 
 /// A table or one of its indexes.
 #[derive(Clone, Copy)]
@@ -218,4 +218,4 @@ impl Plan<'_> {
 
 #[cfg(test)]
 #[path = "page_tests.rs"]
-mod tests;
+pub(crate) mod tests;

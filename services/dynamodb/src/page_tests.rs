@@ -10,7 +10,7 @@ use crate::items;
 use crate::model::{Billing, KeySchema, Throughput};
 use crate::value::Number;
 
-fn table(kind: &str) -> Table {
+pub(crate) fn table(kind: &str) -> Table {
     Table {
         region: "us-east-1".parse().expect("region"),
         account: "111122223333".parse().expect("account"),
@@ -48,6 +48,8 @@ fn table(kind: &str) -> Table {
         class: None,
         tags: Default::default(),
         policy: None,
+        history: Default::default(),
+        replicas: Vec::new(),
     }
 }
 

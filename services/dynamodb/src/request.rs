@@ -34,6 +34,43 @@ pub(crate) struct Write {
     pub(crate) show_failed: bool,
 }
 
+/// A write that is a request of its own, with what its reply shall hold.
+pub(crate) struct Single {
+    pub(crate) write: Write,
+    pub(crate) returns: Option<String>,
+    pub(crate) capacity: Option<String>,
+    pub(crate) metrics: Option<String>,
+}
+
+impl Single {
+    pub(crate) fn put(mut input: t::PutItemInput) -> gureum_schema::Result<Self> {
+        Ok(Self {
+            returns: input.return_values.take(),
+            capacity: input.return_consumed_capacity.take(),
+            metrics: input.return_item_collection_metrics.take(),
+            write: put(input)?,
+        })
+    }
+
+    pub(crate) fn delete(mut input: t::DeleteItemInput) -> gureum_schema::Result<Self> {
+        Ok(Self {
+            returns: input.return_values.take(),
+            capacity: input.return_consumed_capacity.take(),
+            metrics: input.return_item_collection_metrics.take(),
+            write: delete(input)?,
+        })
+    }
+
+    pub(crate) fn update(mut input: t::UpdateItemInput) -> gureum_schema::Result<Self> {
+        Ok(Self {
+            returns: input.return_values.take(),
+            capacity: input.return_consumed_capacity.take(),
+            metrics: input.return_item_collection_metrics.take(),
+            write: update(input)?,
+        })
+    }
+}
+
 fn shows(how: Option<&str>) -> bool {
     how == Some("ALL_OLD")
 }
@@ -63,7 +100,7 @@ impl Conditions {
     }
 }
 
-pub(crate) fn put(input: t::PutItemInput) -> Result<Write> {
+fn put(input: t::PutItemInput) -> Result<Write> {
     let conditions = Conditions {
         expected: input.expected,
         operator: input.conditional_operator,
@@ -84,7 +121,7 @@ pub(crate) fn put(input: t::PutItemInput) -> Result<Write> {
     )
 }
 
-pub(crate) fn delete(input: t::DeleteItemInput) -> Result<Write> {
+fn delete(input: t::DeleteItemInput) -> Result<Write> {
     let conditions = Conditions {
         expected: input.expected,
         operator: input.conditional_operator,
@@ -105,7 +142,7 @@ pub(crate) fn delete(input: t::DeleteItemInput) -> Result<Write> {
     )
 }
 
-pub(crate) fn update(input: t::UpdateItemInput) -> Result<Write> {
+fn update(input: t::UpdateItemInput) -> Result<Write> {
     let conditions = Conditions {
         expected: input.expected,
         operator: input.conditional_operator,

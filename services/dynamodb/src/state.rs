@@ -6,28 +6,37 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use gureum_dispatch::Cx;
 use gureum_kit::names::id;
-use gureum_kit::{Arn, Clock, Driver, Reader, Row, Scan, Store, StoreError, Tx, Waker};
+use gureum_kit::{Arn, Clock, Driver, PageTokens, Reader, Row, Scan, Store, StoreError, Tx, Waker};
 use gureum_policy::{Kind, Policy};
 
+use crate::collections::Collections;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
-use crate::reconcile::{BACKFILL, SWEEP};
+use crate::reconcile::{BACKFILL, COPIES, SHIPPING, SWEEP};
+use crate::shards::Measured;
 use crate::throttle::Throttle;
+use crate::transfer::running::TRANSFERS;
 
 /// DynamoDB. One value serves all accounts and regions.
 pub struct DynamoDb {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     /// What is in the store, for reads: writes read the table's row in their transaction.
-    tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
+    pub(crate) tables: RwLock<BTreeMap<TableKey, Arc<Live>>>,
     /// Held by whoever changes tables, so that memory follows the store in order.
-    admin: tokio::sync::Mutex<()>,
+    pub(crate) admin: tokio::sync::Mutex<()>,
     pub(crate) census: Mutex<HashMap<u64, Counted>>,
     /// Tables that were written to since they were counted.
     pub(crate) changed: Mutex<HashSet<u64>>,
     pub(crate) throttle: Throttle,
+    pub(crate) collections: Collections,
+    pub(crate) tokens: PageTokens,
+    pub(crate) measured: Mutex<Measured>,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
+    pub(crate) wake_copies: Waker,
+    pub(crate) wake_shipping: Waker,
+    pub(crate) wake_transfers: Waker,
 }
 
 /// A table with its policy parsed.
@@ -68,6 +77,7 @@ impl DynamoDb {
             tables.insert(table.key(), Arc::new(Live::new(table)));
         }
         Ok(Arc::new(Self {
+            tokens: PageTokens::load(&store).await?,
             store,
             clock,
             tables: RwLock::new(tables),
@@ -75,8 +85,13 @@ impl DynamoDb {
             census: Mutex::default(),
             changed: Mutex::default(),
             throttle: Throttle::default(),
+            collections: Collections::default(),
+            measured: Mutex::default(),
             wake_backfill: driver.waker(BACKFILL),
             wake_sweep: driver.waker(SWEEP),
+            wake_copies: driver.waker(COPIES),
+            wake_shipping: driver.waker(SHIPPING),
+            wake_transfers: driver.waker(TRANSFERS),
         }))
     }
 
@@ -94,7 +109,9 @@ impl DynamoDb {
 
     /// The table that a `TableName`, name or ARN, means.
     pub(crate) fn table(&self, cx: &Cx, name: &str) -> Result<Arc<Live>> {
-        self.find(&key_of(cx, name)?).ok_or_else(Refusal::no_table)
+        self.find(&key_of(cx, name)?)
+            .filter(|live| !live.table.history.making)
+            .ok_or_else(Refusal::no_table)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Live>> {
@@ -147,6 +164,18 @@ impl DynamoDb {
             None => tables.remove(key),
         };
         Ok(value)
+    }
+
+    /// Brings memory up to date with a table that was changed together with another.
+    pub(crate) async fn reload(&self, key: &TableKey) -> Result<()> {
+        let _turn = self.admin.lock().await;
+        let table = self.store.read().get::<Table>(key)?;
+        let mut tables = self.tables_mut();
+        match table {
+            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table))),
+            None => tables.remove(key),
+        };
+        Ok(())
     }
 
     /// Runs to its end even if the caller goes away: memory must follow what was committed.

@@ -1,14 +1,19 @@
 //! What goes by itself: items whose time has come, stream records after a day, the rows of deleted
 //! tables. The same pass over the items counts them.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use bytes::Bytes;
 use gureum_kit::{Reader, Row, Scan, idempotency};
 
+use crate::backup::model::{Undo, readers};
 use crate::errors::{Refusal, Result};
+use crate::global::version;
 use crate::items::{self, ItemKey};
 use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
 use crate::ops::streams::KEPT;
+use crate::shards::Split;
 use crate::state::{Counted, DynamoDb};
 use crate::value::{Item, Value, item_size};
 
@@ -21,6 +26,8 @@ impl DynamoDb {
     pub(crate) async fn sweep(&self) -> Result<()> {
         self.bury().await?;
         self.trim_streams().await?;
+        self.trim_history().await?;
+        self.forget_deleted().await?;
         let now = self.clock.now();
         while idempotency::forget_expired(&self.store, now, BATCH).await? == BATCH {}
         for live in self.all() {
@@ -28,10 +35,14 @@ impl DynamoDb {
             if !self.wants_pass(table) {
                 continue;
             }
-            self.pass(table, table.id, table.ttl.as_deref()).await?;
-            for index in table.indexes() {
+            let mut large = self.pass(table, table.id, table.ttl.as_deref()).await?;
+            for index in &table.locals {
+                large.extend(self.pass(table, index.id, None).await?);
+            }
+            for index in &table.globals {
                 self.pass(table, index.id, None).await?;
             }
+            self.weigh(table, large).await?;
         }
         Ok(())
     }
@@ -47,9 +58,17 @@ impl DynamoDb {
         changed || table.ttl.is_some() || spaces.any(|space| !census.contains_key(&space))
     }
 
-    /// Counts a space, and removes from it what has expired by this attribute.
-    async fn pass(&self, table: &Table, space: u64, ttl: Option<&str>) -> Result<()> {
+    /// Counts a space, and removes from it what has expired by this attribute. Gives the partition
+    /// keys under which so much lies that their collections may be full.
+    async fn pass(
+        &self,
+        table: &Table,
+        space: u64,
+        ttl: Option<&str>,
+    ) -> Result<BTreeSet<Vec<u8>>> {
         let mut count = Counted::default();
+        let mut large = BTreeSet::new();
+        let mut partition = (Bytes::new(), 0);
         let mut cursor: Option<EntryKey> = None;
         loop {
             let mut scan = Scan::<Entry>::of((space,)).limit(BATCH);
@@ -63,7 +82,16 @@ impl DynamoDb {
                 let entry = entry?;
                 read += 1;
                 count.items += 1;
-                count.bytes += item_size(&entry.item) as i64;
+                let size = item_size(&entry.item);
+                count.bytes += size as i64;
+                // Entries of one partition lie together.
+                if partition.0 != entry.partition {
+                    partition = (entry.partition.clone(), 0);
+                }
+                partition.1 += size;
+                if self.collections.is_suspect(table, partition.1) {
+                    large.insert(entry.partition.to_vec());
+                }
                 if ttl.is_some_and(|ttl| is_over(&entry.item, ttl, now)) {
                     expired.push(items::key_in(table, &entry.item)?);
                 }
@@ -81,7 +109,7 @@ impl DynamoDb {
         }
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
         census.insert(space, count);
-        Ok(())
+        Ok(large)
     }
 
     /// Removes an item if it is still over its time.
@@ -108,7 +136,7 @@ impl DynamoDb {
             .await
     }
 
-    /// Removes the rows of tables and indexes that are gone.
+    /// Removes the rows of tables, indexes and streams that are gone.
     async fn bury(&self) -> Result<()> {
         let graves = self
             .store
@@ -116,20 +144,33 @@ impl DynamoDb {
             .scan(Scan::<Grave>::all())
             .collect::<Result<Vec<_>, _>>()?;
         for Grave { space } in graves {
+            while self.trim(space, i64::MAX).await? == BATCH {}
             loop {
                 let removed = self
                     .store
                     .transact(|tx| {
+                        if !readers(tx, space)?.is_empty() {
+                            return Ok(0);
+                        }
                         let scan = Scan::<Entry>::of((space,)).limit(BATCH);
                         let keys = tx.scan(scan).map(|entry| Ok(entry?.key()));
                         let keys = keys.collect::<Result<Vec<_>>>()?;
                         for key in &keys {
                             tx.delete::<Entry>(key)?;
                         }
-                        if keys.is_empty() {
+                        // The space may be that of a log.
+                        let changes = tx.scan(Scan::<Undo>::of((space,)).limit(BATCH)).stamped();
+                        let changes = changes.map(|found| Ok(found?.0));
+                        let changes = changes.collect::<Result<Vec<_>>>()?;
+                        for stamp in &changes {
+                            tx.delete::<Undo>((space, *stamp))?;
+                        }
+                        let versions = version::forget(tx, space, BATCH)?;
+                        if keys.is_empty() && changes.is_empty() && versions == 0 {
+                            forget_splits(tx, space)?;
                             tx.delete::<Grave>(space)?;
                         }
-                        Ok::<_, Refusal>(keys.len())
+                        Ok::<_, Refusal>(keys.len() + changes.len() + versions)
                     })
                     .await?;
                 if removed == 0 {
@@ -137,6 +178,8 @@ impl DynamoDb {
                 }
             }
             self.throttle.forget(space);
+            self.collections.forget(space);
+            self.measured().remove(&space);
             self.census
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -151,19 +194,33 @@ impl DynamoDb {
         let streams = view.scan(Scan::<StreamInfo>::all());
         let streams = streams.collect::<Result<Vec<_>, _>>()?;
         for info in streams {
-            while self.trim(&info, horizon).await? == BATCH {}
-            if info.closed.is_some_and(|closed| closed <= horizon) {
-                let forget = |tx: &mut gureum_kit::Tx| tx.delete::<StreamInfo>(info.key());
-                self.store.transact(forget).await?;
+            while self.trim(info.id, horizon).await? == BATCH {}
+            match info.closed {
+                Some(closed) if closed <= horizon => self.forget_stream(&info).await?,
+                Some(_) => {}
+                None => self.split_busy(&info).await?,
             }
         }
         Ok(())
     }
 
-    async fn trim(&self, info: &StreamInfo, horizon: i64) -> Result<usize> {
+    async fn forget_stream(&self, info: &StreamInfo) -> Result<()> {
         self.store
             .transact(|tx| {
-                let scan = Scan::<Record>::of((info.id,)).limit(BATCH);
+                forget_splits(tx, info.id)?;
+                tx.delete::<StreamInfo>(info.key())?;
+                Ok::<_, Refusal>(())
+            })
+            .await?;
+        self.measured().remove(&info.id);
+        Ok(())
+    }
+
+    /// Removes records of a stream up to a moment, some at a time.
+    async fn trim(&self, stream: u64, horizon: i64) -> Result<usize> {
+        self.store
+            .transact(|tx| {
+                let scan = Scan::<Record>::of((stream,)).limit(BATCH);
                 let mut old = Vec::new();
                 for found in tx.scan(scan).stamped() {
                     let (stamp, record) = found?;
@@ -173,7 +230,7 @@ impl DynamoDb {
                     old.push(stamp);
                 }
                 for stamp in &old {
-                    tx.delete::<Record>((info.id, *stamp))?;
+                    tx.delete::<Record>((stream, *stamp))?;
                 }
                 Ok::<_, Refusal>(old.len())
             })
@@ -188,4 +245,13 @@ fn is_over(item: &Item, ttl: &str, now: i64) -> bool {
     number
         .to_i64()
         .is_some_and(|at| at <= now && at > now - LONG_AGO)
+}
+
+fn forget_splits(tx: &mut gureum_kit::Tx, stream: u64) -> Result<()> {
+    let splits = tx.scan(Scan::<Split>::of((stream,))).stamped();
+    let splits = splits.map(|split| Ok(split?.0));
+    for stamp in splits.collect::<Result<Vec<_>>>()? {
+        tx.delete::<Split>((stream, stamp))?;
+    }
+    Ok(())
 }

@@ -23,6 +23,7 @@ mod names;
 mod ops;
 mod page;
 mod reconcile;
+mod reset;
 mod sts;
 mod trust;
 mod view;
@@ -32,13 +33,14 @@ use std::sync::Arc;
 use gureum_dispatch::{Service, ServiceBuilder};
 use gureum_kit::reconcile::Reconciler;
 use gureum_kit::{AccountId, Clock, Store, Tx};
+use gureum_outbound::Outbound;
 
 use errors::Outcome;
 use identity::{Cache, Uses};
 use model::Change;
+use sts::provider_keys::{Fetch, ProviderKeys};
 
 pub use identity::Tidied;
-pub use sts::web_identity::JwksFetcher;
 
 /// The access key of the account's root user, which the cloud was started with.
 #[derive(Clone)]
@@ -56,27 +58,25 @@ pub struct Iam {
     root: RootKey,
     cache: Cache,
     uses: Uses,
-    jwks: Option<Arc<dyn JwksFetcher>>,
+    provider_keys: ProviderKeys,
 }
 
 pub(crate) type Table = ServiceBuilder<Iam>;
 
 impl Iam {
-    /// `jwks` fetches the keys of OpenID Connect providers; without it,
-    /// `AssumeRoleWithWebIdentity` answers that it cannot reach the provider.
-    pub fn new(
-        store: Store,
-        clock: Clock,
-        root: RootKey,
-        jwks: Option<Arc<dyn JwksFetcher>>,
-    ) -> Arc<Self> {
+    /// `outbound` fetches the keys of OpenID Connect providers.
+    pub fn new(store: Store, clock: Clock, root: RootKey, outbound: Arc<Outbound>) -> Arc<Self> {
+        Self::fetching(store, clock, root, outbound)
+    }
+
+    fn fetching(store: Store, clock: Clock, root: RootKey, fetch: Arc<dyn Fetch>) -> Arc<Self> {
         Arc::new(Self {
             cache: Cache::new(store.watch::<Change>(())),
             uses: Uses::default(),
+            provider_keys: ProviderKeys::new(fetch, clock.clone()),
             store,
             clock,
             root,
-            jwks,
         })
     }
 

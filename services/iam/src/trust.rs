@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gureum_kit::{AccountId, Arn, Reader, Scan};
-use gureum_policy::{Kind, Policy};
-use serde_json::Value;
+use gureum_dispatch::Standing;
+use gureum_kit::{AccountId, Arn, Reader, Row, Scan};
+use gureum_policy::{Kind, Policy, rewrite_principals};
 
+use crate::Iam;
 use crate::document;
 use crate::entity::Named;
 use crate::errors::{Fault, Outcome};
@@ -27,7 +28,7 @@ pub(crate) fn bind(reader: &impl Reader, text: &str) -> Outcome<Trust> {
         return Err(Fault::quota("ACLSizePerRole", LIMIT));
     }
     let mut bound = BTreeMap::new();
-    for name in principals(text)? {
+    for name in principals(text) {
         if let Some(owner) = owned(&name) {
             let id = owner.id(reader)?.ok_or_else(|| invalid(&name))?;
             bound.insert(name, id);
@@ -44,7 +45,7 @@ pub(crate) fn bind(reader: &impl Reader, text: &str) -> Outcome<Trust> {
 impl Trust {
     /// The policy to decide by: unique ids in place of ARNs.
     pub(crate) fn policy(&self) -> Outcome<Arc<Policy>> {
-        let text = replaced(&self.document, |arn| self.bound.get(arn).cloned())?;
+        let text = rewrite_principals(&self.document, |arn| self.bound.get(arn).cloned());
         document::stored(text.as_deref().unwrap_or(&self.document), Kind::Trust)
     }
 
@@ -59,7 +60,7 @@ impl Trust {
                 changed.insert(arn.as_str(), moved.unwrap_or_else(|| id.clone()));
             }
         }
-        let text = replaced(&self.document, |arn| changed.get(arn).cloned())?;
+        let text = rewrite_principals(&self.document, |arn| changed.get(arn).cloned());
         Ok(text.unwrap_or_else(|| self.document.clone()))
     }
 }
@@ -126,39 +127,57 @@ fn invalid(principal: &str) -> Fault {
 }
 
 /// Every `AWS` principal of a policy text.
-fn principals(text: &str) -> Outcome<Vec<String>> {
+fn principals(text: &str) -> Vec<String> {
     let mut names = Vec::new();
-    replaced(text, |name| {
+    rewrite_principals(text, |name| {
         names.push(name.to_owned());
         None
-    })?;
-    Ok(names)
+    });
+    names
 }
 
-/// The text with some `AWS` principals replaced; `None` when none was.
-fn replaced(text: &str, mut swap: impl FnMut(&str) -> Option<String>) -> Outcome<Option<String>> {
-    let mut value: Value = serde_json::from_str(text)
-        .map_err(|error| Fault::malformed_policy(format!("Syntax errors in policy: {error}")))?;
-    let mut changed = false;
-    let mut visit = |name: &mut Value| {
-        if let Some(new) = name.as_str().and_then(&mut swap) {
-            *name = Value::String(new);
-            changed = true;
+impl Iam {
+    /// Whom a name in another service's policy stands for.
+    pub(crate) fn standing_of(&self, arn: &str) -> Outcome<Standing> {
+        let reader = self.store.read();
+        let Some(owner) = owned(arn) else {
+            return Ok(Standing::Other);
+        };
+        if let Some(id) = owner.id(&reader)? {
+            return Ok(Standing::Here(id));
         }
-    };
-    for statement in one_or_many(value.get_mut("Statement")) {
-        for element in ["Principal", "NotPrincipal"] {
-            let named = statement.get_mut(element).and_then(|p| p.get_mut("AWS"));
-            one_or_many(named).iter_mut().for_each(&mut visit);
-        }
+        // Accounts are not rows: one that has users or roles is ours, and so is the cloud's own.
+        let account = &owner.account;
+        let ours = *account == self.root.account
+            || any::<User>(&reader, account)?
+            || any::<Role>(&reader, account)?;
+        Ok(if ours {
+            Standing::Nobody
+        } else {
+            Standing::Other
+        })
     }
-    Ok(changed.then(|| value.to_string()))
+
+    /// The ARN that the user or role with this unique id has now.
+    pub(crate) fn arn_of_id(&self, id: &str) -> Outcome<Option<String>> {
+        let reader = self.store.read();
+        for user in reader.scan(Scan::<User>::all()) {
+            let user = user?;
+            if user.id == id {
+                return Ok(Some(user.arn()));
+            }
+        }
+        for role in reader.scan(Scan::<Role>::all()) {
+            let role = role?;
+            if role.id == id {
+                return Ok(Some(role.arn()));
+            }
+        }
+        Ok(None)
+    }
 }
 
-fn one_or_many(value: Option<&mut Value>) -> &mut [Value] {
-    match value {
-        None => &mut [],
-        Some(Value::Array(many)) => many,
-        Some(one) => std::slice::from_mut(one),
-    }
+fn any<R: Row<Key = (AccountId, String)>>(reader: &impl Reader, of: &AccountId) -> Outcome<bool> {
+    let first = reader.scan(Scan::<R>::of((of,)).limit(1)).next();
+    Ok(first.transpose()?.is_some())
 }

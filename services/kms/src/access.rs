@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gureum_dispatch::{Caller, CallerKind};
+use gureum_dispatch::{Caller, CallerKind, Cx, Unbound};
 use gureum_kit::names::id;
 use gureum_kit::{AccountId, Reader, Region, Scan};
 use gureum_policy::{Kind, Policy};
@@ -130,8 +130,22 @@ pub(crate) fn statement(principal: &str, actions: &serde_json::Value) -> Result<
     stored(&text.to_string())
 }
 
-/// Checks a key policy that a request brings.
-pub(crate) fn check(text: &str) -> Result<Policy> {
+/// A key policy that a request brings, as it is to be stored.
+pub(crate) fn bind(cx: &Cx, text: &str) -> gureum_schema::Result<(String, Policy)> {
+    check(text)?;
+    let bound = cx.bind_principals(text).map_err(|unbound| match unbound {
+        Unbound::Nobody(_) => Refusal::Policy(
+            "Policy contains a statement with one or more invalid principals.".into(),
+        )
+        .into(),
+        Unbound::Failed(error) => error,
+    })?;
+    let policy = stored(&bound)?;
+    Ok((bound, policy))
+}
+
+/// Checks it as it is written.
+fn check(text: &str) -> Result<Policy> {
     /// In bytes.
     const LIMIT: usize = 32 * 1024;
     if text.len() > LIMIT {

@@ -29,6 +29,7 @@ mod names;
 mod ops;
 mod page;
 mod reconcile;
+mod reset;
 mod spec;
 mod state;
 

@@ -111,7 +111,9 @@ impl S3 {
             .store
             .transact(|tx| -> Result<_> {
                 let bucket = same(tx, bucket)?;
-                condition.check(versions::newest(tx, &bucket, key)?.as_ref(), key)?;
+                if condition.is_given() {
+                    condition.check(versions::newest(tx, &bucket, key)?.as_ref(), key)?;
+                }
                 let mut version = self.version(&bucket, key, object.clone());
                 versions::retain_piece(tx, piece)?;
                 let heavy = matches!(object.stored, Stored::Inline).then(|| Content {

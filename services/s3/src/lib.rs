@@ -33,6 +33,7 @@ mod notify;
 mod ops;
 mod range;
 mod reconcile;
+mod reset;
 mod rules;
 mod sealing;
 mod tags;
@@ -104,12 +105,15 @@ impl S3 {
     }
 }
 
-/// S3's words for what breaks the model. Missing XML members make a document that fits no schema.
+/// S3's words for what breaks the model. What stands inside of something stands in an XML document,
+/// which then fits no schema.
 fn invalid(invalid: &Invalid) -> Error {
     match invalid {
         Invalid::Missing { message, .. } => Code::InvalidRequest.says(message),
-        Invalid::Constraint { message, .. } => Code::InvalidArgument.says(message),
-        Invalid::Malformed { .. } => Code::MalformedXML.error(),
+        Invalid::Constraint { path, message } if !path.contains('.') => {
+            Code::InvalidArgument.says(message)
+        }
+        Invalid::Constraint { .. } | Invalid::Malformed { .. } => Code::MalformedXML.error(),
     }
     .into()
 }

@@ -164,8 +164,9 @@ pub(crate) struct Checksum {
 pub(crate) struct Lock {
     #[serde(default)]
     pub(crate) retention: Option<(LockMode, Timestamp)>,
+    /// `None`: nobody has said anything about one.
     #[serde(default)]
-    pub(crate) legal_hold: bool,
+    pub(crate) legal_hold: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,12 +180,17 @@ impl Lock {
         *self == Self::default()
     }
 
+    pub(crate) fn legal_hold_shown(&self) -> Option<String> {
+        let shown = |held| if held { "ON" } else { "OFF" };
+        self.legal_hold.map(|held| shown(held).to_owned())
+    }
+
     /// Whether the version must not be deleted. `bypass` lifts governance, and nothing else.
     pub(crate) fn holds(&self, now: Timestamp, bypass: bool) -> bool {
         let retained = self
             .retention
             .is_some_and(|(mode, until)| now < until && !(bypass && mode == LockMode::Governance));
-        self.legal_hold || retained
+        self.legal_hold == Some(true) || retained
     }
 }
 

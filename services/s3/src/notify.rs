@@ -13,13 +13,17 @@ use futures_util::{StreamExt as _, stream};
 use gureum_dispatch::{Caller, Cloud, Cx, RequestInfo};
 use gureum_kit::names::id;
 use gureum_kit::reconcile::{Outcome, Reconciler, RunError};
-use gureum_kit::{AccountId, Reader, Region, Row, Scan, Tx};
+use gureum_kit::store::Watch;
+use gureum_kit::{AccountId, Arn, Reader, Region, Row, Scan, Tx};
+use gureum_model_sns::op::Publish;
+use gureum_model_sns::types::PublishInput;
 use gureum_model_sqs::op::SendMessage;
 use gureum_model_sqs::types::SendMessageRequest;
 use gureum_schema::{Error, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::S3;
 use crate::config::notification::{Notifications, Target};
@@ -38,7 +42,7 @@ const LONGEST_PAUSE: i64 = 60_000;
 /// A message that cannot be delivered for so long is given up, in milliseconds.
 const PATIENCE: i64 = 24 * 3_600_000;
 
-/// A message on its way. It is removed when the queue has it.
+/// A message on its way. It is removed when the queue or topic has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Notice {
     /// The next attempt.
@@ -48,9 +52,10 @@ pub(crate) struct Notice {
     attempts: u32,
     /// In whose name it is sent.
     bucket: String,
-    owner: AccountId,
-    /// ARN of the queue.
-    queue: String,
+    pub(crate) owner: AccountId,
+    /// ARN of the queue or topic.
+    #[serde(alias = "queue")]
+    to: String,
     message: String,
 }
 
@@ -146,15 +151,15 @@ impl S3 {
                 attempts: 0,
                 bucket: bucket.name.clone(),
                 owner: bucket.owner,
-                queue: target.queue.clone(),
+                to: target.arn.clone(),
                 message: json!({ "Records": [record] }).to_string(),
             })?;
         }
         Ok(())
     }
 
-    /// Delivers all messages that are due.
-    pub(crate) async fn deliver(&self, cloud: &Arc<Cloud>) -> Result<()> {
+    /// Delivers all messages that are due; returns when the next one will be.
+    pub(crate) async fn deliver(&self, cloud: &Arc<Cloud>) -> Result<Option<i64>> {
         loop {
             let now = self.clock.now();
             let view = self.store.read();
@@ -162,12 +167,13 @@ impl S3 {
                 .scan(Scan::all().limit(BATCH))
                 .collect::<std::result::Result<_, _>>()?;
             drop(view);
+            let next = batch.first().map(|notice| notice.due);
             let due: Vec<Notice> = batch
                 .into_iter()
                 .take_while(|notice| notice.due <= now)
                 .collect();
             if due.is_empty() {
-                return Ok(());
+                return Ok(next);
             }
             let attempts = stream::iter(due).map(|notice| async {
                 let outcome = post(cloud, &notice).await;
@@ -184,11 +190,11 @@ impl S3 {
         let again = match outcome {
             Ok(()) => None,
             Err(error) if now - notice.begun >= PATIENCE => {
-                tracing::error!(queue = notice.queue, %error, "an event notification is given up");
+                tracing::error!(to = notice.to, %error, "an event notification is given up");
                 None
             }
             Err(error) => {
-                tracing::warn!(queue = notice.queue, %error, "an event notification waits");
+                tracing::warn!(to = notice.to, %error, "an event notification waits");
                 let pause = FIRST_PAUSE << notice.attempts.min(16);
                 Some(Notice {
                     due: now + pause.min(LONGEST_PAUSE),
@@ -213,11 +219,13 @@ impl S3 {
 pub(crate) struct Courier {
     s3: Arc<S3>,
     cloud: Arc<Cloud>,
+    written: Mutex<Watch>,
 }
 
 impl Courier {
     pub(crate) fn new(s3: Arc<S3>, cloud: Arc<Cloud>) -> Self {
-        Self { s3, cloud }
+        let written = Mutex::new(s3.store.watch::<Notice>(()));
+        Self { s3, cloud, written }
     }
 }
 
@@ -227,45 +235,76 @@ impl Reconciler for Courier {
         "s3.notifications"
     }
 
-    /// Looking costs next to nothing where there is nothing, so nobody needs to wake it.
     fn period(&self) -> Duration {
-        Duration::from_millis(250)
+        Duration::from_secs(60)
+    }
+
+    async fn stirred(&self) {
+        self.written.lock().await.changed().await;
     }
 
     async fn run(&self) -> Result<Outcome, RunError> {
-        let run = self.s3.deliver(&self.cloud).await;
-        run.map_err(Error::from)?;
-        Ok(Outcome::Settled)
+        let next = self.s3.deliver(&self.cloud).await.map_err(Error::from)?;
+        let pause = next.map(|due| (due - self.s3.clock.now()).max(1).unsigned_abs());
+        Ok(pause.map_or(Outcome::Settled, |pause| {
+            Outcome::Again(Duration::from_millis(pause))
+        }))
     }
 }
 
-/// Sends one message to its queue in the bucket's name.
+/// Sends one message to its queue or topic in the bucket's name.
 async fn post(cloud: &Arc<Cloud>, notice: &Notice) -> Result<(), Error> {
     let caller = Caller::service(PRINCIPAL, &names::bucket_arn(&notice.bucket), &notice.owner);
-    let (region, url) = address(&notice.queue).ok_or_else(|| Error::internal("not a queue"))?;
+    let no_place = || Error::internal("not a queue or topic");
+    let (region, place) = address(&notice.to).ok_or_else(no_place)?;
     let cx = cloud.cx(Arc::new(caller), region, from_inside());
-    send(&cx, url, notice.message.clone()).await
+    send(&cx, place, notice.message.clone()).await
 }
 
-async fn send(cx: &Cx, queue_url: String, message_body: String) -> Result<(), Error> {
-    let input = SendMessageRequest {
-        queue_url,
-        message_body,
-        ..Default::default()
+/// Where notifications go.
+#[derive(Debug)]
+enum Place {
+    /// By its URL.
+    Queue(String),
+    /// By its ARN.
+    Topic(String),
+}
+
+async fn send(cx: &Cx, place: Place, message: String) -> Result<(), Error> {
+    match place {
+        Place::Queue(queue_url) => {
+            let input = SendMessageRequest {
+                queue_url,
+                message_body: message,
+                ..Default::default()
+            };
+            cx.call::<SendMessage>(input).await.map(drop)
+        }
+        Place::Topic(arn) => {
+            let input = PublishInput {
+                topic_arn: Some(arn),
+                subject: Some(SUBJECT.to_owned()),
+                message,
+                ..Default::default()
+            };
+            cx.call::<Publish>(input).await.map(drop)
+        }
+    }
+}
+
+/// What S3 writes above its notifications.
+const SUBJECT: &str = "Amazon S3 Notification";
+
+/// Region and place of a queue or topic, from its ARN.
+fn address(arn: &str) -> Option<(Region, Place)> {
+    let parsed: Arn = arn.parse().ok()?;
+    let account: AccountId = parsed.account.parse().ok()?;
+    let place = match parsed.service.as_str() {
+        "sqs" => Place::Queue(format!("http://localhost/{account}/{}", parsed.resource)),
+        "sns" => Place::Topic(arn.to_owned()),
+        _ => return None,
     };
-    cx.call::<SendMessage>(input).await.map(drop)
-}
-
-/// Region and URL of a queue, from its ARN.
-fn address(arn: &str) -> Option<(Region, String)> {
-    let rest = arn.strip_prefix("arn:aws:sqs:")?;
-    let (region, rest) = rest.split_once(':')?;
-    let (account, name) = rest.split_once(':')?;
-    let account: AccountId = account.parse().ok()?;
-    Some((
-        region.parse().ok()?,
-        format!("http://localhost/{account}/{name}"),
-    ))
+    Some((parsed.region.parse().ok()?, place))
 }
 
 /// What a call looks like that comes from no client.
@@ -283,28 +322,28 @@ pub(crate) fn from_inside() -> RequestInfo {
     }
 }
 
-/// Sends the test message to every queue of a new configuration: whether a queue is there and
-/// takes messages from this bucket is found out by sending one.
+/// Sends the test message to every place of a new configuration: whether a queue or topic is there
+/// and takes messages from this bucket is found out by sending one.
 pub(crate) async fn greet(cx: &Cx, bucket: &Bucket, notifications: &Notifications) -> Result<()> {
     let caller = Caller::service(PRINCIPAL, &names::bucket_arn(&bucket.name), &bucket.owner);
     let caller = Arc::new(caller);
     let mut greeted: Vec<&str> = Vec::new();
     let mut unfit = Vec::new();
-    for Target { queue, .. } in &notifications.0 {
-        if greeted.contains(&queue.as_str()) {
+    for target in &notifications.0 {
+        if greeted.contains(&target.arn.as_str()) {
             continue;
         }
-        greeted.push(queue);
-        if let Err(why) = greet_one(cx, &caller, bucket, queue).await {
-            unfit.push((queue, why));
+        greeted.push(&target.arn);
+        if let Err(why) = greet_one(cx, &caller, bucket, target).await {
+            unfit.push((&target.arn, why));
         }
     }
-    let Some((queue, why)) = unfit.into_iter().next() else {
+    let Some((place, why)) = unfit.into_iter().next() else {
         return Ok(());
     };
     Err(Code::InvalidArgument
         .says("Unable to validate the following destination configurations")
-        .with("ArgumentName", queue)
+        .with("ArgumentName", place)
         .with("ArgumentValue", why))
 }
 
@@ -312,10 +351,9 @@ async fn greet_one(
     cx: &Cx,
     caller: &Arc<Caller>,
     bucket: &Bucket,
-    queue: &str,
+    target: &Target,
 ) -> Result<(), &'static str> {
-    const ABSENT: &str = "The destination queue does not exist";
-    let Some((region, url)) = address(queue) else {
+    let Some((region, place)) = address(&target.arn) else {
         return Err("The ARN is not well formed");
     };
     if region != bucket.region {
@@ -323,8 +361,20 @@ async fn greet_one(
             "The notification destination service region is not valid for the bucket location constraint",
         );
     }
-    if queue.ends_with(".fifo") {
-        return Err("FIFO queues are not supported as a notification destination");
+    let (absent, closed, fifo) = match target.is_topic() {
+        true => (
+            "The destination topic does not exist",
+            "Permissions on the destination topic do not allow S3 to publish notifications from this bucket",
+            "FIFO topics are not supported as a notification destination",
+        ),
+        false => (
+            "The destination queue does not exist",
+            "Permissions on the destination queue do not allow S3 to publish notifications from this bucket",
+            "FIFO queues are not supported as a notification destination",
+        ),
+    };
+    if target.arn.ends_with(".fifo") {
+        return Err(fifo);
     }
     let message = json!({
         "Service": "Amazon S3",
@@ -335,12 +385,11 @@ async fn greet_one(
         "HostId": host_id(&cx.request.id),
     });
     let cx = cx.as_caller(Arc::clone(caller)).in_region(region);
-    send(&cx, url, message.to_string()).await.map_err(|error| {
-        if error.code.ends_with("NonExistentQueue") || error.code == "QueueDoesNotExist" {
-            ABSENT
-        } else {
-            "Permissions on the destination queue do not allow S3 to publish notifications from this bucket"
-        }
+    let sent = send(&cx, place, message.to_string()).await;
+    sent.map_err(|error| match error.code.as_ref() {
+        "QueueDoesNotExist" | "NotFound" => absent,
+        code if code.ends_with("NonExistentQueue") => absent,
+        _ => closed,
     })
 }
 
@@ -441,11 +490,13 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_found_by_its_arn() {
-        let (region, url) = address("arn:aws:sqs:eu-west-1:111122223333:jobs").expect("a queue");
+    fn a_place_is_found_by_its_arn() {
+        let (region, place) = address("arn:aws:sqs:eu-west-1:111122223333:jobs").expect("a queue");
         assert_eq!(region.as_str(), "eu-west-1");
-        assert!(url.ends_with("/111122223333/jobs"));
-        assert!(address("arn:aws:sns:eu-west-1:111122223333:jobs").is_none());
+        assert!(matches!(place, Place::Queue(url) if url.ends_with("/111122223333/jobs")));
+        let (_, place) = address("arn:aws:sns:eu-west-1:111122223333:news").expect("a topic");
+        assert!(matches!(place, Place::Topic(arn) if arn.ends_with(":news")));
+        assert!(address("arn:aws:lambda:eu-west-1:111122223333:jobs").is_none());
         assert!(address("jobs").is_none());
     }
 }

@@ -112,6 +112,7 @@ impl Reconciler for Reaper {
             self.sweep().await?;
             self.swept.store(true, Ordering::Relaxed);
         }
+        self.s3.bury().await?;
         let mut waiting = self.waiting.lock().await;
         loop {
             let (moment, garbage) = match waiting.take() {

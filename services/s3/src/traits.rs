@@ -175,8 +175,9 @@ impl Said<'_> {
             }
         };
         let legal_hold = match self.legal_hold {
-            None | Some("OFF") => false,
-            Some("ON") => true,
+            None => None,
+            Some("OFF") => Some(false),
+            Some("ON") => Some(true),
             Some(other) => {
                 return Err(Failure::argument(
                     "x-amz-object-lock-legal-hold",

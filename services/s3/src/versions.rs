@@ -187,7 +187,7 @@ pub(crate) fn remove(tx: &mut Tx, bucket: &Bucket, version: &Version) -> Result<
 }
 
 /// Gives a version's content free.
-fn discard(tx: &mut Tx, version: &Version) -> Result<()> {
+pub(crate) fn discard(tx: &mut Tx, version: &Version) -> Result<()> {
     let Some(Object { stored, .. }) = &version.object else {
         return Ok(());
     };

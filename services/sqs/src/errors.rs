@@ -48,7 +48,8 @@ pub(crate) enum Refusal {
     EntryId,
     NoSuchTask,
     NoSuchResource,
-    NotImplemented(String),
+    /// What KMS said no with: code and sentence.
+    Kms(&'static str, String),
     Broken(String),
 }
 
@@ -156,10 +157,7 @@ impl Refusal {
                 "ResourceNotFoundException",
                 text("The resource that you specified for the SourceArn parameter doesn't exist."),
             ),
-            Self::NotImplemented(what) => (
-                "NotImplemented",
-                format!("{what} is not implemented by Gureum."),
-            ),
+            Self::Kms(code, message) => (code, message.clone()),
             Self::Broken(_) => (
                 "InternalFailure",
                 text("The request could not be carried out because of a failure of the service."),
@@ -182,7 +180,6 @@ impl From<Refusal> for Error {
         let (code, message) = refusal.parts();
         let status = match refusal {
             Refusal::Broken(_) => 500,
-            Refusal::NotImplemented(_) => 501,
             _ => 400,
         };
         Error::new(code, status, message)

@@ -13,18 +13,20 @@
 //! * within a message group of a FIFO queue nothing overtakes, whatever fails;
 //! * dead letters change queues in the transaction of the receive that found them dead.
 //!
-//! Honest gaps: encryption with KMS keys is refused. Standard queues take `MessageGroupId` but
+//! Honest gaps: standard queues take `MessageGroupId` but
 //! don't use it for fairness. Throughput quotas are validated as settings and not enforced.
 
 mod asks;
 mod content;
 mod errors;
 mod index;
+mod kms;
 mod model;
 mod mover;
 mod ops;
 mod queue;
 mod reconcile;
+mod reset;
 mod seal;
 mod settings;
 mod state;

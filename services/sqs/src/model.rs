@@ -108,8 +108,19 @@ pub(crate) struct Content {
     pub(crate) id: u64,
     /// Random, and makes the key; absent when `data` is in the clear.
     pub(crate) salt: Option<[u8; 16]>,
+    /// The data key that makes the key together with the salt, where the queue has a KMS key.
+    #[serde(default)]
+    pub(crate) kms: Option<KmsSealed>,
     /// A [`crate::content::Payload`] in MessagePack.
     pub(crate) data: Bytes,
+}
+
+/// A data key as KMS sealed it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KmsSealed {
+    pub(crate) blob: Bytes,
+    /// ARN of the queue that it was made for; a message keeps it when it moves.
+    pub(crate) context: String,
 }
 
 impl Row for Content {

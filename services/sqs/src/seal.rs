@@ -41,18 +41,26 @@ impl Keys {
     }
 
     /// Every content has a key of its own, made of a random salt; so the nonce may stay the same.
-    fn cipher(&self, salt: &[u8; 16]) -> Option<LessSafeKey> {
-        let key = hmac::sign(&self.content, salt);
+    fn cipher(&self, salt: &[u8; 16], data_key: Option<&[u8]>) -> Option<LessSafeKey> {
+        let key = match data_key {
+            Some(key) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), salt),
+            None => hmac::sign(&self.content, salt),
+        };
         Some(LessSafeKey::new(
             UnboundKey::new(&AES_256_GCM, key.as_ref()).ok()?,
         ))
     }
 
     /// Encrypts `data` in place (and appends the tag); returns the salt to open it with. `id` is
-    /// authenticated along with it.
-    pub(crate) fn seal(&self, id: u64, data: &mut Vec<u8>) -> Option<[u8; 16]> {
+    /// authenticated along with it. With a data key, that one takes the place of our own secret.
+    pub(crate) fn seal(
+        &self,
+        id: u64,
+        data: &mut Vec<u8>,
+        data_key: Option<&[u8]>,
+    ) -> Option<[u8; 16]> {
         let salt = id::bytes();
-        self.cipher(&salt)?
+        self.cipher(&salt, data_key)?
             .seal_in_place_append_tag(nonce(), Aad::from(id.to_be_bytes()), data)
             .ok()?;
         Some(salt)
@@ -63,11 +71,12 @@ impl Keys {
         &self,
         id: u64,
         salt: &[u8; 16],
+        data_key: Option<&[u8]>,
         data: &'a mut [u8],
     ) -> Option<&'a [u8]> {
-        let opened = self
-            .cipher(salt)?
-            .open_in_place(nonce(), Aad::from(id.to_be_bytes()), data);
+        let opened =
+            self.cipher(salt, data_key)?
+                .open_in_place(nonce(), Aad::from(id.to_be_bytes()), data);
         opened.ok().map(|data| &*data)
     }
 
@@ -137,11 +146,11 @@ mod tests {
     fn contents_open_only_as_they_were_sealed() {
         let keys = Keys::new(&[7; 32]);
         let mut data = b"a secret order".to_vec();
-        let salt = keys.seal(5, &mut data).expect("sealed");
+        let salt = keys.seal(5, &mut data, None).expect("sealed");
         assert!(!data.windows(6).any(|part| part == b"secret"));
         let open = |keys: &Keys, id, data: &[u8]| {
             let mut data = data.to_vec();
-            keys.open(id, &salt, &mut data).map(<[u8]>::to_vec)
+            keys.open(id, &salt, None, &mut data).map(<[u8]>::to_vec)
         };
         assert_eq!(
             open(&keys, 5, &data).as_deref(),

@@ -17,6 +17,9 @@ pub(crate) const MAX_VISIBILITY: u32 = 43_200;
 /// The longest delay, in seconds.
 pub(crate) const MAX_DELAY: u32 = 900;
 
+/// For how long a data key is used where nothing is set, in seconds.
+const DATA_KEY_REUSE: u32 = 300;
+
 /// How many queues may be named in a redrive allow policy.
 const MAX_SOURCES: usize = 10;
 
@@ -34,6 +37,12 @@ pub(crate) struct Settings {
     pub(crate) throughput_limit: Limit,
     /// Contents are encrypted before they are stored.
     pub(crate) sse: bool,
+    /// The same, with data keys that this key of KMS makes.
+    #[serde(default)]
+    pub(crate) kms_key: Option<String>,
+    /// For how long a data key is used; five minutes when unset.
+    #[serde(default)]
+    pub(crate) data_key_reuse: Option<u32>,
     pub(crate) policy: Option<String>,
     pub(crate) redrive: Option<Redrive>,
     pub(crate) redrive_allow: Option<RedriveAllow>,
@@ -89,6 +98,8 @@ impl Default for Settings {
             deduplication_scope: Scope::Queue,
             throughput_limit: Limit::Queue,
             sse: true,
+            kms_key: None,
+            data_key_reuse: None,
             policy: None,
             redrive: None,
             redrive_allow: None,
@@ -142,9 +153,17 @@ impl Settings {
                     .map(|text| redrive_allow(&text))
                     .transpose()?;
             }
-            "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" if value.is_empty() => {}
-            "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" => {
-                return Err(Refusal::NotImplemented(format!("The attribute {name}")));
+            "KmsMasterKeyId" if value.len() > 2048 => return Err(wrong()),
+            "KmsMasterKeyId" => {
+                self.kms_key = none_if_empty(value);
+                // A queue has one kind of encryption.
+                self.sse &= self.kms_key.is_none();
+            }
+            "KmsDataKeyReusePeriodSeconds" => {
+                self.data_key_reuse = match value {
+                    "" => None,
+                    _ => Some(within(60, 86_400)?),
+                };
             }
             _ => return Err(Refusal::AttributeName(name.to_owned())),
         }
@@ -159,8 +178,18 @@ impl Settings {
         }
     }
 
+    /// For how long a data key is used again, in milliseconds.
+    pub(crate) fn data_key_reuse(&self) -> i64 {
+        i64::from(self.data_key_reuse.unwrap_or(DATA_KEY_REUSE)) * 1000
+    }
+
     /// What must hold between attributes.
     pub(crate) fn check(&self) -> Result<()> {
+        if self.sse && self.kms_key.is_some() {
+            return Err(Refusal::Parameters(
+                "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.".into(),
+            ));
+        }
         if self.throughput_limit == Limit::GroupId && self.deduplication_scope == Scope::Queue {
             return Err(Refusal::Parameters(
                 "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.".into(),
@@ -179,6 +208,11 @@ impl Settings {
             "MessageRetentionPeriod" => Some(self.retention.to_string()),
             "ReceiveMessageWaitTimeSeconds" => Some(self.wait.to_string()),
             "SqsManagedSseEnabled" => Some(self.sse.to_string()),
+            "KmsMasterKeyId" => self.kms_key.clone(),
+            "KmsDataKeyReusePeriodSeconds" => self
+                .kms_key
+                .as_ref()
+                .map(|_| self.data_key_reuse.unwrap_or(DATA_KEY_REUSE).to_string()),
             "FifoQueue" => in_fifo("true"),
             "ContentBasedDeduplication" => in_fifo(&self.content_deduplication.to_string()),
             "DeduplicationScope" => in_fifo(match self.deduplication_scope {
@@ -204,7 +238,7 @@ impl Settings {
 }
 
 /// The attributes that a queue has by its settings, in the order of the API reference.
-pub(crate) const SET: [&str; 14] = [
+pub(crate) const SET: [&str; 15] = [
     "Policy",
     "VisibilityTimeout",
     "MaximumMessageSize",
@@ -218,8 +252,8 @@ pub(crate) const SET: [&str; 14] = [
     "FifoThroughputLimit",
     "RedriveAllowPolicy",
     "SqsManagedSseEnabled",
-    // Known, but never set here.
     "KmsMasterKeyId",
+    "KmsDataKeyReusePeriodSeconds",
 ];
 
 fn flag(value: &str) -> Option<bool> {

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use gureum_dispatch::Cx;
+use gureum_kit::reset::Whose;
 use gureum_kit::{
     AccountId, Arn, Clock, Driver, Reader, Region, Row, Scan, Store, StoreError, Waker,
 };
 
 use crate::errors::{Refusal, Result};
+use crate::kms::DataKeys;
 use crate::model::{Attempt, Duplicate, Epoch, Message, QueueKey, QueueRow, Tombstone};
 use crate::queue::Queue;
 use crate::reconcile::{MOVES, SWEEP};
@@ -27,6 +29,7 @@ pub struct Sqs {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) keys: Keys,
+    pub(crate) data_keys: DataKeys,
     queues: RwLock<Queues>,
     next: AtomicU64,
     /// Held by whoever changes queues, so that such changes happen one after the other.
@@ -63,6 +66,7 @@ impl Sqs {
             .await?;
         let sqs = Self {
             keys: Keys::new(secret),
+            data_keys: DataKeys::default(),
             queues: RwLock::default(),
             next: AtomicU64::new((epoch << NUMBERS) + 1),
             admin: tokio::sync::Mutex::new(()),
@@ -173,6 +177,18 @@ impl Sqs {
         let mut queues = self.queues_mut();
         queues.by_key.remove(key);
         queues.deleted.insert(key.clone(), now);
+    }
+
+    /// Takes out all queues of these accounts, and forgets which they deleted.
+    pub(crate) fn drop_queues(&self, whose: Whose) -> Vec<Arc<Queue>> {
+        let mut queues = self.queues_mut();
+        queues
+            .deleted
+            .retain(|(_, account, _), _| !whose.includes(account));
+        let theirs = queues
+            .by_key
+            .extract_if(.., |(_, account, _), _| whose.includes(account));
+        theirs.map(|(_, queue)| queue).collect()
     }
 
     pub(crate) fn deleted_at(&self, key: &QueueKey) -> Option<i64> {

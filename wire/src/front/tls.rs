@@ -19,6 +19,7 @@ use rustls::sign::CertifiedKey;
 const CACHED: usize = 1_000;
 
 /// The authority's key and certificate, both PEM.
+#[derive(Clone)]
 pub struct AuthorityPem {
     pub certificate: String,
     pub key: String,
@@ -32,6 +33,21 @@ impl AuthorityPem {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         })
+    }
+
+    /// A certificate for somebody's own key (PKCS #8, PEM), to sign documents with.
+    pub fn certify(&self, key: &str, name: &str) -> Result<String, rcgen::Error> {
+        let issuer = Issuer::new(authority_params(), KeyPair::from_pem(&self.key)?);
+        let mut params = CertificateParams::new([name.to_owned()])?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, short(name));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = date_time_ymd(2024, 1, 1);
+        params.not_after = date_time_ymd(2044, 1, 1);
+        let certificate = params.signed_by(&KeyPair::from_pem(key)?, &issuer)?;
+        Ok(certificate.pem())
     }
 }
 

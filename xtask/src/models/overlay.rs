@@ -3,7 +3,8 @@
 //!
 //! Besides botocore's own keys a patch may use `xmlName` (a name for XML and `query` only, where
 //! `locationName` would rename the member in JSON too). A patch may only touch shapes, members and
-//! operations that the model has, so that a slip of the pen fails instead of doing nothing.
+//! operations that the model has, so that a slip of the pen fails instead of doing nothing; except
+//! that a member with a `shape` may be new.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +35,11 @@ fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 fn known(parent: &str, present: &Value, patch: &Value) -> Result<()> {
-    match entries(patch).find(|(name, _)| present.get(name.as_str()).is_none()) {
+    let strange = |name: &str, change: &Value| {
+        let new_member = parent != "shapes" && change.get("shape").is_some();
+        present.get(name).is_none() && !new_member
+    };
+    match entries(patch).find(|(name, change)| strange(name, change)) {
         Some((name, _)) => Err(format!("{parent} has no {name}")),
         None => Ok(()),
     }

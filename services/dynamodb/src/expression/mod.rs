@@ -5,6 +5,7 @@
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html>
 
 pub(crate) mod ast;
+pub(crate) mod build;
 pub(crate) mod condition;
 pub(crate) mod key_condition;
 pub(crate) mod legacy;
@@ -24,6 +25,7 @@ pub(crate) use ast::{Action, Condition};
 pub(crate) use projection::Projection;
 pub(crate) use scope::Scope;
 pub(crate) use update::apply;
+pub(crate) use update_parser::first_clash;
 
 use crate::errors::Result;
 

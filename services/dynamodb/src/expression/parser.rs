@@ -1,6 +1,7 @@
 //! Tokens into trees: what all expressions share, and conditions. Updates are next door.
 
 use super::ast::{Comparator, Condition, Operand};
+use super::build;
 use super::lexer::{Kind, Token, tokens};
 use super::path::{Path, Step};
 use super::reserved::is_reserved;
@@ -11,7 +12,6 @@ use crate::value::Value;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const MAX_EXPRESSION: usize = 4096;
 const MAX_OPERATORS: usize = 300;
-const MAX_IN: usize = 100;
 const MAX_PATH: usize = 32;
 /// Parentheses and negations inside each other; bounds the parser's own recursion.
 const MAX_DEPTH: usize = 100;
@@ -220,12 +220,12 @@ impl<'t, 's> Parser<'t, 's> {
                 return Err(self.unexpected());
             }
             let high = self.operand()?;
-            self.check_between(&low, &high)?;
-            return Ok(Condition::Between(left, low, high));
+            return build::between(left, low, high).map_err(|m| self.error(m));
         }
         if self.take_word("IN") {
             self.count_operator()?;
-            return Ok(Condition::In(left, self.in_list()?));
+            let list = self.operands()?;
+            return build::one_of(left, list).map_err(|m| self.error(m));
         }
         let Some(comparator) = self.comparator() else {
             return Err(if call {
@@ -236,30 +236,11 @@ impl<'t, 's> Parser<'t, 's> {
         };
         self.count_operator()?;
         let right = self.operand()?;
-        self.check_comparison(&left, comparator, &right)?;
-        Ok(Condition::Compare(left, comparator, right))
+        build::compare(left, comparator, right).map_err(|m| self.error(m))
     }
 
     fn not_this_way(&self, function: &str) -> Refusal {
-        self.error(format!(
-            "The function is not allowed to be used this way in an expression; function: {function}"
-        ))
-    }
-
-    fn in_list(&mut self) -> Result<Vec<Operand>> {
-        self.expect_sign("(")?;
-        let mut list = vec![self.operand()?];
-        while self.take_sign(",") {
-            list.push(self.operand()?);
-        }
-        self.expect_sign(")")?;
-        if list.len() > MAX_IN {
-            return Err(self.error(format!(
-                "The IN operator is provided with too many operands; number of operands: {}",
-                list.len()
-            )));
-        }
-        Ok(list)
+        self.error(build::not_this_way(function))
     }
 
     fn comparator(&mut self) -> Option<Comparator> {
@@ -279,53 +260,19 @@ impl<'t, 's> Parser<'t, 's> {
 
     fn function(&mut self) -> Result<Condition> {
         let name = self.next().text;
-        let known = [
-            "attribute_exists",
-            "attribute_not_exists",
-            "attribute_type",
-            "begins_with",
-            "contains",
-        ];
-        if !known.contains(&name) {
+        if !build::PREDICATES.contains(&name) {
             return Err(match name {
                 "if_not_exists" | "list_append" => self.not_this_way(name),
                 _ => self.error(format!("Invalid function name; function: {name}")),
             });
         }
         self.count_operator()?;
-        let mut operands = self.arguments(name)?.into_iter();
-        let expected = if name.ends_with("exists") { 1 } else { 2 };
-        if operands.len() != expected {
-            return Err(self.operand_count(name, operands.len()));
-        }
-        let first = operands.next();
-        Ok(match (name, first, operands.next()) {
-            ("attribute_exists", Some(path), _) => {
-                Condition::Exists(self.must_be_path(name, path)?)
-            }
-            ("attribute_not_exists", Some(path), _) => {
-                Condition::NotExists(self.must_be_path(name, path)?)
-            }
-            ("attribute_type", Some(path), Some(of)) => {
-                let path = self.must_be_path(name, path)?;
-                Condition::Type(path, self.type_name(of)?)
-            }
-            ("begins_with", Some(value), Some(start)) => {
-                for operand in [&value, &start] {
-                    self.check_types(name, operand, &["S", "B"])?;
-                }
-                self.check_distinct(name, &value, &start)?;
-                Condition::BeginsWith(value, start)
-            }
-            ("contains", Some(value), Some(part)) => {
-                self.check_distinct(name, &value, &part)?;
-                Condition::Contains(value, part)
-            }
-            _ => return Err(self.unexpected()),
-        })
+        let operands = self.operands()?;
+        build::call(name, operands).map_err(|m| self.error(m))
     }
 
-    fn arguments(&mut self, _function: &str) -> Result<Vec<Operand>> {
+    /// Some operands in parentheses.
+    fn operands(&mut self) -> Result<Vec<Operand>> {
         self.expect_sign("(")?;
         let mut out = vec![self.operand()?];
         while self.take_sign(",") {
@@ -333,34 +280,6 @@ impl<'t, 's> Parser<'t, 's> {
         }
         self.expect_sign(")")?;
         Ok(out)
-    }
-
-    pub(super) fn operand_count(&self, function: &str, count: usize) -> Refusal {
-        self.error(format!(
-            "Incorrect number of operands for operator or function; operator or function: {function}, number of operands: {count}"
-        ))
-    }
-
-    fn must_be_path(&self, function: &str, operand: Operand) -> Result<Path> {
-        match operand {
-            Operand::Path(path) => Ok(path),
-            _ => Err(self.error(format!(
-                "Operator or function requires a document path; operator or function: {function}"
-            ))),
-        }
-    }
-
-    fn type_name(&self, operand: Operand) -> Result<String> {
-        const TYPES: [&str; 10] = ["B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M"];
-        match operand {
-            Operand::Value(Value::S(name)) if TYPES.contains(&name.as_str()) => Ok(name),
-            Operand::Value(Value::S(name)) => Err(self.error(format!(
-                "Invalid attribute type name found; type: {name}, valid types: {{{}}}",
-                TYPES.join(",")
-            ))),
-            Operand::Value(other) => Err(self.wrong_type("attribute_type", other.kind())),
-            _ => Err(self.wrong_type("attribute_type", "{path}")),
-        }
     }
 
     /// A value, a path, or `size(…)`.
@@ -390,15 +309,7 @@ impl<'t, 's> Parser<'t, 's> {
                     return Err(self.unexpected());
                 }
                 self.next();
-                if let Operand::Value(value) = &inner
-                    && value.length().is_none()
-                {
-                    return Err(self.wrong_type("size", value.kind()));
-                }
-                if matches!(inner, Operand::Size(_)) {
-                    return Err(self.not_this_way("size"));
-                }
-                Ok(Operand::Size(Box::new(inner)))
+                build::size(inner).map_err(|m| self.error(m))
             }
             Kind::Sign if token.text == "(" => {
                 self.next();
@@ -474,66 +385,6 @@ impl<'t, 's> Parser<'t, 's> {
             }
         }
         Ok(Path { attribute, steps })
-    }
-
-    pub(super) fn wrong_type(&self, operator: &str, kind: &str) -> Refusal {
-        self.error(format!(
-            "Incorrect operand type for operator or function; operator or function: {operator}, operand type: {kind}"
-        ))
-    }
-
-    fn check_types(&self, operator: &str, operand: &Operand, kinds: &[&str]) -> Result<()> {
-        let kind = match operand {
-            Operand::Value(value) => value.kind(),
-            Operand::Size(_) => "N",
-            Operand::Path(_) => return Ok(()),
-        };
-        if kinds.contains(&kind) {
-            Ok(())
-        } else {
-            Err(self.wrong_type(operator, kind))
-        }
-    }
-
-    fn check_distinct(&self, operator: &str, a: &Operand, b: &Operand) -> Result<()> {
-        if let (Operand::Path(a), Operand::Path(b)) = (a, b)
-            && a == b
-        {
-            return Err(self.error(format!(
-                "The first operand must be distinct from the remaining operands for this operator or function; operator: {operator}, first operand: {a}"
-            )));
-        }
-        Ok(())
-    }
-
-    fn check_comparison(&self, a: &Operand, by: Comparator, b: &Operand) -> Result<()> {
-        if !matches!(by, Comparator::Eq | Comparator::Ne) {
-            for operand in [a, b] {
-                self.check_types(by.as_str(), operand, &["S", "N", "B"])?;
-            }
-        }
-        self.check_distinct(by.as_str(), a, b)
-    }
-
-    fn check_between(&self, low: &Operand, high: &Operand) -> Result<()> {
-        for operand in [low, high] {
-            self.check_types("BETWEEN", operand, &["S", "N", "B"])?;
-        }
-        let (Operand::Value(low), Operand::Value(high)) = (low, high) else {
-            return Ok(());
-        };
-        let told = format!(
-            "lower bound operand: AttributeValue: {low}, upper bound operand: AttributeValue: {high}"
-        );
-        match super::condition::compare(low, high) {
-            None => Err(self.error(format!(
-                "The BETWEEN operator requires same data type for lower and upper bounds; {told}"
-            ))),
-            Some(std::cmp::Ordering::Greater) => Err(self.error(format!(
-                "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; {told}"
-            ))),
-            Some(_) => Ok(()),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Update expressions: `SET … REMOVE … ADD … DELETE …`.
 
 use super::ast::{Action, Source, Term};
+use super::build;
 use super::lexer::Kind;
 use super::parser::Parser;
 use super::path::Path;
@@ -117,9 +118,9 @@ impl Parser<'_, '_> {
         for term in [&left, &right] {
             match term {
                 Term::Value(value) if !matches!(value, Value::N(_)) => {
-                    return Err(self.wrong_type(sign, value.kind()));
+                    return Err(self.error(build::wrong_type(sign, value.kind())));
                 }
-                Term::ListAppend(..) => return Err(self.wrong_type(sign, "L")),
+                Term::ListAppend(..) => return Err(self.error(build::wrong_type(sign, "L"))),
                 _ => {}
             }
         }
@@ -168,12 +169,12 @@ impl Parser<'_, '_> {
                     if let Term::Value(value) = term
                         && !matches!(value, Value::L(_))
                     {
-                        return Err(self.wrong_type("list_append", value.kind()));
+                        return Err(self.error(build::wrong_type("list_append", value.kind())));
                     }
                 }
                 Ok(Term::ListAppend(Box::new(a), Box::new(b)))
             }
-            ("if_not_exists" | "list_append", Err(_)) => Err(self.operand_count(name, count)),
+            ("if_not_exists" | "list_append", Err(_)) => Err(self.error(build::operand_count(name, count))),
             (
                 "attribute_exists" | "attribute_not_exists" | "attribute_type" | "begins_with"
                 | "contains" | "size",
@@ -195,7 +196,7 @@ impl Parser<'_, '_> {
 }
 
 /// The message about the first two paths that cannot stand together.
-pub(super) fn first_clash(paths: &[&Path]) -> Option<String> {
+pub(crate) fn first_clash(paths: &[&Path]) -> Option<String> {
     for (index, two) in paths.iter().enumerate() {
         for one in &paths[..index] {
             if let Some(clash) = one.clash(two) {

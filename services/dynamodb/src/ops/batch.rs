@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gureum_dispatch::Cx;
 use gureum_model_dynamodb::types as t;
 
-use super::items::{carry_out, collection, seen, table_in};
+use super::items::{collection, seen, table_in};
 use crate::capacity::{Consumed, read_units};
 use crate::errors::{Refusal, Result};
 use crate::items;
@@ -180,7 +180,7 @@ pub(crate) async fn batch_write_item(
             .transact(|tx| {
                 let one = |(key, write): &(TableKey, Write)| {
                     let table = table_in(tx, key)?;
-                    carry_out(tx, &table, write, now)
+                    db.carry_out(tx, &table, write, now)
                 };
                 chunk.iter().map(one).collect::<Result<Vec<_>>>()
             })

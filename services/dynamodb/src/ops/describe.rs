@@ -52,29 +52,7 @@ pub(crate) async fn describe_endpoints(
     })
 }
 
-/// There are none, and it says so: clients ask about every table.
-pub(crate) async fn describe_continuous_backups(
-    db: Arc<DynamoDb>,
-    cx: Cx,
-    input: t::DescribeContinuousBackupsInput,
-) -> gureum_schema::Result<t::DescribeContinuousBackupsOutput> {
-    let key = key_of(&cx, &input.table_name)?;
-    if db.find(&key).is_none() {
-        return Err(Refusal::NoTable(key.2).into());
-    }
-    let off = || "DISABLED".to_owned();
-    Ok(t::DescribeContinuousBackupsOutput {
-        continuous_backups_description: Some(t::ContinuousBackupsDescription {
-            continuous_backups_status: off(),
-            point_in_time_recovery_description: Some(t::PointInTimeRecoveryDescription {
-                point_in_time_recovery_status: Some(off()),
-                ..t::PointInTimeRecoveryDescription::default()
-            }),
-        }),
-    })
-}
-
-fn keys(schema: &KeySchema) -> Vec<t::KeySchemaElement> {
+pub(crate) fn keys(schema: &KeySchema) -> Vec<t::KeySchemaElement> {
     let element = |name: &String, kind: &str| t::KeySchemaElement {
         attribute_name: name.clone(),
         key_type: kind.to_owned(),
@@ -85,7 +63,7 @@ fn keys(schema: &KeySchema) -> Vec<t::KeySchemaElement> {
         .collect()
 }
 
-fn projection(projected: &Projected) -> t::Projection {
+pub(crate) fn projection(projected: &Projected) -> t::Projection {
     let (kind, names) = match projected {
         Projected::All => ("ALL", None),
         Projected::KeysOnly => ("KEYS_ONLY", None),
@@ -109,7 +87,7 @@ fn throughput(units: Throughput, billing: Option<&Billing>) -> t::ProvisionedThr
 
 fn global(db: &DynamoDb, table: &Table, index: &Index) -> t::GlobalSecondaryIndexDescription {
     let count = db.count_of(index.id);
-    let status = if index.backfilling {
+    let status = if index.backfilling || table.history.making {
         "CREATING"
     } else {
         "ACTIVE"
@@ -145,7 +123,11 @@ fn local(db: &DynamoDb, table: &Table, index: &Index) -> t::LocalSecondaryIndexD
 pub(crate) fn describe(db: &DynamoDb, table: &Table, status: Option<&str>) -> t::TableDescription {
     let count = db.count_of(table.id);
     let filling = table.globals.iter().any(|index| index.backfilling);
-    let status = status.unwrap_or(if filling { "UPDATING" } else { "ACTIVE" });
+    let status = status.unwrap_or(match table.history.making {
+        true => "CREATING",
+        false if filling => "UPDATING",
+        false => "ACTIVE",
+    });
     let billing = &table.billing;
     let definitions = table.attributes.iter();
     let definitions = definitions.map(|(name, kind)| t::AttributeDefinition {
@@ -191,6 +173,19 @@ pub(crate) fn describe(db: &DynamoDb, table: &Table, status: Option<&str>) -> t:
             last_update_date_time: None,
         }),
         deletion_protection_enabled: Some(table.protected),
+        global_table_version: table.is_global().then(|| "2019.11.21".to_owned()),
+        replicas: super::replicas::told(db, table),
+        multi_region_consistency: table.is_global().then(|| "EVENTUAL".to_owned()),
+        restore_summary: table
+            .history
+            .restored
+            .as_ref()
+            .map(|from| t::RestoreSummary {
+                source_backup_arn: from.backup.clone(),
+                source_table_arn: Some(from.table.clone()),
+                restore_date_time: Timestamp(from.at),
+                restore_in_progress: table.history.making,
+            }),
         ..t::TableDescription::default()
     }
 }

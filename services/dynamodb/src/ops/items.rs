@@ -10,8 +10,8 @@ use crate::capacity::{Consumed, read_units};
 use crate::errors::{Refusal, Result};
 use crate::expression::{Projection, apply};
 use crate::items::{self, ItemKey, Written};
-use crate::model::{Entry, Table, TableKey};
-use crate::request::{self, Effect, Write};
+use crate::model::{Table, TableKey};
+use crate::request::{self, Effect, Single, Write};
 use crate::state::{DynamoDb, key_of};
 use crate::value::{Item, item_from, item_size, item_to};
 
@@ -62,7 +62,9 @@ pub(crate) struct Done {
 
 /// The table of a write, as it is in the write's own transaction.
 pub(crate) fn table_in(tx: &Tx, key: &TableKey) -> Result<Table> {
-    tx.get::<Table>(key)?.ok_or_else(Refusal::no_table)
+    tx.get::<Table>(key)?
+        .filter(|table| !table.history.making)
+        .ok_or_else(Refusal::no_table)
 }
 
 /// Carries out one write in a transaction.
@@ -112,10 +114,13 @@ impl DynamoDb {
             .charge(&done.table, &done.consumption(factor), now);
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.insert(done.table.id);
+        if done.table.is_global() {
+            self.wake_shipping.wake();
+        }
     }
 }
 
-async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
+pub(super) async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
     let key = key_of(cx, &write.table)?;
     let now = cx.now.0;
     if let Some(live) = db.find(&key) {
@@ -125,7 +130,7 @@ async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
         .store
         .transact(|tx| {
             let table = table_in(tx, &key)?;
-            carry_out(tx, &table, write, now)
+            db.carry_out(tx, &table, write, now)
         })
         .await?;
     db.note(&done, 1, now);
@@ -134,7 +139,7 @@ async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done> {
 
 impl Done {
     /// `factor` is two inside a transaction.
-    fn consumption(&self, factor: u64) -> Consumed {
+    pub(super) fn consumption(&self, factor: u64) -> Consumed {
         let mut consumed = Consumed::default();
         consumed.add_write(&self.table, &self.written, factor);
         consumed
@@ -163,18 +168,7 @@ pub(crate) fn collection(
     table: &Table,
     key: &ItemKey,
 ) -> Result<t::ItemCollectionMetrics> {
-    use gureum_kit::Scan;
-    let (space, place, partition, ..) = key.row(table.id);
-    let view = db.store.read();
-    let mut bytes = 0;
-    for entry in view.scan(Scan::<Entry>::of((space, place, partition.clone()))) {
-        bytes += item_size(&entry?.item);
-    }
-    for index in &table.locals {
-        for entry in view.scan(Scan::<Entry>::of((index.id, place, partition.clone()))) {
-            bytes += item_size(&entry?.item);
-        }
-    }
+    let bytes = crate::collections::bytes(&db.store.read(), table, &key.partition)?;
     let gigabytes = (bytes as f64 / f64::from(1 << 30)).floor();
     let name = &table.keys.partition;
     let key = key.attributes.get_key_value(name);
@@ -200,36 +194,28 @@ fn check_return_values(given: Option<&str>, allowed: &[&str]) -> Result<()> {
 pub(crate) async fn put_item(
     db: Arc<DynamoDb>,
     cx: Cx,
-    input: t::PutItemInput,
+    asked: Single,
 ) -> gureum_schema::Result<t::PutItemOutput> {
-    let returns = input.return_values.clone();
-    let capacity = input.return_consumed_capacity.clone();
-    let metrics = input.return_item_collection_metrics.clone();
-    check_return_values(returns.as_deref(), &["NONE", "ALL_OLD"])?;
-    let write = request::put(input)?;
-    let done = single(&db, &cx, &write).await?;
+    check_return_values(asked.returns.as_deref(), &["NONE", "ALL_OLD"])?;
+    let done = single(&db, &cx, &asked.write).await?;
     Ok(t::PutItemOutput {
-        consumed_capacity: done.consumed(capacity.as_deref()),
-        item_collection_metrics: done.metrics(&db, metrics.as_deref())?,
-        attributes: old_if(done.old, returns.as_deref()),
+        consumed_capacity: done.consumed(asked.capacity.as_deref()),
+        item_collection_metrics: done.metrics(&db, asked.metrics.as_deref())?,
+        attributes: old_if(done.old, asked.returns.as_deref()),
     })
 }
 
 pub(crate) async fn delete_item(
     db: Arc<DynamoDb>,
     cx: Cx,
-    input: t::DeleteItemInput,
+    asked: Single,
 ) -> gureum_schema::Result<t::DeleteItemOutput> {
-    let returns = input.return_values.clone();
-    let capacity = input.return_consumed_capacity.clone();
-    let metrics = input.return_item_collection_metrics.clone();
-    check_return_values(returns.as_deref(), &["NONE", "ALL_OLD"])?;
-    let write = request::delete(input)?;
-    let done = single(&db, &cx, &write).await?;
+    check_return_values(asked.returns.as_deref(), &["NONE", "ALL_OLD"])?;
+    let done = single(&db, &cx, &asked.write).await?;
     Ok(t::DeleteItemOutput {
-        consumed_capacity: done.consumed(capacity.as_deref()),
-        item_collection_metrics: done.metrics(&db, metrics.as_deref())?,
-        attributes: old_if(done.old, returns.as_deref()),
+        consumed_capacity: done.consumed(asked.capacity.as_deref()),
+        item_collection_metrics: done.metrics(&db, asked.metrics.as_deref())?,
+        attributes: old_if(done.old, asked.returns.as_deref()),
     })
 }
 
@@ -242,24 +228,20 @@ fn old_if(old: Option<Item>, returns: Option<&str>) -> Attributes {
 pub(crate) async fn update_item(
     db: Arc<DynamoDb>,
     cx: Cx,
-    input: t::UpdateItemInput,
+    asked: Single,
 ) -> gureum_schema::Result<t::UpdateItemOutput> {
-    let returns = input.return_values.clone();
-    let capacity = input.return_consumed_capacity.clone();
-    let metrics = input.return_item_collection_metrics.clone();
-    let write = request::update(input)?;
-    let done = single(&db, &cx, &write).await?;
-    let touched = match &write.effect {
+    let done = single(&db, &cx, &asked.write).await?;
+    let touched = match &asked.write.effect {
         Effect::Update(actions) => Projection::tree(actions.iter().map(|action| action.path())),
         _ => Projection::default(),
     };
-    let consumed_capacity = done.consumed(capacity.as_deref());
-    let item_collection_metrics = done.metrics(&db, metrics.as_deref())?;
+    let consumed_capacity = done.consumed(asked.capacity.as_deref());
+    let item_collection_metrics = done.metrics(&db, asked.metrics.as_deref())?;
     let part = |item: Option<Item>| {
         let part = item.map(|item| touched.apply(&item));
         part.filter(|item| !item.is_empty())
     };
-    let attributes = match returns.as_deref() {
+    let attributes = match asked.returns.as_deref() {
         Some("ALL_OLD") => done.old,
         Some("ALL_NEW") => done.new,
         Some("UPDATED_OLD") => part(done.old),

@@ -176,26 +176,29 @@ fn select(
         fetch = true;
     }
     if let Some(projection) = &reads.projection {
-        let absent: Vec<_> = projection
-            .names()
-            .filter(|name| !source.holds(name))
-            .collect();
-        if !absent.is_empty() {
-            if source.is_global() {
-                let names: Vec<_> = absent.into_iter().map(String::as_str).collect();
-                return Err(Refusal::parameters(&format!(
-                    "Global secondary index {} does not project [{}]",
-                    index.name,
-                    names.join(", ")
-                )));
-            }
-            fetch = true;
-        }
+        fetch |= missing(source, projection)?;
     }
     Ok((select == Some("COUNT"), fetch))
 }
 
-fn check_consistency(source: &Source<'_>, consistent: Option<bool>) -> Result<bool> {
+/// Whether the table's own items must be read for what a local index does not hold; a global one
+/// only gives what it has.
+pub(super) fn missing(source: &Source<'_>, projection: &Projection) -> Result<bool> {
+    let absent = projection.names().filter(|name| !source.holds(name));
+    let absent: Vec<_> = absent.map(String::as_str).collect();
+    match source.index {
+        Some(index) if !absent.is_empty() && source.is_global() => {
+            Err(Refusal::parameters(&format!(
+                "Global secondary index {} does not project [{}]",
+                index.name,
+                absent.join(", ")
+            )))
+        }
+        _ => Ok(!absent.is_empty()),
+    }
+}
+
+pub(super) fn check_consistency(source: &Source<'_>, consistent: Option<bool>) -> Result<bool> {
     let consistent = consistent == Some(true);
     if consistent && source.is_global() {
         return Err(Refusal::validation(
@@ -205,7 +208,7 @@ fn check_consistency(source: &Source<'_>, consistent: Option<bool>) -> Result<bo
     Ok(consistent)
 }
 
-fn consumed(source: &Source<'_>, page: &Page, consistent: bool) -> Consumed {
+pub(super) fn consumed(source: &Source<'_>, page: &Page, consistent: bool) -> Consumed {
     let units = read_units(page.bytes, consistent);
     let mut consumed = Consumed::reading(0.0);
     match source.index {

@@ -1,6 +1,6 @@
 //! DynamoDB Streams: the changes of a table, in the order of their commits, for a day.
 //!
-//! A stream has one shard. Its records are appended in the transactions that change the items, and
+//! The records of a stream are appended in the transactions that change the items, and
 //! the store numbers them, so that no record can show up behind one that a reader has passed.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,8 @@ use gureum_model_dynamodbstreams::types as t;
 use gureum_schema::Timestamp;
 
 use crate::errors::{Refusal, Result};
-use crate::model::{Record, StreamInfo};
+use crate::model::{Record, StreamInfo, StreamKey};
+use crate::shards::{self, Shard};
 use crate::state::{DynamoDb, is_name, short};
 use crate::value::{Item, Number, Value, item_size};
 
@@ -25,11 +26,11 @@ const ITERATOR: i64 = 15 * 60 * 1000;
 const MAX_RECORDS: usize = 1000;
 const MAX_BYTES: usize = 1 << 20;
 const MAX_LISTED: usize = 100;
+/// The most records that one call looks at, those of other shards included.
+const MAX_LOOKED_AT: usize = 10_000;
 
 /// The stream's key in an ARN, `…:table/NAME/stream/LABEL`.
-pub(crate) fn key_of(
-    arn: &str,
-) -> Option<(gureum_kit::Region, gureum_kit::AccountId, String, String)> {
+pub(crate) fn key_of(arn: &str) -> Option<StreamKey> {
     let arn: Arn = arn.parse().ok()?;
     let (table, label) = arn
         .resource
@@ -66,8 +67,11 @@ fn stamp_of(sequence: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn shard_id(info: &StreamInfo) -> String {
-    format!("shardId-{:020}-{:08x}", info.created, info.id >> 32)
+/// The shards that can still be read: a closed one for as long as its records.
+fn readable(db: &DynamoDb, info: &StreamInfo, now: i64) -> Result<Vec<Shard>> {
+    let mut shards = shards::of(&db.store.read(), info)?;
+    shards.retain(|shard| shard.until.is_none() || shard.closed.is_none_or(|at| at > now - KEPT));
+    Ok(shards)
 }
 
 pub(crate) async fn list_streams(
@@ -115,21 +119,31 @@ pub(crate) async fn list_streams(
 
 pub(crate) async fn describe_stream(
     db: Arc<DynamoDb>,
-    _: Cx,
+    cx: Cx,
     input: t::DescribeStreamInput,
 ) -> gureum_schema::Result<t::DescribeStreamOutput> {
     let info = find(&db, &input.stream_arn)?;
-    let last = last_stamp(&db, &info)?;
-    let shard = t::Shard {
-        shard_id: Some(shard_id(&info)),
-        sequence_number_range: Some(t::SequenceNumberRange {
-            starting_sequence_number: Some(sequence(0)),
-            ending_sequence_number: info.closed.map(|_| sequence(last)),
-        }),
-        parent_shard_id: None,
-    };
-    // The only shard comes after none and is nobody's child.
-    let shown = input.exclusive_start_shard_id.is_none() && input.shard_filter.is_none();
+    let mut shards = readable(&db, &info, cx.now.0)?;
+    let all = shards.clone();
+    let number = |id: &str| all.iter().find(|shard| shard.id(&info) == id);
+    if let Some(filter) = &input.shard_filter {
+        let parent = filter.shard_id.as_deref().and_then(number);
+        let parent = parent.map(|shard| shard.number);
+        shards.retain(|shard| parent.is_some() && shard.parent == parent);
+    }
+    if let Some(start) = &input.exclusive_start_shard_id {
+        let start = number(start).map(|shard| shard.number);
+        shards.retain(|shard| start.is_some_and(|start| shard.number > start));
+    }
+    let limit = input.limit.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.unwrap_or(MAX_LISTED).clamp(1, MAX_LISTED);
+    let more = shards.len() > limit;
+    shards.truncate(limit);
+    let last = shards.last().filter(|_| more).map(|shard| shard.id(&info));
+    let shards = shards
+        .iter()
+        .map(|shard| told_shard(&db, &info, &all, shard));
+    let shards = shards.collect::<Result<Vec<_>>>()?;
     let element = |name: &String, kind: &str| t::KeySchemaElement {
         attribute_name: name.clone(),
         key_type: kind.to_owned(),
@@ -154,9 +168,29 @@ pub(crate) async fn describe_stream(
                     .chain(sort)
                     .collect(),
             ),
-            shards: Some(shown.then_some(shard).into_iter().collect()),
-            last_evaluated_shard_id: None,
+            shards: Some(shards),
+            last_evaluated_shard_id: last,
         }),
+    })
+}
+
+fn told_shard(db: &DynamoDb, info: &StreamInfo, all: &[Shard], shard: &Shard) -> Result<t::Shard> {
+    let end = match (shard.until, shard.closed) {
+        (Some(until), _) => Some(until),
+        (None, Some(_)) => Some(last_stamp(db, info)?.max(shard.after)),
+        (None, None) => None,
+    };
+    // A child begins behind the split.
+    let start = shard.after + u64::from(shard.parent.is_some());
+    // A parent whose records are gone is not told.
+    let parent = all.iter().find(|other| Some(other.number) == shard.parent);
+    Ok(t::Shard {
+        shard_id: Some(shard.id(info)),
+        sequence_number_range: Some(t::SequenceNumberRange {
+            starting_sequence_number: Some(sequence(start)),
+            ending_sequence_number: end.map(sequence),
+        }),
+        parent_shard_id: parent.map(|parent| parent.id(info)),
     })
 }
 
@@ -172,14 +206,17 @@ pub(crate) async fn get_shard_iterator(
     input: t::GetShardIteratorInput,
 ) -> gureum_schema::Result<t::GetShardIteratorOutput> {
     let info = find(&db, &input.stream_arn)?;
-    if input.shard_id != shard_id(&info) {
-        return Err(Refusal::NotFound(format!(
+    let shards = readable(&db, &info, cx.now.0)?;
+    let shard = shards
+        .iter()
+        .find(|shard| shard.id(&info) == input.shard_id);
+    let shard = shard.ok_or_else(|| {
+        Refusal::NotFound(format!(
             "Requested resource not found: Shard: {} in Stream: {} not found",
             short(&input.shard_id),
             short(&input.stream_arn)
         ))
-        .into());
-    }
+    })?;
     let given = || -> Result<u64> {
         let number = input.sequence_number.as_deref();
         let stamp = number.and_then(stamp_of).ok_or_else(|| {
@@ -198,22 +235,40 @@ pub(crate) async fn get_shard_iterator(
         "AT_SEQUENCE_NUMBER" => given()?.saturating_sub(1),
         _ => given()?,
     };
+    let position = Position {
+        after: after.max(shard.after),
+        shard: shard.number,
+    };
     Ok(t::GetShardIteratorOutput {
-        shard_iterator: Some(iterator(&info, after, cx.now.0)),
+        shard_iterator: Some(iterator(&info, &position, cx.now.0)),
     })
 }
 
-fn iterator(info: &StreamInfo, after: u64, now: i64) -> String {
-    let position = URL_SAFE_NO_PAD.encode(format!("{after}:{now}"));
+/// Where a reader of a shard is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Position {
+    /// The number of the last record that was looked at.
+    pub(crate) after: u64,
+    /// The shard's number in the stream.
+    pub(crate) shard: usize,
+}
+
+fn iterator(info: &StreamInfo, Position { after, shard }: &Position, now: i64) -> String {
+    let position = URL_SAFE_NO_PAD.encode(format!("{after}:{now}:{shard}"));
     format!("{}|1|{position}", info.arn())
 }
 
 /// The stream's ARN, the place to read on from, and when the iterator was made.
-fn parse_iterator(text: &str) -> Option<(&str, u64, i64)> {
+fn parse_iterator(text: &str) -> Option<(&str, Position, i64)> {
     let (arn, position) = text.rsplit_once("|1|")?;
     let position = String::from_utf8(URL_SAFE_NO_PAD.decode(position).ok()?).ok()?;
-    let (after, made) = position.split_once(':')?;
-    Some((arn, after.parse().ok()?, made.parse().ok()?))
+    let mut parts = position.split(':');
+    let (after, made, shard) = (parts.next()?, parts.next()?, parts.next()?);
+    let position = Position {
+        after: after.parse().ok()?,
+        shard: shard.parse().ok()?,
+    };
+    Some((arn, position, made.parse().ok()?))
 }
 
 /// The ARN in an iterator, for the policy engine.
@@ -230,7 +285,8 @@ pub(crate) async fn get_records(
     input: t::GetRecordsInput,
 ) -> gureum_schema::Result<t::GetRecordsOutput> {
     let parsed = parse_iterator(&input.shard_iterator);
-    let (arn, after, made) = parsed.ok_or_else(|| Refusal::validation("Invalid ShardIterator"))?;
+    let (arn, position, made) =
+        parsed.ok_or_else(|| Refusal::validation("Invalid ShardIterator"))?;
     let now = cx.now.0;
     if now - made > ITERATOR {
         return Err(Refusal::ExpiredIterator.into());
@@ -238,30 +294,61 @@ pub(crate) async fn get_records(
     let info = find(&db, arn)?;
     let limit = input.limit.and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.unwrap_or(MAX_RECORDS).clamp(1, MAX_RECORDS);
+    let (records, next) = read(&db, &info, &position, limit, now)?;
+    let records = records.into_iter();
+    Ok(t::GetRecordsOutput {
+        records: Some(
+            records
+                .map(|(stamp, record)| told(&info, stamp, record))
+                .collect(),
+        ),
+        next_shard_iterator: next.map(|next| iterator(&info, &next, now)),
+    })
+}
+
+/// Records of a shard behind a position, with their numbers, and where to read on; `None` at the
+/// end of a closed shard.
+#[allow(clippy::type_complexity)]
+pub(crate) fn read(
+    db: &DynamoDb,
+    info: &StreamInfo,
+    position: &Position,
+    limit: usize,
+    now: i64,
+) -> Result<(Vec<(u64, Record)>, Option<Position>)> {
     let view = db.store.read();
-    let scan = Scan::<Record>::of((info.id,)).after((info.id, after));
-    let (mut records, mut last, mut bytes) = (Vec::new(), after, 0);
+    let mut shards = shards::of(&view, info)?;
+    if position.shard >= shards.len() {
+        return Err(Refusal::validation("Invalid ShardIterator"));
+    }
+    let shard = shards.swap_remove(position.shard);
+    let mut scan = Scan::<Record>::of((info.id,)).after((info.id, position.after));
+    if let Some(until) = shard.until {
+        scan = scan.until((info.id, until));
+    }
+    let (mut records, mut last, mut bytes) = (Vec::new(), position.after, 0);
     let mut ended = true;
-    for found in view.scan(scan).stamped() {
-        let (stamp, record) = found.map_err(Refusal::from)?;
-        if records.len() == limit || bytes >= MAX_BYTES {
+    for (looked_at, found) in view.scan(scan).stamped().enumerate() {
+        let (stamp, record) = found?;
+        if records.len() == limit || bytes >= MAX_BYTES || looked_at == MAX_LOOKED_AT {
             ended = false;
             break;
         }
         last = stamp;
-        if record.at <= now - KEPT {
+        if record.at <= now - KEPT || !shard.holds(info, &record) {
             continue;
         }
         bytes += record.old.as_ref().map_or(0, item_size)
             + record.new.as_ref().map_or(0, item_size)
             + 128;
-        records.push(told(&info, stamp, record));
+        records.push((stamp, record));
     }
-    let over = ended && info.closed.is_some();
-    Ok(t::GetRecordsOutput {
-        records: Some(records),
-        next_shard_iterator: (!over).then(|| iterator(&info, last, now)),
-    })
+    let over = ended && shard.closed.is_some();
+    let next = Position {
+        after: last,
+        shard: shard.number,
+    };
+    Ok((records, (!over).then_some(next)))
 }
 
 fn told(info: &StreamInfo, stamp: u64, record: Record) -> t::Record {

@@ -7,11 +7,14 @@ use gureum_kit::Tx;
 use gureum_kit::names::id;
 use gureum_model_dynamodb::types as t;
 
+use super::backups::system_backup;
 use super::describe::describe;
-use super::policies::parse_policy;
+use super::policies::bind_policy;
+use super::replicas;
 use super::tags::{self, check_tags};
+use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
-use crate::model::{Grave, ResourcePolicy, Stream, StreamInfo, Table};
+use crate::model::{Backfill, Grave, ResourcePolicy, Stream, StreamInfo, Table};
 use crate::schema;
 use crate::state::{DynamoDb, key_of, new_space};
 
@@ -50,7 +53,7 @@ pub(crate) async fn create_table(
     })
 }
 
-fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> {
+pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> {
     let keys = schema::key_schema(input.key_schema.as_deref().unwrap_or_default())?;
     let throughput = input.provisioned_throughput.as_ref();
     let billing = schema::billing(input.billing_mode.as_deref(), throughput, cx.now.0)?;
@@ -77,7 +80,7 @@ fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> 
     let tags = tags::map_of(input.tags.unwrap_or_default())?;
     check_tags(&tags)?;
     let policy = input.resource_policy.map(|text| {
-        parse_policy(&text)?;
+        let text = bind_policy(cx, &text)?;
         let revision = cx.now.0.to_string();
         Ok::<_, Refusal>(ResourcePolicy { text, revision })
     });
@@ -99,6 +102,8 @@ fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> 
         class: input.table_class,
         tags,
         policy: policy.transpose()?,
+        history: History::default(),
+        replicas: Vec::new(),
     })
 }
 
@@ -121,6 +126,7 @@ pub(crate) fn start_stream(tx: &mut Tx, table: &mut Table, view: &str, now: i64)
         keys: table.keys.clone(),
         created: now,
         closed: None,
+        policy: None,
     })?;
     table.stream = Some(stream);
     Ok(())
@@ -154,31 +160,55 @@ pub(crate) async fn delete_table(
     let now = cx.now.0;
     let work = Arc::clone(&db);
     let gone = DynamoDb::whole(async move {
-        work.alter(&key, |tx, place| {
-            let mut table = place
-                .take()
-                .ok_or_else(|| Refusal::no_table_named(&key.2))?;
-            if table.protected {
-                return Err(Refusal::validation(
-                    "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
-                ));
-            }
-            let described = table.clone();
-            end_stream(tx, &mut table, now)?;
-            tx.put(&Grave { space: table.id })?;
-            for index in table.indexes() {
-                tx.put(&Grave { space: index.id })?;
-                tx.delete::<crate::model::Backfill>(index.id)?;
-            }
-            Ok(described)
-        })
-        .await
+        let (gone, touched) = work
+            .alter(&key, |tx, place| {
+                let mut table = place
+                    .take()
+                    .ok_or_else(|| Refusal::no_table_named(&key.2))?;
+                table.may_go()?;
+                let described = table.clone();
+                end_stream(tx, &mut table, now)?;
+                let touched = replicas::leave(tx, &table)?;
+                leave_items(tx, &work, &table, now)?;
+                Ok((described, touched))
+            })
+            .await?;
+        for key in touched {
+            work.reload(&key).await?;
+        }
+        Ok(gone)
     })
     .await?;
     db.wake_sweep.wake();
     Ok(t::DeleteTableOutput {
         table_description: Some(describe(&db, &gone, Some("DELETING"))),
     })
+}
+
+/// The items go to a backup where the table could be recovered, and away where it could not.
+fn leave_items(tx: &mut Tx, db: &DynamoDb, table: &Table, now: i64) -> Result<()> {
+    if let Some(log) = table.history.log {
+        tx.put(&Grave { space: log })?;
+    }
+    if table.history.recovery.is_some() {
+        tx.put(&system_backup(table, db.count_of(table.id), now))?;
+        return bury_indexes(tx, table);
+    }
+    bury(tx, table)
+}
+
+/// Leaves all rows of a table to be removed in the background.
+pub(crate) fn bury(tx: &mut Tx, table: &Table) -> Result<()> {
+    tx.put(&Grave { space: table.id })?;
+    bury_indexes(tx, table)
+}
+
+fn bury_indexes(tx: &mut Tx, table: &Table) -> Result<()> {
+    for index in table.indexes() {
+        tx.put(&Grave { space: index.id })?;
+        tx.delete::<Backfill>(index.id)?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn list_tables(

@@ -9,14 +9,14 @@ use gureum_kit::Tx;
 use gureum_kit::idempotency::{self, Request, Seen};
 use gureum_model_dynamodb::types as t;
 
-use super::items::{carry_out, collection, seen, table_in};
+use super::items::{collection, seen, table_in};
 use crate::capacity::{Consumed, read_units};
 use crate::errors::{Reason, Refusal, Result};
-use crate::items;
+use crate::items::{self, ItemKey};
 use crate::model::TableKey;
 use crate::request::{self, Effect, Write};
-use crate::state::{DynamoDb, key_of};
-use crate::value::{item_from, item_size, item_to};
+use crate::state::{DynamoDb, Live, key_of};
+use crate::value::{Item, item_from, item_size, item_to};
 
 const MAX_ACTIONS: usize = 100;
 /// The most bytes of all items of one transaction.
@@ -25,10 +25,16 @@ const MAX_BYTES: usize = 4 << 20;
 const TOKEN: Duration = Duration::from_secs(600);
 
 /// What was done, or that it had been done before.
-enum Outcome {
+pub(super) enum Outcome {
     Done(Vec<super::items::Done>),
     /// With the units that each table took then.
     Repeated(BTreeMap<String, f64>),
+}
+
+/// Whose transaction it is, and the client's token for it.
+pub(super) struct Transaction<'a> {
+    pub(super) operation: &'static str,
+    pub(super) token: Option<&'a str>,
 }
 
 pub(crate) async fn transact_write_items(
@@ -46,46 +52,14 @@ pub(crate) async fn transact_write_items(
         Ok((key_of(&cx, &write.table)?, write))
     });
     let writes = writes.collect::<Result<Vec<_>>>()?;
-    check_tables(&db, &writes)?;
-    let scope = format!("dynamodb:TransactWriteItems/{}/{}", cx.account(), cx.region);
-    let token = input.client_request_token.as_deref();
-    let token = token.map(|token| Request {
-        scope: &scope,
-        token,
-        // Debug text of ordered maps: the same for the same parameters.
-        fingerprint: idempotency::fingerprint(format!("{writes:?}").as_bytes()),
-        keep: TOKEN,
-    });
-    let now = cx.now.0;
-    admit(&db, &writes, now)?;
-    let outcome = db
-        .store
-        .transact(|tx| once(tx, &writes, token.as_ref(), now))
-        .await;
-    let outcome = outcome.map_err(|refusal| match refusal {
-        Refusal::Conflict => conflicting(writes.len()),
-        other => other,
-    })?;
-    let done = match outcome {
-        Outcome::Repeated(units) => {
-            let told = units.iter();
-            let told = told
-                .filter_map(|(name, units)| Consumed::reading(*units).told(name, capacity, true));
-            let told: Vec<_> = told.collect();
-            return Ok(t::TransactWriteItemsOutput {
-                consumed_capacity: (!told.is_empty()).then_some(told),
-                item_collection_metrics: None,
-            });
-        }
-        Outcome::Done(done) => done,
+    let transaction = Transaction {
+        operation: "TransactWriteItems",
+        token: input.client_request_token.as_deref(),
     };
-    let mut consumed: BTreeMap<String, Consumed> = BTreeMap::new();
+    let outcome = write_all(&db, &cx, &transaction, &writes).await?;
     let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
-    for done in &done {
-        db.note(done, 2, now);
-        let sum = consumed.entry(done.table.name.clone()).or_default();
-        sum.add_write(&done.table, &done.written, 2);
-        if sizes && !done.table.locals.is_empty() {
+    if let (Outcome::Done(done), true) = (&outcome, sizes) {
+        for done in done.iter().filter(|done| !done.table.locals.is_empty()) {
             let metric = collection(&db, &done.table, &done.key)?;
             metrics
                 .entry(done.table.name.clone())
@@ -93,14 +67,71 @@ pub(crate) async fn transact_write_items(
                 .push(metric);
         }
     }
-    let told = consumed
-        .iter()
-        .filter_map(|(name, sum)| sum.told(name, capacity, true));
-    let told: Vec<_> = told.collect();
     Ok(t::TransactWriteItemsOutput {
-        consumed_capacity: (!told.is_empty()).then_some(told),
+        consumed_capacity: consumed_by(&outcome, capacity),
         item_collection_metrics: (!metrics.is_empty()).then_some(metrics),
     })
+}
+
+/// Carries out all writes or none.
+pub(super) async fn write_all(
+    db: &DynamoDb,
+    cx: &Cx,
+    transaction: &Transaction<'_>,
+    writes: &[(TableKey, Write)],
+) -> Result<Outcome> {
+    check_tables(db, writes)?;
+    let (account, region) = (cx.account(), &cx.region);
+    let scope = format!("dynamodb:{}/{account}/{region}", transaction.operation);
+    let token = transaction.token.map(|token| Request {
+        scope: &scope,
+        token,
+        // Debug text of ordered maps: the same for the same parameters.
+        fingerprint: idempotency::fingerprint(format!("{writes:?}").as_bytes()),
+        keep: TOKEN,
+    });
+    let now = cx.now.0;
+    admit(db, writes, now)?;
+    let outcome = db
+        .store
+        .transact(|tx| once(db, tx, writes, token.as_ref(), now))
+        .await;
+    let outcome = outcome.map_err(|refusal| match refusal {
+        Refusal::Conflict => conflicting(writes.len()),
+        other => other,
+    })?;
+    if let Outcome::Done(done) = &outcome {
+        for done in done {
+            db.note(done, 2, now);
+        }
+    }
+    Ok(outcome)
+}
+
+/// What a transaction took of each table.
+pub(super) fn consumed_by(
+    outcome: &Outcome,
+    capacity: Option<&str>,
+) -> Option<Vec<t::ConsumedCapacity>> {
+    let mut consumed: BTreeMap<&str, Consumed> = BTreeMap::new();
+    match outcome {
+        Outcome::Repeated(units) => {
+            for (name, units) in units {
+                consumed.insert(name, Consumed::reading(*units));
+            }
+        }
+        Outcome::Done(done) => {
+            for done in done {
+                let sum = consumed.entry(&done.table.name).or_default();
+                sum.add_write(&done.table, &done.written, 2);
+            }
+        }
+    }
+    let told = consumed
+        .into_iter()
+        .filter_map(|(name, sum)| sum.told(name, capacity, true));
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then_some(told)
 }
 
 fn too_many() -> Refusal {
@@ -161,6 +192,7 @@ fn check_tables(db: &DynamoDb, writes: &[(TableKey, Write)]) -> Result<()> {
 }
 
 fn once(
+    db: &DynamoDb,
     tx: &mut Tx,
     writes: &[(TableKey, Write)],
     token: Option<&Request<'_>>,
@@ -177,7 +209,7 @@ fn once(
             }
         }
     }
-    let done = all(tx, writes, now)?;
+    let done = all(db, tx, writes, now)?;
     if let Some(token) = token {
         let mut units: BTreeMap<String, f64> = BTreeMap::new();
         for done in &done {
@@ -191,13 +223,18 @@ fn once(
     Ok(Outcome::Done(done))
 }
 
-fn all(tx: &mut Tx, writes: &[(TableKey, Write)], now: i64) -> Result<Vec<super::items::Done>> {
+fn all(
+    db: &DynamoDb,
+    tx: &mut Tx,
+    writes: &[(TableKey, Write)],
+    now: i64,
+) -> Result<Vec<super::items::Done>> {
     let mut done = Vec::new();
     let mut reasons = Vec::new();
     let mut bytes = 0;
     for (key, write) in writes {
         let table = table_in(tx, key)?;
-        match carry_out(tx, &table, write, now) {
+        match db.carry_out(tx, &table, write, now) {
             Ok(one) => {
                 bytes += one.new.as_ref().map_or(0, item_size);
                 done.push(one);
@@ -232,23 +269,50 @@ pub(crate) async fn transact_get_items(
     if input.transact_items.len() > MAX_ACTIONS {
         return Err(too_many().into());
     }
-    // One snapshot: what is read was true at one moment.
-    let view = db.store.read();
-    let mut responses = Vec::new();
-    let mut units: BTreeMap<String, f64> = BTreeMap::new();
-    let mut distinct = HashSet::new();
+    let (mut gets, mut projections) = (Vec::new(), Vec::new());
     for one in input.transact_items {
         let get = one.get;
         let names = get.expression_attribute_names;
-        let projection = request::projection(get.projection_expression, None, names)?;
+        projections.push(request::projection(get.projection_expression, None, names)?);
         let live = db.table(&cx, &get.table_name)?;
         let at = items::key_of(&live.table, item_from(get.key)?)?;
+        gets.push(Get { live, at });
+    }
+    let (items, told) = read_all(&db, &cx, gets, capacity)?;
+    let responses = items.into_iter().zip(projections);
+    let responses = responses.map(|(item, projection)| t::ItemResponse {
+        item: item.map(|item| item_to(seen(item, projection.as_ref()))),
+    });
+    Ok(t::TransactGetItemsOutput {
+        consumed_capacity: told,
+        responses: Some(responses.collect()),
+    })
+}
+
+/// One read of a transaction.
+pub(super) struct Get {
+    pub(super) live: Arc<Live>,
+    pub(super) at: ItemKey,
+}
+
+/// Reads all items as they were at one moment.
+#[allow(clippy::type_complexity)]
+pub(super) fn read_all(
+    db: &DynamoDb,
+    cx: &Cx,
+    gets: Vec<Get>,
+    capacity: Option<&str>,
+) -> Result<(Vec<Option<Item>>, Option<Vec<t::ConsumedCapacity>>)> {
+    let view = db.store.read();
+    let mut units: BTreeMap<String, f64> = BTreeMap::new();
+    let mut distinct = HashSet::new();
+    let mut found = Vec::new();
+    for Get { live, at } in gets {
         db.throttle.admit(&live.table, None, false, cx.now.0)?;
         if !distinct.insert(at.row(live.table.id)) {
             return Err(Refusal::validation(
                 "Transaction request cannot include multiple operations on one item",
-            )
-            .into());
+            ));
         }
         let item = items::read(&view, &live.table, &at)?;
         let size = item.as_ref().map_or(0, item_size);
@@ -256,16 +320,11 @@ pub(crate) async fn transact_get_items(
         db.throttle
             .charge(&live.table, &Consumed::reading(taken), cx.now.0);
         *units.entry(live.table.name.clone()).or_default() += taken;
-        responses.push(t::ItemResponse {
-            item: item.map(|item| item_to(seen(item, projection.as_ref()))),
-        });
+        found.push(item);
     }
     let told = units
         .iter()
         .filter_map(|(name, units)| Consumed::reading(*units).told(name, capacity, true));
     let told: Vec<_> = told.collect();
-    Ok(t::TransactGetItemsOutput {
-        consumed_capacity: (!told.is_empty()).then_some(told),
-        responses: Some(responses),
-    })
+    Ok((found, (!told.is_empty()).then_some(told)))
 }

@@ -18,8 +18,9 @@ pub(crate) async fn update_ttl(
     let work = Arc::clone(&db);
     DynamoDb::whole(async move {
         let wanted = &input.time_to_live_specification;
-        work.alter(&key, |_, place| {
+        let touched = work.alter(&key, |tx, place| {
             let table = place.as_mut().ok_or_else(Refusal::no_table)?;
+            table.made()?;
             match (&table.ttl, wanted.enabled) {
                 (Some(_), true) => Err(Refusal::validation("TimeToLive is already enabled")),
                 (None, false) => Err(Refusal::validation("TimeToLive is already disabled")),
@@ -36,9 +37,19 @@ pub(crate) async fn update_ttl(
                     table.ttl = Some(wanted.attribute_name.clone());
                     Ok(())
                 }
-            }
+            }?;
+            // The tables of a group share it.
+            let ttl = table.ttl.clone();
+            super::replicas::others(tx, table, |_, other| {
+                other.ttl.clone_from(&ttl);
+                Ok(())
+            })
         })
-        .await
+        .await?;
+        for key in touched {
+            work.reload(&key).await?;
+        }
+        Ok(())
     })
     .await?;
     db.wake_sweep.wake();

@@ -7,9 +7,10 @@ use gureum_kit::Tx;
 use gureum_model_dynamodb::types as t;
 
 use super::describe::describe;
+use super::replicas;
 use super::tables::{end_stream, start_stream};
 use crate::errors::{Refusal, Result};
-use crate::model::{Backfill, Billing, Grave, Table, Throughput};
+use crate::model::{Backfill, Billing, Grave, Table, TableKey, Throughput};
 use crate::schema;
 use crate::state::{DynamoDb, key_of};
 
@@ -29,23 +30,49 @@ pub(crate) async fn update_table(
         && input.stream_specification.is_none()
         && input.table_class.is_none()
         && input.deletion_protection_enabled.is_none();
-    if nothing {
+    if input.multi_region_consistency.as_deref() == Some("STRONG") {
+        return Err(Refusal::NotImplemented("Strong consistency between regions".into()).into());
+    }
+    let replicas = input.replica_updates.as_ref();
+    if nothing && replicas.is_none_or(Vec::is_empty) {
         return Err(Refusal::validation(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
         )
         .into());
     }
+    if let Some(updates) = input
+        .replica_updates
+        .as_ref()
+        .filter(|list| !list.is_empty())
+    {
+        if !nothing {
+            return Err(Refusal::validation(
+                "ReplicaUpdates cannot be combined with other changes of the table",
+            )
+            .into());
+        }
+        let table = replicas::update(&db, &cx, key, updates).await?;
+        return Ok(t::UpdateTableOutput {
+            table_description: Some(describe(&db, &table, Some("UPDATING"))),
+        });
+    }
     let now = cx.now.0;
     let work = Arc::clone(&db);
     let table = DynamoDb::whole(async move {
-        work.alter(&key, |tx, place| {
-            let table = place
-                .as_mut()
-                .ok_or_else(|| Refusal::no_table_named(&key.2))?;
-            change(tx, table, &input, now)?;
-            Ok(table.clone())
-        })
-        .await
+        let (table, touched) = work
+            .alter(&key, |tx, place| {
+                let table = place
+                    .as_mut()
+                    .ok_or_else(|| Refusal::no_table_named(&key.2))?;
+                table.made()?;
+                change(tx, table, &input, now)?;
+                Ok((table.clone(), spread(tx, table, &input, now)?))
+            })
+            .await?;
+        for key in touched {
+            work.reload(&key).await?;
+        }
+        Ok(table)
     })
     .await?;
     db.wake_backfill.wake();
@@ -99,6 +126,32 @@ fn change(tx: &mut Tx, table: &mut Table, input: &t::UpdateTableInput, now: i64)
         index(tx, table, update, input)?;
     }
     Ok(())
+}
+
+/// Makes the changes in the other regions that the tables of a group share: billing and indexes.
+fn spread(
+    tx: &mut Tx,
+    table: &Table,
+    input: &t::UpdateTableInput,
+    now: i64,
+) -> Result<Vec<TableKey>> {
+    let shared = t::UpdateTableInput {
+        billing_mode: input.billing_mode.clone(),
+        provisioned_throughput: input.provisioned_throughput.clone(),
+        attribute_definitions: input.attribute_definitions.clone(),
+        global_secondary_index_updates: input.global_secondary_index_updates.clone(),
+        ..Default::default()
+    };
+    if shared.billing_mode.is_none()
+        && shared.provisioned_throughput.is_none()
+        && shared.global_secondary_index_updates.is_none()
+    {
+        return Ok(Vec::new());
+    }
+    replicas::others(tx, table, |tx, other| {
+        other.made()?;
+        change(tx, other, &shared, now)
+    })
 }
 
 fn billing(table: &mut Table, input: &t::UpdateTableInput, now: i64) -> Result<()> {
@@ -159,6 +212,9 @@ fn stream(tx: &mut Tx, table: &mut Table, wanted: &t::StreamSpecification, now: 
             "Table does not have a stream to disable: TableName: ".to_owned() + &table.name,
         )),
         (Some(view), None) => start_stream(tx, table, &view, now),
+        (None, Some(_)) if table.is_global() => Err(Refusal::validation(
+            "The stream of a global table cannot be disabled: TableName: ".to_owned() + &table.name,
+        )),
         (None, Some(_)) => end_stream(tx, table, now),
     }
 }
@@ -271,7 +327,7 @@ fn define(table: &mut Table, given: &[t::AttributeDefinition]) -> Result<()> {
     Ok(())
 }
 
-fn forget_unused(table: &mut Table) {
+pub(crate) fn forget_unused(table: &mut Table) {
     let used = |name: &String| {
         table.keys.contains(name) || table.indexes().any(|index| index.keys.contains(name))
     };

@@ -5,7 +5,7 @@ mod policies;
 mod resolve;
 mod uses;
 
-use gureum_dispatch::{Credential, Identities};
+use gureum_dispatch::{Credential, Identities, Standing};
 use gureum_schema::{Result, Timestamp};
 
 use crate::Iam;
@@ -26,6 +26,14 @@ impl Identities for Iam {
             self.cache.keep(access_key, credential, missed);
         }
         Ok(found)
+    }
+
+    fn standing(&self, arn: &str) -> Result<Standing> {
+        Ok(self.standing_of(arn)?)
+    }
+
+    fn arn_of(&self, unique_id: &str) -> Result<Option<String>> {
+        Ok(self.arn_of_id(unique_id)?)
     }
 
     fn used(&self, access_key: &str, service: &'static str, region: &str, when: Timestamp) {

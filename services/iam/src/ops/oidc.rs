@@ -9,6 +9,7 @@ use gureum_schema::Result;
 
 use crate::errors::{Fault, Outcome};
 use crate::model::OidcProvider;
+use crate::sts::provider_keys::may_be_asked;
 use crate::sts::web_identity::without_scheme;
 use crate::{Iam, Table, ask, names, view};
 
@@ -78,15 +79,14 @@ pub(super) fn find(reader: &impl Reader, account: &AccountId, arn: &str) -> Outc
         })
 }
 
-/// The scheme and the rest of an issuer's URL. AWS takes `https` only; an issuer on this machine
-/// may speak plain HTTP.
+/// The scheme and the rest of an issuer's URL.
 fn issuer(url: &str) -> Outcome<(&str, &str)> {
     let (scheme, _) = url.split_once("://").unwrap_or_default();
     let host = without_scheme(url);
     let plain = host
         .bytes()
         .all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
-    if matches!(scheme, "https" | "http") && !host.is_empty() && plain && url.len() <= 255 {
+    if may_be_asked(url) && !host.is_empty() && plain && url.len() <= 255 {
         return Ok((scheme, host));
     }
     Err(Fault::validation("Invalid Open ID Connect Provider URL"))
@@ -107,8 +107,8 @@ fn check_client_ids(ids: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-/// Thumbprints are kept and shown. Nothing depends on them: keys are fetched over connections
-/// that are checked against the usual certificate authorities.
+/// A provider whose certificate leads to none of the authorities that the host knows is believed
+/// for a thumbprint; one that was given none is not.
 fn check_thumbprints(prints: &[String]) -> Outcome<()> {
     if prints.len() > THUMBPRINTS {
         return Err(Fault::invalid_input(

@@ -71,6 +71,18 @@ struct Key {
     y: Option<String>,
 }
 
+impl KeySet {
+    /// The keys that a token may be signed with: any, where it names none.
+    fn named<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+        let keys = self.keys.iter();
+        keys.filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
+    }
+
+    pub(super) fn knows(&self, kid: Option<&str>) -> bool {
+        self.named(kid).next().is_some()
+    }
+}
+
 fn malformed() -> Fault {
     Fault::invalid_identity_token(
         "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
@@ -89,10 +101,14 @@ impl<'a> Token<'a> {
         })
     }
 
+    /// The key that the token says it is signed with.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
     /// Whether one of the provider's keys made the signature.
     pub(super) fn verify(&self, keys: &KeySet) -> Outcome<()> {
-        let named = |key: &&Key| self.header.kid.is_none() || key.kid == self.header.kid;
-        let mut candidates = keys.keys.iter().filter(named).peekable();
+        let mut candidates = keys.named(self.kid()).peekable();
         if candidates.peek().is_none() {
             return Err(Fault::invalid_identity_token(
                 "Couldn't retrieve verification key from your identity provider, please reference AssumeRoleWithWebIdentity documentation for requirements",

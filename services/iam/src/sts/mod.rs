@@ -4,6 +4,7 @@ mod assume;
 mod federation;
 mod identity;
 mod jwt;
+pub(crate) mod provider_keys;
 pub(crate) mod session;
 pub(crate) mod web_identity;
 

@@ -2,31 +2,20 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use gureum_dispatch::Cx;
 use gureum_kit::{AccountId, Reader};
 use gureum_model_sts::{op, types};
 use gureum_policy::{CallerView, Context, NamedPolicy, Question, ResourceMode, evaluate};
-use gureum_schema::{Bytes, Error, Result};
-use serde::Deserialize;
+use gureum_schema::{Error, Result};
 
 use super::assume::{assumed, check_name, role_by_arn};
-use super::jwt::{Claims, KeySet, Token};
+use super::jwt::{Claims, Token};
 use super::session::{self, begin, duration, passed};
 use crate::errors::{Fault, Outcome};
 use crate::model::{OidcProvider, Role, Session, SessionOf, Tags, fold};
 use crate::{Iam, Table};
 
 const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
-
-/// Fetches a provider's public documents. Services open no sockets, so whoever wires the cloud
-/// brings it.
-#[async_trait]
-pub trait JwksFetcher: Send + Sync + 'static {
-    /// The body that a GET of `url` answers with status 200, of at most 1 MiB and within a few
-    /// seconds; else what went wrong, in a phrase.
-    async fn get(&self, url: &str) -> Result<Bytes, String>;
-}
 
 pub(super) fn table(table: Table) -> Table {
     table.op_refusing::<op::AssumeRoleWithWebIdentity, _>(
@@ -54,7 +43,8 @@ async fn assume_role_with_web_identity(
     };
     let provider = provider(&reader, &account, &token.claims)?;
     drop(reader);
-    token.verify(&iam.key_set(&provider).await?)?;
+    let keys = iam.provider_keys.get(&provider, token.kid()).await?;
+    token.verify(&keys)?;
     check_claims(&token.claims, &provider, &cx)?;
     let keys = claim_keys(&token.claims, &provider);
     if !trusted(&role, &provider, &keys, &cx, &input)? {
@@ -114,7 +104,12 @@ async fn open(
 fn provider(reader: &impl Reader, account: &AccountId, claims: &Claims) -> Outcome<OidcProvider> {
     let host = without_scheme(&claims.iss);
     let found = reader.get::<OidcProvider>((account, host))?;
-    found.ok_or_else(|| {
+    // Some issuers name themselves without a scheme; one that names another is another issuer.
+    let named = found.filter(|it| match claims.iss.split_once("://") {
+        Some((scheme, _)) => scheme == it.scheme,
+        None => true,
+    });
+    named.ok_or_else(|| {
         Fault::invalid_identity_token(format!(
             "No OpenIDConnect provider found in your account for {}",
             claims.iss
@@ -216,40 +211,4 @@ fn trusted(
         resource_mode: ResourceMode::MustAllow,
     });
     Ok(decision.allowed)
-}
-
-/// The one member of a discovery document that matters here (OpenID Connect Discovery 1.0).
-#[derive(Deserialize)]
-struct Discovery {
-    jwks_uri: String,
-}
-
-impl Iam {
-    /// The keys that a provider signs with today.
-    async fn key_set(&self, provider: &OidcProvider) -> Outcome<KeySet> {
-        let issuer = format!("{}://{}", provider.scheme, provider.host);
-        let discovery: Discovery = self
-            .document(&format!("{issuer}/.well-known/openid-configuration"))
-            .await?;
-        self.document(&discovery.jwks_uri).await
-    }
-
-    async fn document<T: for<'de> Deserialize<'de>>(&self, url: &str) -> Outcome<T> {
-        let unreachable = |why: &str| {
-            Fault::idp_unreachable(format!(
-                "The identity provider's {url} cannot be read: {why}"
-            ))
-        };
-        let Some(fetcher) = &self.jwks else {
-            return Err(unreachable(
-                "this cloud was started without a way to fetch it",
-            ));
-        };
-        if !(url.starts_with("https://") || url.starts_with("http://")) {
-            return Err(unreachable("it is not an HTTP address"));
-        }
-        let body = fetcher.get(url).await.map_err(|why| unreachable(&why))?;
-        serde_json::from_slice(&body)
-            .map_err(|_| unreachable("it is not the JSON that it should be"))
-    }
 }

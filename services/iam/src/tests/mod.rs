@@ -10,16 +10,28 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use gureum_dispatch::{Caller, Cloud, Credential, Cx, Identities, RequestInfo};
 use gureum_kit::{Clock, Region, Store};
 use gureum_model_iam::{op, types};
+use gureum_outbound::Thumbprint;
 use gureum_schema::{Operation, Result};
 
-use crate::sts::web_identity::JwksFetcher;
+use crate::sts::provider_keys::{Document, Fetch, Trouble};
 use crate::{Iam, RootKey};
 
 const ACCOUNT: &str = "123456789012";
 const START: i64 = 1_800_000_000_000;
+
+/// A world without identity providers.
+struct Unreachable;
+
+#[async_trait]
+impl Fetch for Unreachable {
+    async fn get(&self, url: &str, _: &[Thumbprint]) -> Result<Document, Trouble> {
+        Err(Trouble::Unreadable(url.to_owned()))
+    }
+}
 
 /// A cloud with nothing but IAM and STS.
 struct Rig {
@@ -30,17 +42,17 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        Self::with(None)
+        Self::with(Arc::new(Unreachable))
     }
 
-    fn with(jwks: Option<Arc<dyn JwksFetcher>>) -> Self {
+    fn with(fetch: Arc<dyn Fetch>) -> Self {
         let clock = Clock::manual(START);
         let root = RootKey {
             account: ACCOUNT.parse().expect("account"),
             access_key_id: "AKIAROOT".into(),
             secret: "root's secret".into(),
         };
-        let iam = Iam::new(Store::memory(), clock.clone(), root, jwks);
+        let iam = Iam::fetching(Store::memory(), clock.clone(), root, fetch);
         let cloud = Cloud::builder(iam.clone(), clock.clone(), Region::default())
             .service(iam.service())
             .service(iam.sts_service())

@@ -28,7 +28,7 @@ pub(crate) async fn create_key(
     let tags = tags::read(input.tags.as_deref().unwrap_or_default())?;
     let policy = input.policy;
     let policy = policy.unwrap_or_else(|| access::default_policy(&cx.region, cx.account()));
-    let parsed = access::check(&policy)?;
+    let (policy, parsed) = access::bind(&cx, &policy)?;
     let mut row = KeyRow {
         region: cx.region.clone(),
         account: *cx.account(),

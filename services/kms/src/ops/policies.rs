@@ -54,14 +54,14 @@ pub(crate) async fn put_policy(
 ) -> gureum_schema::Result<t::PutKeyPolicyOutput> {
     check_name(input.policy_name.as_deref())?;
     let key = Name::read_key(&cx, &input.key_id)?;
-    let policy = access::check(&input.policy)?;
+    let (text, policy) = access::bind(&cx, &input.policy)?;
     let careful = input.bypass_policy_lockout_safety_check != Some(true);
     kms.change(&key, |row| {
         row.alive()?;
         if careful {
             check_lockout(&cx, row, policy.clone())?;
         }
-        row.policy.clone_from(&input.policy);
+        row.policy.clone_from(&text);
         Ok(())
     })
     .await?;
@@ -76,7 +76,7 @@ pub(crate) async fn get_policy(
     check_name(input.policy_name.as_deref())?;
     let row = kms.row(&cx, &input.key_id)?;
     Ok(t::GetKeyPolicyResponse {
-        policy: Some(row.policy),
+        policy: Some(cx.show_principals(&row.policy)?),
         policy_name: Some(DEFAULT.into()),
     })
 }

@@ -335,7 +335,7 @@ pub(crate) async fn put_hold(
     s3.change_object(&cx, place, None, |_, bucket, version| {
         check_enabled(bucket)?;
         if let Some(object) = &mut version.object {
-            object.traits.lock.legal_hold = held;
+            object.traits.lock.legal_hold = Some(held);
         }
         Ok(())
     })
@@ -372,10 +372,12 @@ pub(crate) async fn get_hold(
         input.key.as_str(),
         input.version_id.as_deref(),
     );
-    let held = lock_of(&s3, &cx, place)?.legal_hold;
+    let status = lock_of(&s3, &cx, place)?
+        .legal_hold_shown()
+        .ok_or_else(|| Code::NoSuchObjectLockConfiguration.with("Key", &input.key))?;
     Ok(GetObjectLegalHoldOutput {
         legal_hold: Some(ObjectLockLegalHold {
-            status: Some(if held { "ON" } else { "OFF" }.to_owned()),
+            status: Some(status),
         }),
     })
 }
@@ -390,7 +392,7 @@ mod tests {
         let at = |day: i64| Timestamp(day * DAY);
         let old = |mode| Lock {
             retention: Some((mode, at(10))),
-            legal_hold: false,
+            legal_hold: None,
         };
         let now = at(5);
         for (mode, new, bypass, expected) in [

@@ -9,7 +9,7 @@ use gureum_kit::names::id;
 use gureum_model_s3::types::{
     FilterRule, GetBucketNotificationConfigurationRequest, NotificationConfiguration,
     NotificationConfigurationFilter, PutBucketNotificationConfigurationOutput,
-    PutBucketNotificationConfigurationRequest, QueueConfiguration, S3KeyFilter,
+    PutBucketNotificationConfigurationRequest, QueueConfiguration, S3KeyFilter, TopicConfiguration,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +60,9 @@ pub(crate) struct Notifications(pub(crate) Vec<Target>);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Target {
     pub(crate) id: String,
-    /// ARN of the queue.
-    pub(crate) queue: String,
+    /// ARN of a queue or of a topic.
+    #[serde(alias = "queue")]
+    pub(crate) arn: String,
     pub(crate) events: Vec<String>,
     prefix: Option<String>,
     suffix: Option<String>,
@@ -74,9 +75,6 @@ impl Document for Notifications {
 impl Notifications {
     pub(crate) fn read(asked: &NotificationConfiguration) -> Result<Self> {
         let some = |list: Option<usize>| list.is_some_and(|length| length > 0);
-        if some(asked.topic_configurations.as_ref().map(Vec::len)) {
-            return Err(Failure::not_implemented("Notification through SNS"));
-        }
         if some(asked.lambda_function_configurations.as_ref().map(Vec::len)) {
             return Err(Failure::not_implemented("Notification through Lambda"));
         }
@@ -84,12 +82,15 @@ impl Notifications {
             return Err(Failure::not_implemented("Notification through EventBridge"));
         }
         let queues = asked.queue_configurations.as_deref().unwrap_or_default();
-        if queues.len() > MAX_TARGETS {
+        let topics = asked.topic_configurations.as_deref().unwrap_or_default();
+        if queues.len() + topics.len() > MAX_TARGETS {
             return Err(
                 Code::InvalidArgument.says("The notification configuration has too many entries")
             );
         }
-        let targets: Vec<Target> = queues.iter().map(Target::read).collect::<Result<_>>()?;
+        let queues = queues.iter().map(Asked::queue);
+        let all = queues.chain(topics.iter().map(Asked::topic));
+        let targets: Vec<Target> = all.map(Target::read).collect::<Result<_>>()?;
         for (at, target) in targets.iter().enumerate() {
             let earlier = &targets[..at];
             if earlier.iter().any(|earlier| earlier.id == target.id) {
@@ -116,24 +117,53 @@ impl Notifications {
     }
 
     fn shown(self) -> NotificationConfiguration {
-        let queues: Vec<_> = self.0.into_iter().map(Target::shown).collect();
+        let (topics, queues): (Vec<_>, Vec<_>) =
+            self.0.into_iter().partition(|target| target.is_topic());
+        let queues: Vec<_> = queues.into_iter().map(Target::shown_queue).collect();
+        let topics: Vec<_> = topics.into_iter().map(Target::shown_topic).collect();
         NotificationConfiguration {
             queue_configurations: (!queues.is_empty()).then_some(queues),
+            topic_configurations: (!topics.is_empty()).then_some(topics),
             ..Default::default()
         }
     }
 }
 
+/// What configurations of queues and of topics have in common.
+struct Asked<'a> {
+    id: Option<&'a String>,
+    arn: &'a str,
+    events: &'a [String],
+    filter: Option<&'a NotificationConfigurationFilter>,
+}
+
+impl<'a> Asked<'a> {
+    fn queue(asked: &'a QueueConfiguration) -> Self {
+        Self {
+            id: asked.id.as_ref(),
+            arn: &asked.queue_arn,
+            events: &asked.events,
+            filter: asked.filter.as_ref(),
+        }
+    }
+
+    fn topic(asked: &'a TopicConfiguration) -> Self {
+        Self {
+            id: asked.id.as_ref(),
+            arn: &asked.topic_arn,
+            events: &asked.events,
+            filter: asked.filter.as_ref(),
+        }
+    }
+}
+
 impl Target {
-    fn read(asked: &QueueConfiguration) -> Result<Self> {
+    fn read(asked: Asked<'_>) -> Result<Self> {
+        let id = asked.id.filter(|id| !id.is_empty()).cloned();
         let mut target = Self {
-            id: asked
-                .id
-                .clone()
-                .filter(|id| !id.is_empty())
-                .unwrap_or_else(|| id::hex_digits(32)),
-            queue: asked.queue_arn.clone(),
-            events: asked.events.clone(),
+            id: id.unwrap_or_else(|| id::hex_digits(32)),
+            arn: asked.arn.to_owned(),
+            events: asked.events.to_vec(),
             ..Default::default()
         };
         if target.events.is_empty() {
@@ -149,7 +179,7 @@ impl Target {
             let message = "The event is not supported for notifications";
             return Err(Failure::argument("Event", event, message));
         }
-        let filter = asked.filter.as_ref().and_then(|filter| filter.key.as_ref());
+        let filter = asked.filter.and_then(|filter| filter.key.as_ref());
         for rule in filter
             .and_then(|key| key.filter_rules.as_deref())
             .unwrap_or_default()
@@ -221,28 +251,45 @@ impl Target {
             })
     }
 
-    fn shown(self) -> QueueConfiguration {
-        let sides = [("Prefix", self.prefix), ("Suffix", self.suffix)];
+    pub(crate) fn is_topic(&self) -> bool {
+        self.arn.split(':').nth(2) == Some("sns")
+    }
+
+    fn shown_queue(self) -> QueueConfiguration {
+        QueueConfiguration {
+            filter: self.shown_filter(),
+            id: Some(self.id),
+            queue_arn: self.arn,
+            events: self.events,
+        }
+    }
+
+    fn shown_topic(self) -> TopicConfiguration {
+        TopicConfiguration {
+            filter: self.shown_filter(),
+            id: Some(self.id),
+            topic_arn: self.arn,
+            events: self.events,
+        }
+    }
+
+    fn shown_filter(&self) -> Option<NotificationConfigurationFilter> {
+        let sides = [("Prefix", &self.prefix), ("Suffix", &self.suffix)];
         let rules: Vec<_> = sides
             .into_iter()
             .filter_map(|(name, value)| {
                 let name = Some(name.to_owned());
-                value.map(|value| FilterRule {
+                value.clone().map(|value| FilterRule {
                     name,
                     value: Some(value),
                 })
             })
             .collect();
-        QueueConfiguration {
-            id: Some(self.id),
-            queue_arn: self.queue,
-            events: self.events,
-            filter: (!rules.is_empty()).then_some(NotificationConfigurationFilter {
-                key: Some(S3KeyFilter {
-                    filter_rules: Some(rules),
-                }),
+        (!rules.is_empty()).then_some(NotificationConfigurationFilter {
+            key: Some(S3KeyFilter {
+                filter_rules: Some(rules),
             }),
-        }
+        })
     }
 }
 

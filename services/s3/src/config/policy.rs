@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use gureum_dispatch::{Ask, CallerKind, Cx};
+use gureum_dispatch::{Ask, CallerKind, Cx, Unbound};
 use gureum_kit::Reader;
 use gureum_model_s3::types::{
     DeleteBucketPolicyOutput, DeleteBucketPolicyRequest, GetBucketPolicyOutput,
@@ -12,6 +12,7 @@ use gureum_model_s3::types::{
     PolicyStatus, PutBucketPolicyOutput, PutBucketPolicyRequest,
 };
 use gureum_policy::{Kind, Policy};
+use gureum_schema::Error;
 use serde_json::Value;
 
 use super::Reply;
@@ -21,13 +22,13 @@ use crate::asks::Door;
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Config};
 
-/// The kind of the [`Config`] row, which holds the policy as it was written.
+/// The kind of the [`Config`] row, which holds the policy with its principals bound to unique ids.
 pub(crate) const KIND: &str = "policy";
 
 /// Bytes of the longest policy.
 const MAX_SIZE: usize = 20 << 10;
 
-/// The policy as written.
+/// The policy as stored.
 pub(crate) fn text(from: &impl Reader, bucket: &Bucket) -> Result<Option<String>> {
     Ok(from
         .get::<Config>((bucket.id, KIND))?
@@ -79,6 +80,7 @@ pub(crate) async fn put(
     input: PutBucketPolicyRequest,
 ) -> Reply<PutBucketPolicyOutput> {
     let policy = check(&input.policy, &input.bucket)?;
+    let bound = cx.bind_principals(&input.policy).map_err(unbound)?;
     let public = policy.is_public();
     s3.configure(&input.bucket, |tx, bucket| {
         owners_only(&cx, bucket)?;
@@ -94,7 +96,7 @@ pub(crate) async fn put(
         Ok(tx.put(&Config {
             bucket: bucket.id,
             kind: KIND.to_owned(),
-            text: input.policy.clone(),
+            text: bound.clone(),
         })?)
     })
     .await?;
@@ -118,9 +120,9 @@ pub(crate) async fn get(
     let view = s3.store.read();
     let bucket = S3::bucket_in(&view, &input.bucket)?;
     owners_only(&cx, &bucket)?;
-    let policy = text(&view, &bucket)?;
+    let policy = text(&view, &bucket)?.ok_or_else(|| missing(&bucket.name))?;
     Ok(GetBucketPolicyOutput {
-        policy: Some(policy.ok_or_else(|| missing(&bucket.name))?),
+        policy: Some(cx.show_principals(&policy)?),
     })
 }
 
@@ -154,6 +156,15 @@ pub(crate) async fn status(
 
 fn missing(bucket: &str) -> Failure {
     Code::NoSuchBucketPolicy.with("BucketName", bucket)
+}
+
+fn unbound(unbound: Unbound) -> Error {
+    match unbound {
+        Unbound::Nobody(name) => malformed("Invalid principal in policy")
+            .with("Detail", format!("\"AWS\" : \"{name}\""))
+            .into(),
+        Unbound::Failed(error) => error,
+    }
 }
 
 /// Parses a policy and checks that it speaks of this bucket only, and of things that S3 does.

@@ -93,6 +93,19 @@ fn gather(tx: &Tx, upload: &Upload, named: &[Named]) -> errors::Result<Vec<Part>
         if part.etag != wanted.etag {
             return Err(invalid());
         }
+        // Who declared an algorithm says each part's checksum again, so that a list of parts is
+        // never taken for another.
+        let composed = upload.algorithm.filter(|_| upload.composite);
+        if let Some(algorithm) = composed
+            && !wanted.checksums.iter().any(|(sent, _)| *sent == algorithm)
+        {
+            let name = checksum::name(algorithm).to_ascii_lowercase();
+            return Err(Code::InvalidRequest.says(format!(
+                "The upload was created using a {name} checksum. The complete request must include \
+                 the checksum for each part. It was missing for part {} in the request.",
+                wanted.number
+            )));
+        }
         for (algorithm, value) in &wanted.checksums {
             let own = [&part.checksum, &part.claimed];
             let own = own

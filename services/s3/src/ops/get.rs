@@ -279,7 +279,7 @@ macro_rules! describe {
             $out.object_lock_mode = Some(mode.name().to_owned());
             $out.object_lock_retain_until_date = Some(until);
         }
-        $out.object_lock_legal_hold_status = traits.lock.legal_hold.then(|| "ON".to_owned());
+        $out.object_lock_legal_hold_status = traits.lock.legal_hold_shown();
         let over = |wanted: &Option<String>, kept: &mut Option<String>| {
             if let Some(wanted) = wanted {
                 *kept = Some(wanted.clone());

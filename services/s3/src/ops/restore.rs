@@ -77,32 +77,33 @@ fn terms(request: Option<&RestoreRequest>) -> errors::Result<(i32, &str)> {
     Ok((days, job.or(request.tier.as_deref()).unwrap_or("Standard")))
 }
 
-fn change(object: &mut Object, now: Timestamp, days: i32, tier: &str) -> errors::Result<()> {
+/// Returns the status of the answer: 202 when a copy is on its way, 200 when it is there already.
+fn change(object: &mut Object, now: Timestamp, days: i32, tier: &str) -> errors::Result<i32> {
     let class = object.traits.class;
     if !class.archived() {
         return Err(Code::InvalidObjectState
             .says("Restore is not allowed for the object's current storage class")
             .with("StorageClass", class.name()));
     }
-    let ready = match object.restore {
+    let (ready, status) = match object.restore {
         Some(restore) if now < restore.ready => {
             return Err(Code::RestoreAlreadyInProgress.error());
         }
         // Restoring again what is there only changes how long it is kept.
-        Some(restore) if restore.readable(now) => restore.ready,
-        _ => Timestamp(now.0 + delay(tier, class)?),
+        Some(restore) if restore.readable(now) => (restore.ready, 200),
+        _ => (Timestamp(now.0 + delay(tier, class)?), 202),
     };
     // The copy is kept to the end, in UTC, of the last day.
     let last = now.0 + i64::from(days) * DAY;
     let expires = Timestamp((last / DAY + 1) * DAY);
     object.restore = Some(Restore { ready, expires });
-    Ok(())
+    Ok(status)
 }
 
 async fn restore(s3: Arc<S3>, cx: Cx, input: RestoreObjectRequest) -> Result<RestoreObjectOutput> {
     let (days, tier) = terms(input.restore_request.as_ref())?;
     let version = input.version_id.as_deref();
-    edit::edit(
+    let (_, status) = edit::edit(
         &s3,
         (&cx, Some("ObjectRestore:Post")),
         &input.bucket,
@@ -111,5 +112,8 @@ async fn restore(s3: Arc<S3>, cx: Cx, input: RestoreObjectRequest) -> Result<Res
         |object, _| change(object, cx.now, days, tier),
     )
     .await?;
-    Ok(RestoreObjectOutput::default())
+    Ok(RestoreObjectOutput {
+        status_code: Some(status),
+        ..Default::default()
+    })
 }

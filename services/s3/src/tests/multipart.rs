@@ -130,14 +130,23 @@ async fn composite_checksums_are_those_of_the_parts() {
     let world = World::with_bucket().await;
     let upload = begin(&world, Some("SHA256")).await;
     let content = vec![3; 10];
-    let parts = vec![send(&world, &upload, 1, content.clone()).await];
+    let sha = |bytes: &[u8]| Digests::of(&[Algorithm::Sha256], bytes)[&Algorithm::Sha256].clone();
+    let text = |sum: &[u8]| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(sum)
+    };
+    let mut sent = send(&world, &upload, 1, content.clone()).await;
+    let untold = complete(&upload, vec![sent.clone()]);
+    assert_eq!(
+        code(world.call::<op::CompleteMultipartUpload>(untold).await),
+        "InvalidRequest"
+    );
+    sent.checksum_sha256 = Some(text(&sha(&content)));
     let out = world
-        .call::<op::CompleteMultipartUpload>(complete(&upload, parts))
+        .call::<op::CompleteMultipartUpload>(complete(&upload, vec![sent]))
         .await
         .expect("done");
-    let sha = |bytes: &[u8]| Digests::of(&[Algorithm::Sha256], bytes)[&Algorithm::Sha256].clone();
-    use base64::Engine as _;
-    let composite = base64::engine::general_purpose::STANDARD.encode(sha(&sha(&content)));
+    let composite = text(&sha(&sha(&content)));
     assert_eq!(out.checksum_sha256, Some(format!("{composite}-1")));
     let crc = UploadPartRequest {
         checksum_algorithm: Some("CRC32".into()),

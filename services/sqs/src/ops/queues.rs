@@ -7,6 +7,7 @@ use gureum_dispatch::Cx;
 use gureum_kit::Row;
 use gureum_model_sqs::types as t;
 
+use super::settings::bind_policy;
 use super::tags;
 use crate::errors::{Refusal, Result};
 use crate::model::{QueueKey, QueueRow, Tombstone};
@@ -23,7 +24,8 @@ pub(crate) async fn create_queue(
     cx: Cx,
     input: t::CreateQueueRequest,
 ) -> gureum_schema::Result<t::CreateQueueResult> {
-    let attributes = input.attributes.unwrap_or_default();
+    let mut attributes = input.attributes.unwrap_or_default();
+    bind_policy(&cx, &mut attributes)?;
     let fifo = check_name(&input.queue_name, &attributes)?;
     let tags = input.tags.unwrap_or_default();
     tags::check(&tags)?;
@@ -169,6 +171,13 @@ impl Sqs {
             })
             .await?;
         self.drop_queue(&key, now);
+        self.close(&queue, now);
+        self.wake_sweep.wake();
+        Ok(())
+    }
+
+    /// Nothing is received from the queue any more, and what it holds is swept.
+    pub(crate) fn close(&self, queue: &Queue, now: i64) {
         queue.close();
         // What is being written at this moment is found without a queue at the next start.
         let mut locked = queue.lock(now);
@@ -179,9 +188,6 @@ impl Sqs {
         for key in locked.window.close() {
             self.sweep.orphan(queue.id, key);
         }
-        drop(locked);
-        self.wake_sweep.wake();
-        Ok(())
     }
 }
 

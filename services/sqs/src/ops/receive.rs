@@ -45,7 +45,8 @@ pub(crate) async fn receive_message(
     loop {
         let found = {
             let (sqs, queue, wish) = (Arc::clone(&sqs), Arc::clone(&queue), wish.clone());
-            Sqs::whole(async move { sqs.receive(&queue, &wish).await }).await?
+            let cx = cx.clone();
+            Sqs::whole(async move { sqs.receive(&cx, &queue, &wish).await }).await?
         };
         if !found.is_empty() {
             let select = Selection::new(&input);
@@ -120,7 +121,7 @@ type Received = (Message, Payload);
 
 impl Sqs {
     /// Takes what there is, once; empty when there is nothing.
-    async fn receive(&self, queue: &Queue, wish: &Wish) -> Result<Vec<Received>> {
+    async fn receive(&self, cx: &Cx, queue: &Queue, wish: &Wish) -> Result<Vec<Received>> {
         loop {
             let now = self.clock.now();
             let grave = self.grave(queue);
@@ -132,7 +133,7 @@ impl Sqs {
                 return Ok(Vec::new());
             }
             let dead_only = taken.received.is_empty();
-            let received = self.record(queue, wish, taken, grave).await?;
+            let received = self.record(cx, queue, wish, taken, grave).await?;
             if !dead_only {
                 return Ok(received);
             }
@@ -209,6 +210,7 @@ impl Sqs {
     /// Reads what was taken and makes the taking durable; undoes it when that fails.
     async fn record(
         &self,
+        cx: &Cx,
         queue: &Queue,
         wish: &Wish,
         taken: Taken,
@@ -229,7 +231,7 @@ impl Sqs {
             expires: self.clock.now() + REMEMBER,
         });
         let attempt = attempt.filter(|attempt| !attempt.messages.is_empty());
-        let written = match self.read(&taken.received) {
+        let written = match self.read(cx, queue, &taken.received).await {
             Ok(payloads) => {
                 let write = |tx: &mut gureum_kit::Tx| {
                     taken.received.iter().try_for_each(|row| tx.put(row))?;
@@ -300,24 +302,29 @@ impl Sqs {
         }
     }
 
-    /// What these messages say.
-    fn read(&self, messages: &[Message]) -> Result<Vec<Payload>> {
-        let view = self.store.read();
-        let read = |message: &Message| {
+    /// What these messages say, as far as this receiver may know.
+    async fn read(&self, cx: &Cx, queue: &Queue, messages: &[Message]) -> Result<Vec<Payload>> {
+        let mut read = Vec::with_capacity(messages.len());
+        for message in messages {
             let broken = |what: &str| Refusal::Broken(format!("message {}: {what}", message.id));
-            let content = view.get::<Content>(message.content)?;
+            let content = self.store.read().get::<Content>(message.content)?;
             let content = content.ok_or_else(|| broken("its content is not in the store"))?;
+            let key = match &content.kms {
+                Some(sealed) => Some(self.opened(cx, queue, sealed).await?),
+                None => None,
+            };
             let mut data = content.data.to_vec();
             let data = match &content.salt {
                 Some(salt) => self
                     .keys
-                    .open(content.id, salt, &mut data)
+                    .open(content.id, salt, key.as_deref(), &mut data)
                     .ok_or_else(|| broken("its content does not open with this secret"))?,
                 None => &data,
             };
-            rmp_serde::from_slice(data).map_err(|error| broken(&error.to_string()))
-        };
-        messages.iter().map(read).collect()
+            let payload = rmp_serde::from_slice(data);
+            read.push(payload.map_err(|error| broken(&error.to_string()))?);
+        }
+        Ok(read)
     }
 
     fn show(&self, message: Message, payload: Payload, select: &Selection<'_>) -> t::Message {

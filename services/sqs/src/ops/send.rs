@@ -11,6 +11,7 @@ use gureum_model_sqs::types as t;
 use super::batch;
 use crate::content::{self, Payload};
 use crate::errors::{Refusal, Result};
+use crate::kms::DataKey;
 use crate::model::{Content, Duplicate, Message};
 use crate::queue::{Inner, Queue};
 use crate::seal::sha256_hex;
@@ -43,7 +44,7 @@ pub(crate) async fn send_message(
     };
     let draft = Draft::new(&queue.config().row.settings, &cx, entry)?;
     let digests = Digests::of(&draft.payload);
-    let sent = sqs.deposit(queue, vec![draft], cx.now.0).await?;
+    let sent = sqs.deposit(&cx, queue, vec![draft]).await?;
     let sent = sent.into_iter().next().ok_or_else(lost)?;
     Ok(t::SendMessageResult {
         md5_of_message_body: Some(digests.body),
@@ -82,7 +83,7 @@ pub(crate) async fn send_message_batch(
     if size > limit {
         return Err(Refusal::BatchTooLong { limit, size }.into());
     }
-    let sent = sqs.deposit(queue, drafts, cx.now.0).await?;
+    let sent = sqs.deposit(&cx, queue, drafts).await?;
     let entry = |((id, digests), sent): ((String, Digests), Sent)| t::SendMessageBatchResultEntry {
         id,
         message_id: sent.message,
@@ -200,19 +201,25 @@ impl Draft {
     }
 
     /// Seals what the message says, so that only its place is missing.
-    fn seal(self, sqs: &Sqs) -> Result<Sealed> {
+    fn seal(self, sqs: &Sqs, key: Option<&DataKey>) -> Result<Sealed> {
         let id = sqs.number();
         let mut data = rmp_serde::to_vec_named(&self.payload)
             .map_err(|error| Refusal::Broken(error.to_string()))?;
-        let salt = if self.sse {
-            let salt = sqs.keys.seal(id, &mut data);
+        let salt = if self.sse || key.is_some() {
+            let plain = key.map(|key| &*key.plain);
+            let salt = sqs.keys.seal(id, &mut data, plain);
             Some(salt.ok_or_else(|| Refusal::Broken("a message could not be sealed".into()))?)
         } else {
             None
         };
         let data = data.into();
         Ok(Sealed {
-            content: Content { id, salt, data },
+            content: Content {
+                id,
+                salt,
+                kms: key.map(|key| key.sealed.clone()),
+                data,
+            },
             group: self.group,
             delay: self.delay,
             duplicate_key: self.duplicate_key,
@@ -297,16 +304,17 @@ impl Sqs {
     /// Puts messages into a queue, all or none; they can be received once they are durable.
     async fn deposit(
         self: &Arc<Self>,
+        cx: &Cx,
         queue: Arc<Queue>,
         drafts: Vec<Draft>,
-        now: i64,
     ) -> Result<Vec<Sent>> {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
-        let sqs = Arc::clone(self);
+        let key = self.data_key(cx, &queue).await?;
+        let (sqs, now) = (Arc::clone(self), cx.now.0);
         Self::whole(async move {
-            let seal = |draft: Draft| draft.seal(&sqs);
+            let seal = |draft: Draft| draft.seal(&sqs, key.as_ref());
             let drafts = drafts.into_iter().map(seal).collect::<Result<_>>()?;
             let plan = sqs.place(&queue, drafts, now).await?;
             let written = sqs.write(&plan).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gureum_dispatch::Cx;
+use gureum_dispatch::{Cx, Unbound};
 use gureum_model_sqs::types as t;
 use gureum_policy::{Kind, Policy};
 
@@ -13,6 +13,9 @@ use crate::model::QueueRow;
 use crate::queue::Queue;
 use crate::settings::{Redrive, SET, Settings};
 use crate::state::Sqs;
+
+/// The attribute that is kept with its principals bound to unique ids.
+const POLICY: &str = "Policy";
 
 /// What is told of a queue beside its settings.
 const TOLD: [&str; 6] = [
@@ -31,9 +34,7 @@ pub(crate) async fn get_attributes(
 ) -> gureum_schema::Result<t::GetQueueAttributesResult> {
     let queue = sqs.at(&cx, &input.queue_url)?;
     let asked = input.attribute_names.unwrap_or_default();
-    let known = |name: &str| {
-        SET.contains(&name) || TOLD.contains(&name) || name == "KmsDataKeyReusePeriodSeconds"
-    };
+    let known = |name: &str| SET.contains(&name) || TOLD.contains(&name);
     if let Some(unknown) = asked.iter().find(|name| *name != "All" && !known(name)) {
         return Err(Refusal::AttributeName(unknown.clone()).into());
     }
@@ -51,9 +52,12 @@ pub(crate) async fn get_attributes(
         name => config.row.settings.get(name),
     };
     let names = SET.into_iter().chain(TOLD).filter(wanted);
-    let attributes: BTreeMap<String, String> = names
+    let mut attributes: BTreeMap<String, String> = names
         .filter_map(|name| Some((name.to_owned(), told(name)?)))
         .collect();
+    if let Some(policy) = attributes.get_mut(POLICY) {
+        *policy = cx.show_principals(policy)?;
+    }
     Ok(t::GetQueueAttributesResult {
         attributes: (!attributes.is_empty()).then_some(attributes),
     })
@@ -62,9 +66,10 @@ pub(crate) async fn get_attributes(
 pub(crate) async fn set_attributes(
     sqs: Arc<Sqs>,
     cx: Cx,
-    input: t::SetQueueAttributesRequest,
+    mut input: t::SetQueueAttributesRequest,
 ) -> gureum_schema::Result<t::SetQueueAttributesOutput> {
     let queue = sqs.at(&cx, &input.queue_url)?;
+    bind_policy(&cx, &mut input.attributes)?;
     Sqs::whole(async move {
         sqs.alter(&queue, |settings| {
             let fifo = input.attributes.get("FifoQueue");
@@ -78,6 +83,22 @@ pub(crate) async fn set_attributes(
     })
     .await?;
     Ok(t::SetQueueAttributesOutput {})
+}
+
+/// The policy among a request's attributes, as it is to be stored.
+pub(crate) fn bind_policy(
+    cx: &Cx,
+    attributes: &mut BTreeMap<String, String>,
+) -> gureum_schema::Result<()> {
+    if let Some(policy) = attributes.get_mut(POLICY) {
+        *policy = cx
+            .bind_principals(policy)
+            .map_err(|unbound| match unbound {
+                Unbound::Nobody(_) => Refusal::AttributeValue(POLICY.into()).into(),
+                Unbound::Failed(error) => error,
+            })?;
+    }
+    Ok(())
 }
 
 impl Sqs {
@@ -110,7 +131,7 @@ impl Sqs {
         let settings = &row.settings;
         if let Some(text) = &settings.policy {
             let read = Policy::parse(text, Kind::Resource);
-            read.map_err(|_| Refusal::AttributeValue("Policy".into()))?;
+            read.map_err(|_| Refusal::AttributeValue(POLICY.into()))?;
         }
         match &settings.redrive {
             Some(redrive) => self.check_redrive(row, redrive),

@@ -27,9 +27,10 @@ async fn creating_twice_is_fine_when_nothing_differs() {
         code(bench.try_queue("n", &[("Colour", "red")]).await),
         "InvalidAttributeName"
     );
+    let both = [("KmsMasterKeyId", "k"), ("SqsManagedSseEnabled", "true")];
     assert_eq!(
-        code(bench.try_queue("n", &[("KmsMasterKeyId", "k")]).await),
-        "NotImplemented"
+        code(bench.try_queue("n", &both).await),
+        "InvalidParameterValue"
     );
 }
 

@@ -1,0 +1,249 @@
+//! Copies of a table as of a moment, some items at a time, each batch with its cursor in one
+//! transaction.
+//!
+//! The items are taken as they are, each at its own time, while writers go on. Whatever was written
+//! since the moment is in the log by then, so that undoing it from the last change to the first gives
+//! every item what it was. Doing a batch twice changes nothing, and the source is read outside the
+//! transaction: a copy never makes a writer wait.
+
+use std::collections::BTreeMap;
+
+use gureum_kit::{Reader, Row, Scan};
+
+use super::model::{Backup, Copy, Cursor, Purpose, Step, Undo};
+use super::undo;
+use crate::errors::{Refusal, Result};
+use crate::items;
+use crate::model::{Entry, Table};
+use crate::state::DynamoDb;
+use crate::transfer::model::{Export, ExportStage};
+use crate::value::item_size;
+
+const BATCH_ITEMS: usize = 500;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A change that a batch makes to the target.
+enum Edit {
+    Put(Entry),
+    Delete(Entry),
+}
+
+impl DynamoDb {
+    /// Brings all copies to their end, in turns. One that fails does not hold up the others.
+    pub(crate) async fn copy_all(&self) -> Result<()> {
+        let mut failed = BTreeMap::new();
+        loop {
+            let view = self.store.read();
+            let open = view.scan(Scan::<Copy>::all());
+            let mut open = open.collect::<Result<Vec<_>, _>>()?;
+            drop(view);
+            open.retain(|copy| !failed.contains_key(&copy.target));
+            if open.is_empty() {
+                return failed.into_values().next().map_or(Ok(()), Err);
+            }
+            for copy in open {
+                let target = copy.target;
+                if let Err(refusal) = self.copy_step(copy).await {
+                    failed.insert(target, refusal);
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn copy_step(&self, copy: Copy) -> Result<()> {
+        let view = self.store.read();
+        let mut next = copy.clone();
+        let mut edits = Vec::new();
+        match &copy.step {
+            Step::Items(cursor) => {
+                let found = batch(&view, copy.source, cursor.as_ref())?;
+                next.step = match (found.last(), copy.as_of) {
+                    (Some(last), _) => Step::Items(Some(Cursor::at(last))),
+                    (None, None) => Step::counting(),
+                    (None, Some((log, moment))) => Step::Undo {
+                        cut: undo::cut(&view, log, moment)?,
+                        before: u64::MAX,
+                    },
+                };
+                edits.extend(found.into_iter().map(|entry| {
+                    Edit::Put(Entry {
+                        space: copy.target,
+                        ..entry
+                    })
+                }));
+            }
+            Step::Undo { cut, before } => {
+                let log = copy.as_of.map_or(0, |(log, _)| log);
+                let found = changes(&view, log, *cut, *before)?;
+                next.step = match found.last() {
+                    Some((stamp, _)) => Step::Undo {
+                        cut: *cut,
+                        before: *stamp,
+                    },
+                    None => Step::counting(),
+                };
+                let edit = |(_, change): (u64, Undo)| undoing(copy.target, change);
+                edits.extend(found.into_iter().map(edit));
+            }
+            Step::Count {
+                cursor,
+                items,
+                bytes,
+            } => {
+                let found = batch(&view, copy.target, cursor.as_ref())?;
+                let Some(last) = found.last() else {
+                    let (items, bytes) = (*items, *bytes);
+                    return self.copied(&copy, items, bytes).await;
+                };
+                let size = |entry: &Entry| item_size(&entry.item) as i64;
+                next.step = Step::Count {
+                    cursor: Some(Cursor::at(last)),
+                    items: items + found.len() as i64,
+                    bytes: bytes + found.iter().map(size).sum::<i64>(),
+                };
+                edits = index_entries(&view, &copy, &found)?;
+            }
+        }
+        drop(view);
+        self.store
+            .transact(|tx| {
+                // Somebody may have ended it in the meantime.
+                if tx.get::<Copy>(copy.target)?.as_ref() != Some(&copy) {
+                    return Ok(());
+                }
+                for edit in &edits {
+                    match edit {
+                        Edit::Put(entry) => tx.put(entry)?,
+                        Edit::Delete(entry) => tx.delete::<Entry>(entry.key())?,
+                    }
+                }
+                tx.put(&next)?;
+                Ok::<_, Refusal>(())
+            })
+            .await
+    }
+
+    /// Lets what the copy was made for begin.
+    async fn copied(&self, copy: &Copy, items: i64, bytes: i64) -> Result<()> {
+        match &copy.purpose {
+            Purpose::Table(key) => {
+                self.alter(key, |tx, place| {
+                    tx.delete::<Copy>(copy.target)?;
+                    if let Some(table) = place.as_mut().filter(|table| table.id == copy.target) {
+                        table.history.making = false;
+                    }
+                    Ok(())
+                })
+                .await
+            }
+            Purpose::Export(key) => {
+                self.store
+                    .transact(|tx| {
+                        tx.delete::<Copy>(copy.target)?;
+                        if let Some(mut export) = tx.get::<Export>(key)? {
+                            export.stage = ExportStage::Writing(None);
+                            tx.put(&export)?;
+                        }
+                        Ok::<_, Refusal>(())
+                    })
+                    .await?;
+                self.wake_transfers.wake();
+                Ok(())
+            }
+            Purpose::Backup(key) => {
+                self.store
+                    .transact(|tx| {
+                        tx.delete::<Copy>(copy.target)?;
+                        if let Some(mut backup) = tx.get::<Backup>(key)? {
+                            backup.available = true;
+                            (backup.items, backup.bytes) = (items, bytes);
+                            tx.put(&backup)?;
+                        }
+                        Ok::<_, Refusal>(())
+                    })
+                    .await
+            }
+        }
+    }
+}
+
+impl Step {
+    fn counting() -> Self {
+        Self::Count {
+            cursor: None,
+            items: 0,
+            bytes: 0,
+        }
+    }
+}
+
+/// The next items of a space.
+pub(crate) fn batch(view: &impl Reader, space: u64, cursor: Option<&Cursor>) -> Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    for entry in view.scan(Cursor::rest(space, cursor).limit(BATCH_ITEMS)) {
+        let entry = entry?;
+        bytes += item_size(&entry.item);
+        found.push(entry);
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The last changes from `cut` to `before`, the last one first.
+fn changes(view: &impl Reader, log: u64, cut: u64, before: u64) -> Result<Vec<(u64, Undo)>> {
+    let scan = Scan::<Undo>::of((log,))
+        .from((log, cut))
+        .until((log, before))
+        .reverse()
+        .limit(BATCH_ITEMS);
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    for change in view.scan(scan).stamped() {
+        let (stamp, change) = change?;
+        bytes += change.old.as_ref().map_or(0, item_size);
+        found.push((stamp, change));
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn undoing(target: u64, change: Undo) -> Edit {
+    let there = change.old.is_some();
+    let entry = Entry {
+        space: target,
+        partition: change.partition,
+        sort: change.sort,
+        base: Default::default(),
+        item: change.old.unwrap_or_default(),
+    };
+    if there {
+        Edit::Put(entry)
+    } else {
+        Edit::Delete(entry)
+    }
+}
+
+/// What the indexes of a table that is being made hold of these items.
+fn index_entries(view: &impl Reader, copy: &Copy, found: &[Entry]) -> Result<Vec<Edit>> {
+    let Purpose::Table(key) = &copy.purpose else {
+        return Ok(Vec::new());
+    };
+    let Some(table) = view.get::<Table>(key)? else {
+        return Ok(Vec::new());
+    };
+    let mut edits = Vec::new();
+    for entry in found {
+        let at = items::key_in(&table, &entry.item)?;
+        let made = table
+            .indexes()
+            .filter_map(|index| items::entry(&table, index, &at, &entry.item));
+        edits.extend(made.map(Edit::Put));
+    }
+    Ok(edits)
+}

@@ -1,0 +1,67 @@
+//! Systems Manager: parameters in hierarchies, with versions, labels and secrets.
+//!
+//! Invariants:
+//! * a version never changes once it is written; the current one is the last;
+//! * a secure string is in the store only as KMS, or a data key of KMS, has sealed it, bound to the
+//!   parameter's ARN; it is opened in the name of who reads it;
+//! * a label is at one version at most.
+//!
+//! Honest gaps: parameter policies (expiration, notification), shared parameters and the data types
+//! of other services are refused; of Systems Manager's other parts, none is here.
+
+mod asks;
+mod errors;
+mod filters;
+mod model;
+mod names;
+mod ops;
+mod page;
+mod reset;
+mod sealing;
+
+use std::sync::Arc;
+
+use gureum_dispatch::Service;
+use gureum_kit::{PageTokens, Store, StoreError};
+use gureum_model_ssm::{SERVICE, op};
+
+/// Systems Manager. See the crate's page.
+pub struct Ssm {
+    store: Store,
+    tokens: PageTokens,
+}
+
+impl Ssm {
+    pub async fn open(store: Store) -> Result<Arc<Self>, StoreError> {
+        let tokens = PageTokens::load(&store).await?;
+        Ok(Arc::new(Self { store, tokens }))
+    }
+
+    /// The table: operation, what it asks of the policy engine, handler.
+    pub fn service(self: &Arc<Self>) -> Service {
+        use ops::{delete, describe, get, history, labels, path, put, tags};
+        Service::builder(&SERVICE, Arc::clone(self))
+            .op_refusing::<op::PutParameter, _>(
+                &["Policies"],
+                asks::put_parameter,
+                put::put_parameter,
+            )
+            .op::<op::GetParameter, _>(asks::get_parameter, get::get_parameter)
+            .op::<op::GetParameters, _>(asks::get_parameters, get::get_parameters)
+            .op::<op::GetParametersByPath, _>(asks::get_by_path, path::get_parameters_by_path)
+            .op::<op::GetParameterHistory, _>(asks::get_history, history::get_parameter_history)
+            .op_refusing::<op::DescribeParameters, _>(
+                &["Shared"],
+                asks::describe,
+                describe::describe_parameters,
+            )
+            .op::<op::DeleteParameter, _>(asks::delete_parameter, delete::delete_parameter)
+            .op::<op::DeleteParameters, _>(asks::delete_parameters, delete::delete_parameters)
+            .op::<op::LabelParameterVersion, _>(asks::label, labels::label_parameter_version)
+            .op::<op::UnlabelParameterVersion, _>(asks::unlabel, labels::unlabel_parameter_version)
+            .op::<op::AddTagsToResource, _>(asks::add_tags, tags::add_tags)
+            .op::<op::RemoveTagsFromResource, _>(asks::remove_tags, tags::remove_tags)
+            .op::<op::ListTagsForResource, _>(asks::list_tags, tags::list_tags)
+            .build()
+    }
+}
