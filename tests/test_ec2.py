@@ -239,6 +239,23 @@ def test_instances_are_distinct(ec2, gone):
     assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
 
 
+def test_down_ends_the_instances_of_a_killed_cloud():
+    with private_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        ident = launch(ec2)["Instances"][0]["InstanceId"]
+        until(ec2, "running", ident)
+        mine = ["pgrep", "-f", f"supervise {ident}"]
+        assert subprocess.run(mine, capture_output=True).returncode == 0
+        cloud.kill()
+        assert subprocess.run(mine, capture_output=True).returncode == 0
+        cloud.gureum("down")
+        assert subprocess.run(mine, capture_output=True).returncode == 1
+        cloud.start()
+        until(ec2, "running", ident)
+        ec2.terminate_instances(InstanceIds=[ident])
+        until(ec2, "terminated", ident)
+
+
 def test_instances_outlive_kill_9():
     with private_cloud() as cloud:
         ec2 = cloud.client("ec2")

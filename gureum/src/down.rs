@@ -9,14 +9,18 @@ use crate::cli::{CloudArgs, ResetArgs};
 use crate::config::data_dir;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::machines::Host;
 use crate::output::say;
+use crate::wiring::PUBLIC_POOL;
 
 /// How long a cloud may take to finish what it has begun.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn down(args: &CloudArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(args)?);
-    match stop(&dir)? {
+    let stopped = stop(&dir)?;
+    clear_room(&dir)?;
+    match stopped {
         true => say(format_args!(
             "The cloud on {} has stopped.",
             dir.path().display()
@@ -47,6 +51,7 @@ pub(crate) fn reset(args: &ResetArgs) -> Result<(), Failure> {
         return Ok(());
     }
     stop(&dir)?;
+    clear_room(&dir)?;
     // Nobody may start a cloud on what is being deleted.
     let _lock = dir.lock()?;
     std::fs::remove_dir_all(dir.path())
@@ -94,4 +99,14 @@ fn stop(dir: &DataDir) -> Result<bool, Failure> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(true)
+}
+
+/// Ends the instances of a cloud that was killed: they live on without it, to be adopted.
+fn clear_room(dir: &DataDir) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_fail("cannot start the runtime")?;
+    runtime.block_on(Host::at(dir, PUBLIC_POOL).leave());
+    Ok(())
 }
