@@ -10,7 +10,9 @@ use crate::cli::{CloudArgs, ResetArgs};
 use crate::config::data_dir;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::machines::Host;
 use crate::output::say;
+use crate::wiring::PUBLIC_POOL;
 
 /// How long a cloud may take to finish what it has begun.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,9 +84,11 @@ fn close_room(dir: &DataDir) -> Result<(), Failure> {
         .enable_all()
         .build()
         .or_fail(doing)?;
-    runtime
-        .block_on(Room::at(&dir.room()).close())
-        .or_fail(doing)
+    runtime.block_on(async {
+        // A cloud that was killed could not end its instances.
+        Host::at(dir, PUBLIC_POOL).leave().await;
+        Room::at(&dir.room()).close().await.or_fail(doing)
+    })
 }
 
 /// Asks the cloud to stop and waits for it; false when none ran.

@@ -31,7 +31,7 @@ use crate::machines::Host;
 use crate::signing;
 
 /// Where public addresses come from: the network for benchmarks (RFC 2544), which nobody routes.
-const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
+pub(crate) const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,

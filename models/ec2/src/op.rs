@@ -23,6 +23,8 @@ gureum_schema::operations! {
         types::AssociateVpcCidrBlockRequest => types::AssociateVpcCidrBlockResult;
     AttachInternetGateway = operations::ATTACH_INTERNET_GATEWAY:
         types::AttachInternetGatewayRequest => types::AttachInternetGatewayOutput;
+    AttachNetworkInterface = operations::ATTACH_NETWORK_INTERFACE:
+        types::AttachNetworkInterfaceRequest => types::AttachNetworkInterfaceResult;
     AuthorizeSecurityGroupEgress = operations::AUTHORIZE_SECURITY_GROUP_EGRESS:
         types::AuthorizeSecurityGroupEgressRequest => types::AuthorizeSecurityGroupEgressResult;
     AuthorizeSecurityGroupIngress = operations::AUTHORIZE_SECURITY_GROUP_INGRESS:
@@ -151,6 +153,8 @@ gureum_schema::operations! {
         types::DescribeVpcsRequest => types::DescribeVpcsResult;
     DetachInternetGateway = operations::DETACH_INTERNET_GATEWAY:
         types::DetachInternetGatewayRequest => types::DetachInternetGatewayOutput;
+    DetachNetworkInterface = operations::DETACH_NETWORK_INTERFACE:
+        types::DetachNetworkInterfaceRequest => types::DetachNetworkInterfaceOutput;
     DisassociateAddress = operations::DISASSOCIATE_ADDRESS:
         types::DisassociateAddressRequest => types::DisassociateAddressOutput;
     DisassociateIamInstanceProfile = operations::DISASSOCIATE_IAM_INSTANCE_PROFILE:

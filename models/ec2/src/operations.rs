@@ -880,7 +880,10 @@ pub(crate) static ATTACH_INTERNET_GATEWAY: OperationSpec =
         &schemas::ATTACH_INTERNET_GATEWAY_OUTPUT,
     );
 pub(crate) static ATTACH_NETWORK_INTERFACE: OperationSpec =
-    OperationSpec::new("AttachNetworkInterface", "POST", "/");
+    OperationSpec::new("AttachNetworkInterface", "POST", "/").io(
+        &schemas::ATTACH_NETWORK_INTERFACE_REQUEST,
+        &schemas::ATTACH_NETWORK_INTERFACE_RESULT,
+    );
 pub(crate) static ATTACH_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("AttachVerifiedAccessTrustProvider", "POST", "/");
 pub(crate) static ATTACH_VOLUME: OperationSpec = OperationSpec::new("AttachVolume", "POST", "/");
@@ -1907,7 +1910,10 @@ pub(crate) static DETACH_INTERNET_GATEWAY: OperationSpec =
         &schemas::DETACH_INTERNET_GATEWAY_OUTPUT,
     );
 pub(crate) static DETACH_NETWORK_INTERFACE: OperationSpec =
-    OperationSpec::new("DetachNetworkInterface", "POST", "/");
+    OperationSpec::new("DetachNetworkInterface", "POST", "/").io(
+        &schemas::DETACH_NETWORK_INTERFACE_REQUEST,
+        &schemas::DETACH_NETWORK_INTERFACE_OUTPUT,
+    );
 pub(crate) static DETACH_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("DetachVerifiedAccessTrustProvider", "POST", "/");
 pub(crate) static DETACH_VOLUME: OperationSpec = OperationSpec::new("DetachVolume", "POST", "/");

@@ -405,6 +405,38 @@ pub static ATTACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure(
             .required(),
     ],
 );
+pub static ATTACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::structure(
+    "AttachNetworkInterfaceRequest",
+    &[
+        Member::new("NetworkCardIndex", &INTEGER),
+        Member::new("EnaSrdSpecification", &ENA_SRD_SPECIFICATION),
+        Member::new("EnaQueueCount", &INTEGER),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID)
+            .json("networkInterfaceId")
+            .xml("networkInterfaceId")
+            .required(),
+        Member::new("InstanceId", &INSTANCE_ID)
+            .json("instanceId")
+            .xml("instanceId")
+            .required(),
+        Member::new("DeviceIndex", &INTEGER)
+            .json("deviceIndex")
+            .xml("deviceIndex")
+            .required(),
+    ],
+);
+pub static ATTACH_NETWORK_INTERFACE_RESULT: Schema = Schema::structure(
+    "AttachNetworkInterfaceResult",
+    &[
+        Member::new("AttachmentId", &STRING)
+            .json("attachmentId")
+            .xml("attachmentId"),
+        Member::new("NetworkCardIndex", &INTEGER)
+            .json("networkCardIndex")
+            .xml("networkCardIndex"),
+    ],
+);
 pub static ATTACHMENT_ENA_SRD_SPECIFICATION: Schema = Schema::structure(
     "AttachmentEnaSrdSpecification",
     &[
@@ -2485,6 +2517,19 @@ pub static DETACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure(
             .json("vpcId")
             .xml("vpcId")
             .required(),
+    ],
+);
+pub static DETACH_NETWORK_INTERFACE_OUTPUT: Schema =
+    Schema::structure("DetachNetworkInterfaceOutput", &[]);
+pub static DETACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::structure(
+    "DetachNetworkInterfaceRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("AttachmentId", &NETWORK_INTERFACE_ATTACHMENT_ID)
+            .json("attachmentId")
+            .xml("attachmentId")
+            .required(),
+        Member::new("Force", &BOOLEAN).json("force").xml("force"),
     ],
 );
 pub static DEVICE_TYPE: Schema =

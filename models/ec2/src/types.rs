@@ -260,6 +260,32 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct AttachNetworkInterfaceRequest {
+    pub network_card_index: Option<i32>,
+    pub ena_srd_specification: Option<EnaSrdSpecification>,
+    pub ena_queue_count: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+    pub instance_id: String,
+    pub device_index: i32,
+}
+structure!(
+    AttachNetworkInterfaceRequest, schemas::ATTACH_NETWORK_INTERFACE_REQUEST, 0 network_card_index,
+    1 ena_srd_specification, 2 ena_queue_count, 3 dry_run, 4 network_interface_id, 5 instance_id,
+    6 device_index,
+);
+
+#[derive(Clone, Default)]
+pub struct AttachNetworkInterfaceResult {
+    pub attachment_id: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+structure!(
+    AttachNetworkInterfaceResult, schemas::ATTACH_NETWORK_INTERFACE_RESULT, 0 attachment_id,
+    1 network_card_index,
+);
+
+#[derive(Clone, Default)]
 pub struct AttachmentEnaSrdSpecification {
     pub ena_srd_enabled: Option<bool>,
     pub ena_srd_udp_specification: Option<AttachmentEnaSrdUdpSpecification>,
@@ -1834,6 +1860,24 @@ pub struct DetachInternetGatewayRequest {
 structure!(
     DetachInternetGatewayRequest, schemas::DETACH_INTERNET_GATEWAY_REQUEST, 0 dry_run,
     1 internet_gateway_id, 2 vpc_id,
+);
+
+#[derive(Clone, Default)]
+pub struct DetachNetworkInterfaceOutput {}
+structure!(
+    DetachNetworkInterfaceOutput,
+    schemas::DETACH_NETWORK_INTERFACE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct DetachNetworkInterfaceRequest {
+    pub dry_run: Option<bool>,
+    pub attachment_id: String,
+    pub force: Option<bool>,
+}
+structure!(
+    DetachNetworkInterfaceRequest, schemas::DETACH_NETWORK_INTERFACE_REQUEST, 0 dry_run,
+    1 attachment_id, 2 force,
 );
 
 #[derive(Clone, Default)]

@@ -7,6 +7,7 @@ use gureum_model_ec2::{SERVICE, op};
 use gureum_schema::Operation;
 
 use crate::asks::Asks;
+use crate::errors;
 use crate::instance_types;
 use crate::model::acl::{self, AclRow};
 use crate::model::address::{self, ElasticIpRow};
@@ -52,7 +53,7 @@ impl Ec2 {
         let table = key_pairs(instances(interfaces(addresses(filters(routes(networks(
             table,
         )))))));
-        tags(table).build()
+        tags(table).invalid(errors::invalid).build()
     }
 }
 
@@ -253,7 +254,7 @@ fn addresses(table: Table) -> Table {
 
 /// Network interfaces.
 fn interfaces(table: Table) -> Table {
-    use ops::{interface_addresses, interfaces};
+    use ops::{attachments, interface_addresses, interfaces};
     operations! { table;
         CreateNetworkInterface [
             "Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes", "Ipv6PrefixCount",
@@ -275,6 +276,11 @@ fn interfaces(table: Table) -> Table {
             .on::<InterfaceRow>(&i.network_interface_id)
             .on_all::<GroupRow>(i.groups.as_deref().unwrap_or_default())
             => interfaces::modify_attribute;
+        AttachNetworkInterface ["EnaSrdSpecification", "EnaQueueCount"] |a, i| a
+            .on::<InterfaceRow>(&i.network_interface_id)
+            .on::<InstanceRow>(&i.instance_id)
+            => attachments::attach;
+        DetachNetworkInterface |a, _| a => attachments::detach;
         AssignPrivateIpAddresses ["Ipv4Prefixes", "Ipv4PrefixCount"]
             |a, i| a.on::<InterfaceRow>(&i.network_interface_id) => interface_addresses::assign;
         UnassignPrivateIpAddresses ["Ipv4Prefixes"]

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod acls;
 pub(crate) mod addresses;
+pub(crate) mod attachments;
 pub(crate) mod dhcp;
 pub(crate) mod endpoints;
 pub(crate) mod gateways;
