@@ -139,6 +139,7 @@ pub(crate) async fn open(
         sqs.clone(),
         ssm.clone(),
         dynamodb.clone(),
+        ec2.clone(),
     ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());

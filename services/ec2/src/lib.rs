@@ -32,6 +32,7 @@ mod names;
 mod ops;
 mod permission;
 mod reconcile;
+mod reset;
 mod resource;
 mod state;
 mod table;
