@@ -4,6 +4,7 @@
 each takes its own names from the `name` fixture.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import uuid
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 BIN = os.environ.get("GUREUM_BIN", "gureum")
 # What a developer's shell holds must not leak into the tests.
@@ -123,6 +125,25 @@ class Cloud:
     def page(self, path):
         with urllib.request.urlopen(self.url + "/_gureum/" + path) as reply:
             return json.load(reply)
+
+
+@contextlib.contextmanager
+def refused(code, text=""):
+    """Expects AWS's error `code`, with `text` in its message."""
+    with pytest.raises(ClientError) as raised:
+        yield raised
+    error = raised.value.response["Error"]
+    assert error["Code"] == code, raised.value
+    assert text in error.get("Message", ""), raised.value
+
+
+def refusal(code, call, *args, status=None, **kwargs):
+    """The message of the error that this call must fail with."""
+    with refused(code) as raised:
+        call(*args, **kwargs)
+    response = raised.value.response
+    assert status in (None, response["ResponseMetadata"]["HTTPStatusCode"]), response
+    return response["Error"]["Message"]
 
 
 def parse_exports(text):
