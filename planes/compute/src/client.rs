@@ -108,7 +108,11 @@ impl Compute {
     }
 
     /// Executes a program in a running instance, as root, with these as its standard input, output
-    /// and error; returns how it ended.
+    /// and error; returns how it ended. Input that is a terminal controls it. When the future is
+    /// dropped, the program and its process group are killed.
+    ///
+    /// The instance may reopen what it is given here: pass pipes and terminals made for it, never a
+    /// file or terminal of the host.
     pub async fn exec(&self, id: &str, exec: Exec, stdio: [OwnedFd; 3]) -> Result<Outcome> {
         let supervisor = self.supervisor(id)?;
         let body = encode(&Ask::Execute(exec))?;
@@ -134,7 +138,8 @@ impl Compute {
         Ok(seen)
     }
 
-    fn ids(&self) -> Result<Vec<String>> {
+    /// The ids of all instances that were started here and not removed.
+    pub fn ids(&self) -> Result<Vec<String>> {
         let directory = self.layout.instances();
         let doing = format!("read {}", directory.display());
         let entries = match std::fs::read_dir(&directory) {
