@@ -38,6 +38,17 @@ pub(crate) struct Host {
     joined: OnceCell<()>,
 }
 
+/// Where an instance can be found on the host, if it runs.
+#[derive(Default)]
+pub(crate) struct Traces {
+    /// Its first process, as the host counts.
+    pub(crate) pid: Option<i32>,
+    pub(crate) supervisor: Option<i32>,
+    pub(crate) responsive: Option<bool>,
+    /// Its disk and its other files.
+    pub(crate) directory: Option<PathBuf>,
+}
+
 impl Host {
     pub(crate) fn at(dir: &DataDir, pool: Ipv4Net) -> Arc<Self> {
         let room = Room::at(&dir.room());
@@ -60,6 +71,22 @@ impl Host {
             memory: memory() / SHARE.1 * SHARE.0,
             cores: cores as f64,
         }
+    }
+
+    pub(crate) async fn traces(&self, id: &str) -> Result<Traces, PlaneError> {
+        let Some(seen) = self.compute.find(id).await? else {
+            return Ok(Traces::default());
+        };
+        let running = match seen.state {
+            State::Running(running) => Some(running),
+            State::Starting | State::Ended(_) | State::Unknown => None,
+        };
+        Ok(Traces {
+            pid: running.as_ref().map(|running| running.pid),
+            supervisor: running.as_ref().map(|running| running.supervisor),
+            responsive: running.as_ref().map(|running| running.responsive),
+            directory: Some(self.compute.directory(id)?),
+        })
     }
 
     /// Stops every instance and closes the room.

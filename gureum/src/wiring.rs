@@ -148,7 +148,13 @@ pub(crate) async fn open(
     work.extend(ec2.reconcilers());
     Ok(Rooms {
         sns,
-        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
+        resources: Arc::new(Inside::new(
+            driver.clone(),
+            store,
+            keepers,
+            ec2,
+            host.clone(),
+        )),
         cloud,
         driver,
         work,

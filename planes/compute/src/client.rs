@@ -138,6 +138,20 @@ impl Compute {
         Ok(seen)
     }
 
+    /// One instance, if it was started here and not removed.
+    pub async fn find(&self, id: &str) -> Result<Option<Seen>> {
+        if !self.ids()?.iter().any(|known| known == id) {
+            return Ok(None);
+        }
+        let cgroups = self.room.host().await?.cgroups;
+        self.look(id.to_owned(), &cgroups).await.map(Some)
+    }
+
+    /// Where an instance's files are.
+    pub fn directory(&self, id: &str) -> Result<PathBuf> {
+        Ok(self.layout.instance(id)?.0)
+    }
+
     /// The ids of all instances that were started here and not removed.
     pub fn ids(&self) -> Result<Vec<String>> {
         let directory = self.layout.instances();
