@@ -5,6 +5,8 @@ each takes its own names from the `name` fixture.
 """
 
 import contextlib
+import fcntl
+import ipaddress
 import json
 import os
 import pathlib
@@ -29,6 +31,24 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GUREU
 CLEAN["GUREUM_WEB_PORTS"] = "off"
 
 
+class Pool:
+    """A network for public addresses that no other test cloud of this machine has meanwhile."""
+
+    ALL = list(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=21))
+
+    def __init__(self):
+        for number, network in enumerate(self.ALL):
+            # The lock goes with the file, and the file with this object or the process.
+            self.file = open(pathlib.Path(tempfile.gettempdir()) / f"gureum-pool-{number}.lock", "w")
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            self.network = network
+            return
+        raise AssertionError("all networks for public addresses are taken")
+
+
 class Cloud:
     """A running cloud and the ways to reach it."""
 
@@ -36,7 +56,9 @@ class Cloud:
         self.directory = pathlib.Path(directory)
         self.flags = flags
         self.port = port
-        self.shell = {**CLEAN, **(environment or {})}
+        self.pool = Pool()
+        pool = {"GUREUM_PUBLIC_POOL": str(self.pool.network)}
+        self.shell = {**CLEAN, **pool, **(environment or {})}
         self.process = None
         self.environment = {}
 

@@ -37,6 +37,8 @@ mod resource;
 mod state;
 mod table;
 mod tags;
+mod told;
 mod zones;
 
 pub use state::Ec2;
+pub use told::Told;
