@@ -13,7 +13,7 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, have one image to come from, and neither volumes nor a
-//! metadata service; there are no launch templates.
+//! metadata service.
 
 mod asks;
 mod cidr;
@@ -28,6 +28,7 @@ mod keys;
 mod launch;
 pub mod machines;
 mod model;
+mod mold;
 mod names;
 mod ops;
 mod permission;
@@ -37,6 +38,7 @@ mod resource;
 mod state;
 mod table;
 mod tags;
+mod templated;
 mod told;
 mod zones;
 
