@@ -4,6 +4,7 @@
 each takes its own names from the `name` fixture.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import uuid
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 BIN = os.environ.get("GUREUM_BIN", "gureum")
 # What a developer's shell holds must not leak into the tests.
@@ -172,3 +174,15 @@ def client(cloud):
 def name():
     """A name that nobody else uses: `name()` or `name("queue")`."""
     return lambda stem="t": f"{stem}-{uuid.uuid4().hex[:12]}"
+
+
+@contextlib.contextmanager
+def refused(code, message=""):
+    """Expects an answer with this error code, and with this text in its message."""
+    try:
+        yield
+    except ClientError as caught:
+        error = caught.response["Error"]
+        assert error["Code"] == code and message in error.get("Message", ""), caught
+    else:
+        raise AssertionError(f"no {code}")

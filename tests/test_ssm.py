@@ -1,14 +1,11 @@
 """Systems Manager: parameters with versions, labels, hierarchies and secrets."""
 
 import json
-import re
 
 import pytest
 from botocore.exceptions import ClientError
 
-
-def refused(code, message=""):
-    return pytest.raises(ClientError, match=re.escape(f"({code})") + ".*" + re.escape(message))
+from conftest import refused
 
 
 @pytest.fixture
