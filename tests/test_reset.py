@@ -42,6 +42,9 @@ def furnish(cloud, account="000000000000"):
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
     put = {"Put": {"TableName": "table", "Item": {"id": {"S": "old"}}}}
     dynamodb.transact_write_items(TransactItems=[put], ClientRequestToken="token")
+    dynamodb.create_backup(TableName="table", BackupName="old")
+    dynamodb.update_continuous_backups(
+        TableName="table", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
 
 
 def listed(cloud, account="000000000000"):
@@ -63,6 +66,7 @@ def listed(cloud, account="000000000000"):
         *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
         *client("dynamodb").list_tables()["TableNames"],
         *(stream["StreamArn"] for stream in client("dynamodbstreams").list_streams()["Streams"]),
+        *(backup["BackupArn"] for backup in client("dynamodb").list_backups()["BackupSummaries"]),
     ]
 
 
@@ -76,7 +80,7 @@ def test_reset_leaves_nothing_and_everything_can_be_made_anew():
     with private_cloud("--auth", "relaxed") as cloud, connect(cloud) as stream:
         furnish(cloud)
         before = listed(cloud)
-        assert len(before) == 12
+        assert len(before) == 13
         sqs = cloud.client("sqs")
         url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
         sqs.receive_message(QueueUrl=url)
