@@ -34,7 +34,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many rows each table has. Reads the whole store: for tests, and for looking into it.
+    /// How many rows each table has, those in which an engine keeps its own accounts among them.
+    /// Reads the whole store: for tests, and for looking into it.
     pub fn census(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let view = self.view.as_ref().map_err(Clone::clone)?;
         let mut rows = BTreeMap::new();

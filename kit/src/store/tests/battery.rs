@@ -470,10 +470,8 @@ async fn the_census_counts_every_table(store: Store) {
         text: String::new(),
     };
     store.transact(|tx| tx.put(&big)).await.expect("put");
-    let census = store.read().census().expect("a census");
-    let census: Vec<_> = census
-        .iter()
-        .map(|(name, rows)| (name.as_str(), *rows))
-        .collect();
-    assert_eq!(census, [("test.big", 1), ("test.item", 3)]);
+    let mut census = store.read().census().expect("a census");
+    census.retain(|table, _| table.starts_with("test."));
+    let expected = [("test.big".to_owned(), 1), ("test.item".to_owned(), 3)];
+    assert_eq!(census, expected.into());
 }
