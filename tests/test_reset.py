@@ -47,6 +47,9 @@ def furnish(cloud, account="000000000000"):
     ssm.put_parameter(Name="p", Value="v", Type="String")
     put = {"Put": {"TableName": "table", "Item": {"id": {"S": "old"}}}}
     dynamodb.transact_write_items(TransactItems=[put], ClientRequestToken="token")
+    dynamodb.create_backup(TableName="table", BackupName="old")
+    dynamodb.update_continuous_backups(
+        TableName="table", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
 
 
 def listed(cloud, account="000000000000"):
@@ -72,6 +75,7 @@ def listed(cloud, account="000000000000"):
         *(address["PublicIp"] for address in client("ec2").describe_addresses()["Addresses"]),
         *(one["Name"] for one in client("ssm").describe_parameters()["Parameters"]),
         *(stream["StreamArn"] for stream in client("dynamodbstreams").list_streams()["Streams"]),
+        *(backup["BackupArn"] for backup in client("dynamodb").list_backups()["BackupSummaries"]),
     ]
 
 
@@ -85,7 +89,7 @@ def test_reset_leaves_nothing_and_everything_can_be_made_anew():
     with private_cloud("--auth", "relaxed") as cloud, connect(cloud) as stream:
         furnish(cloud)
         before = listed(cloud)
-        assert len(before) == 16
+        assert len(before) == 17
         sqs = cloud.client("sqs")
         url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
         sqs.receive_message(QueueUrl=url)

@@ -70,6 +70,13 @@ pub(super) fn table_prefix(table: &str) -> Vec<u8> {
     out
 }
 
+/// The table that a key belongs to. No table has a zero in its name, so the first one ends it.
+pub(super) fn table_of(key: &[u8]) -> Result<&str, StoreError> {
+    let end = key.iter().position(|byte| *byte == 0);
+    let name = end.and_then(|end| std::str::from_utf8(&key[..end]).ok());
+    name.ok_or_else(|| StoreError::Corrupt("a key names no table".into()))
+}
+
 pub(super) fn full_key<R: Row>(key: impl KeyLike<R::Key>) -> Vec<u8> {
     let mut out = table_prefix(R::TABLE);
     key.encode(&mut out);

@@ -1,6 +1,7 @@
 //! Transactions and snapshots: typed reading and writing over a view.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use super::StoreError;
 use super::engine::{MAX_KEY, MAX_STAMPED, Pair, Pairs, Reads, View, Writes};
 use super::key::{KeyLike, PrefixOf};
-use super::row::{Row, decode, encode, full_key, full_prefix};
+use super::row::{Row, decode, encode, full_key, full_prefix, table_of};
 use super::scan::{Scan, Span};
 
 /// Reading rows: what [`Tx`] and [`Snapshot`] have in common.
@@ -30,6 +31,20 @@ pub trait Reader {
 #[derive(Clone)]
 pub struct Snapshot {
     pub(super) view: Result<Arc<dyn View>, StoreError>,
+}
+
+impl Snapshot {
+    /// How many rows each table has, those in which an engine keeps its own accounts among them.
+    /// Reads the whole store: for tests, and for looking into it.
+    pub fn census(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let view = self.view.as_ref().map_err(Clone::clone)?;
+        let mut rows = BTreeMap::new();
+        for pair in view.range(&Span::prefix(&[]), false) {
+            let (key, _) = pair?;
+            *rows.entry(table_of(&key)?.to_owned()).or_default() += 1;
+        }
+        Ok(rows)
+    }
 }
 
 impl Reader for Snapshot {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
-use gureum_kit::{Reader, Row, Scan, idempotency};
+use gureum_kit::{Reader, Row, Scan, Tx, idempotency};
 
 use crate::backup::model::{Undo, readers};
 use crate::errors::{Refusal, Result};
+use crate::global::model::Route;
 use crate::global::version;
 use crate::items::{self, ItemKey};
 use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
@@ -167,7 +168,7 @@ impl DynamoDb {
                         }
                         let versions = version::forget(tx, space, BATCH)?;
                         if keys.is_empty() && changes.is_empty() && versions == 0 {
-                            forget_splits(tx, space)?;
+                            forget_reading(tx, space)?;
                             tx.delete::<Grave>(space)?;
                         }
                         Ok::<_, Refusal>(keys.len() + changes.len() + versions)
@@ -207,7 +208,7 @@ impl DynamoDb {
     async fn forget_stream(&self, info: &StreamInfo) -> Result<()> {
         self.store
             .transact(|tx| {
-                forget_splits(tx, info.id)?;
+                forget_reading(tx, info.id)?;
                 tx.delete::<StreamInfo>(info.key())?;
                 Ok::<_, Refusal>(())
             })
@@ -247,11 +248,17 @@ fn is_over(item: &Item, ttl: &str, now: i64) -> bool {
         .is_some_and(|at| at <= now && at > now - LONG_AGO)
 }
 
-fn forget_splits(tx: &mut gureum_kit::Tx, stream: u64) -> Result<()> {
+/// Forgets how a stream was cut into shards, and how far other regions followed it.
+fn forget_reading(tx: &mut Tx, stream: u64) -> Result<()> {
     let splits = tx.scan(Scan::<Split>::of((stream,))).stamped();
     let splits = splits.map(|split| Ok(split?.0));
     for stamp in splits.collect::<Result<Vec<_>>>()? {
         tx.delete::<Split>((stream, stamp))?;
+    }
+    let routes = tx.scan(Scan::<Route>::of((stream,)));
+    let routes = routes.map(|route| Ok(route?.key()));
+    for key in routes.collect::<Result<Vec<_>>>()? {
+        tx.delete::<Route>(&key)?;
     }
     Ok(())
 }

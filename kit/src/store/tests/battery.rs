@@ -36,6 +36,7 @@ battery! {
     no_wake_up_is_lost
     what_is_too_large_is_refused
     old_rows_migrate
+    the_census_counts_every_table
 }
 
 async fn scans_select_order_and_continue(store: Store) {
@@ -459,4 +460,18 @@ async fn all<F: Future<Output = ()>>(futures: impl IntoIterator<Item = F>) {
         }
     })
     .await;
+}
+
+async fn the_census_counts_every_table(store: Store) {
+    assert!(store.read().census().expect("a census").is_empty());
+    fill(&store, &["a", "b", "c"]).await;
+    let big = Big {
+        n: 0,
+        text: String::new(),
+    };
+    store.transact(|tx| tx.put(&big)).await.expect("put");
+    let mut census = store.read().census().expect("a census");
+    census.retain(|table, _| table.starts_with("test."));
+    let expected = [("test.big".to_owned(), 1), ("test.item".to_owned(), 3)];
+    assert_eq!(census, expected.into());
 }

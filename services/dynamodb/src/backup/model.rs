@@ -103,6 +103,15 @@ pub(crate) enum Purpose {
     Export(BelowKey),
 }
 
+impl Purpose {
+    pub(crate) fn account(&self) -> &AccountId {
+        match self {
+            Self::Table((_, account, _)) => account,
+            Self::Backup((_, account, ..)) | Self::Export((_, account, ..)) => account,
+        }
+    }
+}
+
 impl Row for Copy {
     const TABLE: &'static str = "dynamodb.copy";
     type Key = u64;

@@ -13,7 +13,7 @@ use gureum_model_s3::types::{GetObjectRequest, ListObjectsV2Request};
 use super::json;
 use super::model::{Failure, Format, Import, ImportStage, Object, Progress};
 use super::reading::{Cut, Record, Records};
-use super::running::{Stop, Transferring, s3};
+use super::running::{Stop, Transferring, s3, still};
 use crate::errors::{Refusal, Result};
 use crate::items::{self, ItemKey};
 use crate::model::Table;
@@ -156,7 +156,7 @@ impl Transferring {
         let (db, done) = (Arc::clone(&self.db), import.clone());
         DynamoDb::whole(async move {
             db.alter(&done.table.key(), |tx, place| {
-                tx.put(&done)?;
+                still(tx, &done)?;
                 if let Some(table) = place.as_mut().filter(|table| table.id == done.table.id) {
                     table.history.making = false;
                 }
@@ -174,7 +174,7 @@ impl Transferring {
         let db = Arc::clone(&self.db);
         DynamoDb::whole(async move {
             db.alter(&import.table.key(), |tx, place| {
-                tx.put(&import)?;
+                still(tx, &import)?;
                 if place
                     .as_ref()
                     .is_some_and(|table| table.id == import.table.id)

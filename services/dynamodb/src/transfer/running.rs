@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gureum_dispatch::{Cloud, Cx};
 use gureum_kit::reconcile::RunError;
-use gureum_kit::{Outcome, Reader, Reconciler, Region, Scan};
+use gureum_kit::{Outcome, Reader, Reconciler, Region, Row, Scan, StoreError, Tx};
 use gureum_schema::{Error, Operation};
 
 use super::model::{Bucket, Export, ExportStage, Failure, Import, ImportStage};
@@ -143,7 +143,7 @@ impl Transferring {
             Err(Stop::Later(error)) => Err(error.into()),
             Err(Stop::Elsewhere(region)) => {
                 moved(&mut import.bucket, region)?;
-                let keep = |tx: &mut gureum_kit::Tx| tx.put(&import);
+                let keep = |tx: &mut Tx| still(tx, &import);
                 self.db.store.transact(keep).await?;
                 Ok(())
             }
@@ -154,6 +154,14 @@ impl Transferring {
                 Ok(())
             }
         }
+    }
+}
+
+/// Remembers how far an import is, unless a reset has deleted it meanwhile.
+pub(super) fn still(tx: &mut Tx, import: &Import) -> Result<(), StoreError> {
+    match tx.has::<Import>(import.key())? {
+        true => tx.put(import),
+        false => Ok(()),
     }
 }
 
