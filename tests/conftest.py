@@ -215,15 +215,3 @@ def client(cloud):
 def name():
     """A name that nobody else uses: `name()` or `name("queue")`."""
     return lambda stem="t": f"{stem}-{uuid.uuid4().hex[:12]}"
-
-
-@contextlib.contextmanager
-def refused(code, message=""):
-    """Expects an answer with this error code, and with this text in its message."""
-    try:
-        yield
-    except ClientError as caught:
-        error = caught.response["Error"]
-        assert error["Code"] == code and message in error.get("Message", ""), caught
-    else:
-        raise AssertionError(f"no {code}")

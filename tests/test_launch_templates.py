@@ -99,7 +99,7 @@ def test_what_a_template_must_not_hold(ec2, name):
         {"InstanceRequirements": {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": 1}}},
     ]:
         assert code(make, **data) == "NotImplemented"
-    warning = make(InstanceType="t9.nano")["Warning"]
+    warning = make(InstanceType="x1.32xlarge")["Warning"]
     assert warning["Errors"][0]["Code"] == "InvalidParameterValue"
 
 
