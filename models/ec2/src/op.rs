@@ -207,8 +207,6 @@ gureum_schema::operations! {
         types::ModifyVpcAttributeRequest => types::ModifyVpcAttributeOutput;
     ModifyVpcEndpoint = operations::MODIFY_VPC_ENDPOINT:
         types::ModifyVpcEndpointRequest => types::ModifyVpcEndpointResult;
-    MonitorInstances = operations::MONITOR_INSTANCES:
-        types::MonitorInstancesRequest => types::MonitorInstancesResult;
     RebootInstances = operations::REBOOT_INSTANCES:
         types::RebootInstancesRequest => types::RebootInstancesOutput;
     RejectVpcPeeringConnection = operations::REJECT_VPC_PEERING_CONNECTION:
@@ -237,8 +235,6 @@ gureum_schema::operations! {
         types::TerminateInstancesRequest => types::TerminateInstancesResult;
     UnassignPrivateIpAddresses = operations::UNASSIGN_PRIVATE_IP_ADDRESSES:
         types::UnassignPrivateIpAddressesRequest => types::UnassignPrivateIpAddressesOutput;
-    UnmonitorInstances = operations::UNMONITOR_INSTANCES:
-        types::UnmonitorInstancesRequest => types::UnmonitorInstancesResult;
     UpdateSecurityGroupRuleDescriptionsEgress = operations::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS:
         types::UpdateSecurityGroupRuleDescriptionsEgressRequest => types::UpdateSecurityGroupRuleDescriptionsEgressResult;
     UpdateSecurityGroupRuleDescriptionsIngress = operations::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS:

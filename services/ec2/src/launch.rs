@@ -57,7 +57,6 @@ pub(crate) struct Launch {
     pub(crate) keep_from_termination: bool,
     pub(crate) keep_from_stop: bool,
     pub(crate) terminate_on_shutdown: bool,
-    pub(crate) monitoring: bool,
     pub(crate) metadata: MetadataOptions,
 }
 
@@ -75,6 +74,10 @@ pub(crate) struct Interface {
 impl Launch {
     pub(crate) fn read(planes: Option<&Planes>, input: &t::RunInstancesRequest) -> Result<Self> {
         refuse_on(&[
+            (
+                "Monitoring.Enabled",
+                input.monitoring.as_ref().map(|it| it.enabled),
+            ),
             ("EbsOptimized", input.ebs_optimized),
             ("EnablePrimaryIpv6", input.enable_primary_ipv6),
             (
@@ -113,7 +116,6 @@ impl Launch {
             keep_from_termination: input.disable_api_termination == Some(true),
             keep_from_stop: input.disable_api_stop == Some(true),
             terminate_on_shutdown: shutdown(input.instance_initiated_shutdown_behavior.as_deref())?,
-            monitoring: input.monitoring.as_ref().is_some_and(|it| it.enabled),
             metadata: metadata(input.metadata_options.as_ref())?,
         })
     }
@@ -229,7 +231,7 @@ fn metadata(options: Option<&t::InstanceMetadataOptionsRequest>) -> Result<Metad
     let mut out = MetadataOptions {
         tokens_required: false,
         hop_limit: 1,
-        enabled: true,
+        enabled: false,
         tags: false,
     };
     if let Some(options) = options {
@@ -270,7 +272,9 @@ impl MetadataOptions {
             self.hop_limit = hops;
         }
         if let Some(endpoint) = endpoint {
-            self.enabled = switch("httpEndpoint", endpoint)?;
+            // Nothing answers at the endpoint yet, so it is off, and says so.
+            let on = switch("httpEndpoint", endpoint)?;
+            refuse_on(&[("MetadataOptions.HttpEndpoint", Some(on))])?;
         }
         if let Some(tags) = tags {
             self.tags = switch("instanceMetadataTags", tags)?;

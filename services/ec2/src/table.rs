@@ -306,8 +306,6 @@ fn instances(table: Table) -> Table {
         StopInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::stop;
         RebootInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::reboot;
         TerminateInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::terminate;
-        MonitorInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::monitor;
-        UnmonitorInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::unmonitor;
 
         DescribeInstanceAttribute |a, i| a.on::<InstanceRow>(&i.instance_id)
             => attributes::describe;

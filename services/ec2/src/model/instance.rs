@@ -51,7 +51,6 @@ pub(crate) struct InstanceRow {
     pub(crate) keep_from_stop: bool,
     /// What its own shutdown leads to.
     pub(crate) terminate_on_shutdown: bool,
-    pub(crate) monitoring: bool,
     pub(crate) metadata: MetadataOptions,
     pub(crate) profile: Option<Profile>,
     pub(crate) client_token: Option<String>,
@@ -365,15 +364,9 @@ impl Described for InstanceRow {
                 tenancy: Some("default".into()),
                 ..Default::default()
             }),
+            // There are no metrics yet that could be taken more often.
             monitoring: Some(t::Monitoring {
-                state: Some(
-                    if self.monitoring {
-                        "enabled"
-                    } else {
-                        "disabled"
-                    }
-                    .into(),
-                ),
+                state: Some("disabled".into()),
             }),
             subnet_id: (!gone).then(|| self.subnet.clone()),
             vpc_id: (!gone).then(|| self.vpc.clone()),

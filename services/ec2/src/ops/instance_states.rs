@@ -1,4 +1,4 @@
-//! Starting, stopping, rebooting, terminating, monitoring.
+//! Starting, stopping, rebooting, terminating.
 
 use std::sync::Arc;
 
@@ -188,51 +188,5 @@ pub(crate) async fn terminate(
         .await?;
     Ok(t::TerminateInstancesResult {
         terminating_instances: Some(changes),
-    })
-}
-
-async fn set_monitoring(
-    ec2: &Ec2,
-    cx: &Cx,
-    dry_run: Option<bool>,
-    ids: &[String],
-    on: bool,
-) -> Result<Vec<t::InstanceMonitoring>> {
-    ec2.write(cx, dry_run, |w| {
-        each(w, ids, |_, row| {
-            row.monitoring = on;
-            Ok(())
-        })
-    })
-    .await?;
-    let state = if on { "enabled" } else { "disabled" };
-    let shape = |id: &String| t::InstanceMonitoring {
-        instance_id: Some(id.clone()),
-        monitoring: Some(t::Monitoring {
-            state: Some(state.into()),
-        }),
-    };
-    Ok(ids.iter().map(shape).collect())
-}
-
-pub(crate) async fn monitor(
-    ec2: Arc<Ec2>,
-    cx: Cx,
-    input: t::MonitorInstancesRequest,
-) -> Reply<t::MonitorInstancesResult> {
-    let set = set_monitoring(&ec2, &cx, input.dry_run, &input.instance_ids, true).await?;
-    Ok(t::MonitorInstancesResult {
-        instance_monitorings: Some(set),
-    })
-}
-
-pub(crate) async fn unmonitor(
-    ec2: Arc<Ec2>,
-    cx: Cx,
-    input: t::UnmonitorInstancesRequest,
-) -> Reply<t::UnmonitorInstancesResult> {
-    let set = set_monitoring(&ec2, &cx, input.dry_run, &input.instance_ids, false).await?;
-    Ok(t::UnmonitorInstancesResult {
-        instance_monitorings: Some(set),
     })
 }

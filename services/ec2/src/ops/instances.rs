@@ -207,7 +207,6 @@ fn row(
         keep_from_termination: launch.keep_from_termination,
         keep_from_stop: launch.keep_from_stop,
         terminate_on_shutdown: launch.terminate_on_shutdown,
-        monitoring: launch.monitoring,
         metadata: launch.metadata.clone(),
         profile: None,
         client_token: None,
