@@ -77,7 +77,8 @@ def test_images_and_types(ec2):
     assert code(ec2.describe_images, ImageIds=["tea"]) == "InvalidAMIID.Malformed"
     (nano,) = ec2.describe_instance_types(InstanceTypes=["t3.nano"])["InstanceTypes"]
     assert nano["MemoryInfo"]["SizeInMiB"] == 128 and nano["BurstablePerformanceSupported"]
-    assert code(ec2.describe_instance_types, InstanceTypes=["t9.nano"]) == "InvalidInstanceType"
+    assert code(ec2.describe_instance_types, InstanceTypes=["m5.metal"]) == "InvalidInstanceType"
+    assert code(ec2.describe_instance_types, InstanceTypes=["t9.nano"]) == "InvalidParameterValue"
     offered = ec2.describe_instance_type_offerings(
         LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": ["t3.nano"]}]
     )["InstanceTypeOfferings"]
@@ -145,6 +146,7 @@ def test_launches_that_cannot_be(ec2, name):
     assert code(ec2.run_instances, **{**NANO, "SubnetId": "subnet-00000000000000000"}) == "InvalidSubnetID.NotFound"
     assert code(ec2.run_instances, **{**NANO, "IamInstanceProfile": {"Name": name}}) == "InvalidParameterValue"
     assert code(ec2.run_instances, **{**NANO, "DryRun": True}) == "DryRunOperation"
+    assert code(ec2.run_instances, **{**NANO, "InstanceType": "m5.metal"}) == "InvalidParameterValue"
     huge = {**NANO, "InstanceType": "t3.large", "MinCount": 100, "MaxCount": 100}
     assert code(ec2.run_instances, **huge) == "InsufficientInstanceCapacity"
 
@@ -206,6 +208,27 @@ def test_the_life_of_an_instance(ec2, name, gone):
     ) == "InvalidNetworkInterfaceID.NotFound"
 
 
+def test_further_interfaces(ec2, gone):
+    data = "#!/bin/sh\nfor i in $(seq 100); do ip -br addr show eth1 2>/dev/null | grep / && break; sleep 0.2; done\n"
+    instance = launch(ec2, UserData=data)["Instances"][0]
+    ident = instance["InstanceId"]
+    gone.append(ident)
+    until(ec2, "running", ident)
+    interface = ec2.create_network_interface(SubnetId=instance["SubnetId"])["NetworkInterface"]
+    attach = {"NetworkInterfaceId": interface["NetworkInterfaceId"], "InstanceId": ident}
+    assert code(ec2.attach_network_interface, **attach, DeviceIndex=0) == "InvalidParameterValue"
+    assert code(ec2.attach_network_interface, **attach, DeviceIndex=9) == "AttachmentLimitExceeded"
+    attachment = ec2.attach_network_interface(**attach, DeviceIndex=1)["AttachmentId"]
+    assert code(ec2.attach_network_interface, **attach, DeviceIndex=2) == "InvalidNetworkInterface.InUse"
+    console(ec2, ident, interface["PrivateIpAddress"] + "/")
+    assert len(show(ec2, ident)["NetworkInterfaces"]) == 2
+    first = instance["NetworkInterfaces"][0]["Attachment"]["AttachmentId"]
+    assert code(ec2.detach_network_interface, AttachmentId=first) == "OperationNotPermitted"
+    ec2.detach_network_interface(AttachmentId=attachment)
+    assert code(ec2.detach_network_interface, AttachmentId=attachment) == "InvalidAttachmentID.NotFound"
+    ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+
+
 def test_instances_are_distinct(ec2, gone):
     data = "#!/bin/sh\necho id=$(hostname)=$(cat /proc/sys/kernel/random/boot_id)=\n"
     instances = launch(ec2, MinCount=2, MaxCount=2, UserData=data)["Instances"]
@@ -214,6 +237,23 @@ def test_instances_are_distinct(ec2, gone):
     until(ec2, "running", *idents)
     seen = [console(ec2, ident, "id=ip").split("id=ip")[1].split("=")[:2] for ident in idents]
     assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
+
+
+def test_down_ends_the_instances_of_a_killed_cloud():
+    with private_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        ident = launch(ec2)["Instances"][0]["InstanceId"]
+        until(ec2, "running", ident)
+        mine = ["pgrep", "-f", f"supervise {ident}"]
+        assert subprocess.run(mine, capture_output=True).returncode == 0
+        cloud.kill()
+        assert subprocess.run(mine, capture_output=True).returncode == 0
+        cloud.gureum("down")
+        assert subprocess.run(mine, capture_output=True).returncode == 1
+        cloud.start()
+        until(ec2, "running", ident)
+        ec2.terminate_instances(InstanceIds=[ident])
+        until(ec2, "terminated", ident)
 
 
 def test_instances_outlive_kill_9():

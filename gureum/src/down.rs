@@ -3,12 +3,14 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use gureum_room::Room;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{CloudArgs, ResetArgs};
-use crate::config::data_dir;
+use crate::config::{PUBLIC_POOL, data_dir};
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::machines::Host;
 use crate::output::say;
 
 /// How long a cloud may take to finish what it has begun.
@@ -16,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn down(args: &CloudArgs) -> Result<(), Failure> {
     let dir = DataDir::at(data_dir(args)?);
-    match stop(&dir)? {
+    let stopped = stop(&dir)?;
+    close_room(&dir)?;
+    match stopped {
         true => say(format_args!(
             "The cloud on {} has stopped.",
             dir.path().display()
@@ -47,6 +51,7 @@ pub(crate) fn reset(args: &ResetArgs) -> Result<(), Failure> {
         return Ok(());
     }
     stop(&dir)?;
+    close_room(&dir)?;
     // Nobody may start a cloud on what is being deleted.
     let _lock = dir.lock()?;
     std::fs::remove_dir_all(dir.path())
@@ -69,6 +74,20 @@ fn confirmed(dir: &DataDir) -> Result<bool, Failure> {
         .read_line(&mut answer)
         .or_fail("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Ends what a cloud that was killed has left running.
+fn close_room(dir: &DataDir) -> Result<(), Failure> {
+    let doing = "cannot close the machine room";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_fail(doing)?;
+    runtime.block_on(async {
+        // A cloud that was killed could not end its instances.
+        Host::at(dir, PUBLIC_POOL).leave().await;
+        Room::at(&dir.room()).close().await.or_fail(doing)
+    })
 }
 
 /// Asks the cloud to stop and waits for it; false when none ran.

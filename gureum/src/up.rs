@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use gureum_room::Room;
 use gureum_wire::front::{AuthMode, Door, Listening, Options, tls};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -70,6 +71,10 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
     listening.serve(door, stop).await;
     say("Stopping.");
     work.stop().await;
+    // A cloud that was told to stop leaves nothing running; one that was killed leaves everything.
+    if let Err(error) = Room::at(&dir.room()).close().await {
+        tracing::warn!(%error, "something of the machine room is left");
+    }
     dir.clear_running();
     Ok(())
 }

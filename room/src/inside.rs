@@ -32,18 +32,26 @@ pub struct Inside {
     dir: PathBuf,
     host: Host,
     home: OwnedFd,
+    outside: OwnedFd,
 }
 
 impl Inside {
     /// Of a process that has just entered the room.
-    pub(crate) fn new(dir: PathBuf) -> Result<Inside> {
-        let home = File::open(OWN_NETNS).doing("open the room's network namespace")?;
+    pub(crate) fn new(dir: PathBuf, outside: OwnedFd) -> Result<Inside> {
+        let home = Inside::here()?;
         let host = Host::probe(&dir);
         Ok(Inside {
             dir,
             host,
-            home: home.into(),
+            home,
+            outside,
         })
+    }
+
+    /// The network namespace of this process.
+    pub(crate) fn here() -> Result<OwnedFd> {
+        let netns = File::open(OWN_NETNS).doing("open this process's network namespace")?;
+        Ok(netns.into())
     }
 
     /// The room's directory, `<data>/room`. It is the same directory inside and outside; what is
@@ -113,6 +121,12 @@ impl Inside {
     /// The room's own network namespace.
     pub fn home_netns(&self) -> &OwnedFd {
         &self.home
+    }
+
+    /// The network namespace from which this keeper was started: the host's, or what is the host
+    /// to this cloud. Only root may enter it.
+    pub fn outside_netns(&self) -> &OwnedFd {
+        &self.outside
     }
 
     pub fn netns_names(&self) -> Result<Vec<String>> {

@@ -66,8 +66,9 @@ fn open(dir: &Path) -> Result<Option<(Inside, UnixListener, File)>> {
     };
     let _ = rustix::process::setsid();
     log_to(&dir.join(LOG))?;
+    let outside = Inside::here()?;
     namespaces::enter(&dir)?;
-    let room = Inside::new(dir.clone())?;
+    let room = Inside::new(dir.clone(), outside)?;
     let listener = resident::bind(&dir, SOCKET)?;
     Ok(Some((room, listener, lock)))
 }

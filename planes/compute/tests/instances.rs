@@ -266,6 +266,46 @@ async fn cloud_config_is_honoured_in_order() {
 }
 
 #[tokio::test]
+async fn the_holder_of_the_key_comes_in_by_ssh() {
+    let Some(cloud) = Cloud::open().await else {
+        return;
+    };
+    if !cloud.root().await || !std::path::Path::new("/usr/sbin/sshd").exists() {
+        println!("SKIPPED: an SSH server needs several user ids, and to be installed");
+        return cloud.close().await;
+    }
+    let key = cloud.dir.path().join("key");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    assert!(made.expect("ssh-keygen").success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).expect("public key");
+    let private = std::fs::read_to_string(&key).expect("private key");
+    let mut shell = spec("i-ssh");
+    shell.authorized_keys = vec![("ec2-user".into(), public)];
+    cloud.compute.start(&shell).await.expect("start");
+    cloud
+        .until("i-ssh", "grep -q finished /var/log/cloud-init-output.log")
+        .await;
+    let keep = format!("umask 077; cat > /root/key <<'END'\n{private}END");
+    cloud.out("i-ssh", &keep).await;
+    let options = "-o StrictHostKeyChecking=no -o BatchMode=yes -o ConnectTimeout=5 -i /root/key";
+    let come = |user: &str| format!("ssh {options} {user}@127.0.0.1 'id -un; echo $HOME'");
+    let said = cloud.until("i-ssh", &come("ec2-user")).await;
+    assert!(said.ends_with("ec2-user\n/home/ec2-user"), "{said}");
+    let (outcome, _) = cloud.sh("i-ssh", &come("root")).await;
+    assert_ne!(outcome, Outcome::Exited(0));
+    assert!(
+        cloud
+            .console("i-ssh")
+            .await
+            .contains("BEGIN SSH HOST KEY FINGERPRINTS")
+    );
+    cloud.close().await;
+}
+
+#[tokio::test]
 async fn what_cannot_boot_says_why() {
     let Some(cloud) = Cloud::open().await else {
         return;

@@ -24,7 +24,7 @@ impl Network {
 
     /// What the keeper has to know to do this plane's work.
     pub fn duty() -> Box<dyn Duty> {
-        Box::new(NetworkDuty::new())
+        Box::new(NetworkDuty::default())
     }
 
     /// Sets up where all networks meet, and the link to the host. Comes first; to be repeated at

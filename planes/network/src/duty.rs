@@ -8,7 +8,6 @@ use crate::{Observed, error};
 use gureum_room::{Duty, Inside, Reply, decode};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,11 +33,9 @@ pub(crate) enum Request {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct NetworkDuty {
     executor: Executor,
-    /// Where the keeper came from.
-    host: Option<OwnedFd>,
 }
 
 impl Duty for NetworkDuty {
@@ -52,10 +49,7 @@ impl Duty for NetworkDuty {
     }
 
     fn close(&mut self, room: &Inside) -> gureum_room::Result<()> {
-        let spaces = Spaces {
-            room,
-            host: self.host.as_ref(),
-        };
+        let spaces = Spaces { room };
         self.executor
             .leave_host(&spaces)
             .map_err(gureum_room::Error::failed)
@@ -63,24 +57,12 @@ impl Duty for NetworkDuty {
 }
 
 impl NetworkDuty {
-    /// Must be made before the keeper enters the room: where that is, is the host.
-    pub(crate) fn new() -> NetworkDuty {
-        let host = File::open("/proc/self/ns/net").ok().map(OwnedFd::from);
-        NetworkDuty {
-            executor: Executor::default(),
-            host,
-        }
-    }
-
     fn answer(
         &mut self,
         request: Request,
         room: &Inside,
     ) -> error::Result<gureum_room::Result<Reply>> {
-        let spaces = Spaces {
-            room,
-            host: self.host.as_ref(),
-        };
+        let spaces = Spaces { room };
         match request {
             Request::Core(plan) => self.executor.apply_core(&plan, &spaces)?,
             Request::Apply(plan) => self.executor.apply(&plan, &spaces)?,
@@ -124,14 +106,6 @@ fn passed(fd: io::Result<OwnedFd>, what: impl FnOnce() -> String) -> gureum_room
 /// The room's namespaces, and the host's.
 struct Spaces<'a> {
     room: &'a Inside,
-    host: Option<&'a OwnedFd>,
-}
-
-impl Spaces<'_> {
-    fn host(&self) -> io::Result<&OwnedFd> {
-        self.host
-            .ok_or_else(|| io::Error::other("the host's namespace is out of reach"))
-    }
 }
 
 impl Namespaces for Spaces<'_> {
@@ -151,7 +125,7 @@ impl Namespaces for Spaces<'_> {
         match place {
             Place::Named(name) => self.room.netns(name).map_err(io::Error::other),
             Place::Core => self.room.home_netns().try_clone(),
-            Place::Host => self.host()?.try_clone(),
+            Place::Host => self.room.outside_netns().try_clone(),
         }
     }
 
@@ -164,7 +138,7 @@ impl Namespaces for Spaces<'_> {
                 .map_err(io::Error::other)?,
             Place::Host => {
                 let kind = Some(LinkNameSpaceType::Network);
-                move_into_link_name_space(self.host()?.as_fd(), kind)?;
+                move_into_link_name_space(self.room.outside_netns().as_fd(), kind)?;
                 let done = work();
                 if move_into_link_name_space(self.room.home_netns().as_fd(), kind).is_err() {
                     // Whatever came next would be done to the host.

@@ -116,7 +116,7 @@ impl Executor {
             for link in links.values().filter(|link| !link.alias.is_empty()) {
                 gone_already(link::remove(&mut router.netlink, link.index))
                     .doing(|| format!("removing {}", link.alias))?;
-                if let Some((_, namespace)) = link.alias.split_once(' ') {
+                if let Some((_, namespace)) = read_note(&link.alias) {
                     router.namespaces.entry(namespace.to_owned()).or_default();
                 }
             }
@@ -353,7 +353,7 @@ impl Router {
         for (name, link) in odd {
             gone_already(link::remove(&mut self.netlink, link.index))
                 .doing(|| format!("removing {}", link.alias))?;
-            if let Some((_, namespace)) = link.alias.split_once(' ') {
+            if let Some((_, namespace)) = read_note(&link.alias) {
                 // Known, so that it is either settled anew or left.
                 self.namespaces
                     .insert(namespace.to_owned(), Namespace::default());
@@ -464,7 +464,7 @@ fn owned(routes: impl IntoIterator<Item = Route>) -> BTreeSet<(Ipv4Addr, Way)> {
 
 /// An interface by its router's end: what the router received is what the interface sent.
 fn seen(link: &Link) -> Option<Seen> {
-    let (id, _) = link.alias.split_once(' ')?;
+    let (id, _) = read_note(&link.alias)?;
     Some(Seen {
         id: id.to_owned(),
         running: link.running,
@@ -475,9 +475,16 @@ fn seen(link: &Link) -> Option<Seen> {
     })
 }
 
-/// What is noted on the router's end of a leg: whose it is, and where it leads.
+/// What is noted on the router's end of a leg: whose it is, where it leads, and as what.
 fn note(leg: &Leg) -> String {
-    format!("{} {}", leg.id, leg.namespace)
+    let mac = leg.mac.map(|byte| format!("{byte:02x}")).join(":");
+    format!("{} {} {} {mac}", leg.id, leg.namespace, leg.inner)
+}
+
+/// The interface and the namespace of a [`note`]; `None` on links that lead to no namespace of ours.
+fn read_note(alias: &str) -> Option<(&str, &str)> {
+    let mut words = alias.split(' ');
+    Some((words.next()?, words.next()?))
 }
 
 pub(crate) fn up(socket: &mut Socket, device: &str) -> Result<()> {

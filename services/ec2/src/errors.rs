@@ -7,6 +7,7 @@
 
 use std::fmt::Display;
 
+use gureum_dispatch::Invalid;
 use gureum_kit::StoreError;
 use gureum_schema::Error;
 
@@ -103,6 +104,16 @@ impl From<Refusal> for Error {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Broken(error.to_string())
+    }
+}
+
+/// What the model alone finds wrong, in EC2's words.
+pub(crate) fn invalid(invalid: &Invalid) -> Error {
+    match invalid {
+        Invalid::Missing { path, .. } => Refusal::missing(path).into(),
+        Invalid::Constraint { message, .. } | Invalid::Malformed { message } => {
+            Refusal::value(message.as_str()).into()
+        }
     }
 }
 

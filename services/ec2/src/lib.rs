@@ -12,8 +12,8 @@
 //! Honest gaps: IPv6, prefix delegation, IPAM, Outposts, carrier and local gateways, transit
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
-//! an address. Instances have one interface, one image to come from, and neither volumes nor a
-//! metadata service; there are no launch templates.
+//! an address. Instances are launched with one interface, have one image to come from, and neither volumes nor a
+//! metadata service.
 
 mod asks;
 mod cidr;
@@ -28,14 +28,19 @@ mod keys;
 mod launch;
 pub mod machines;
 mod model;
+mod mold;
 mod names;
 mod ops;
 mod permission;
 mod reconcile;
+mod reset;
 mod resource;
 mod state;
 mod table;
 mod tags;
+mod templated;
+mod told;
 mod zones;
 
 pub use state::Ec2;
+pub use told::Told;

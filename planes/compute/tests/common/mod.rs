@@ -1,4 +1,5 @@
 //! A machine room of its own with instances in it, closed and looked after at the end.
+#![allow(dead_code, reason = "not every file of tests needs all of it")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,9 +38,13 @@ impl Cloud {
     }
 
     /// The same cloud as a main process that has just started sees it.
-    #[allow(dead_code, reason = "not every file of tests needs it")]
     pub(crate) fn again(&self) -> Compute {
         Compute::new(room(self.dir.path()), self.dir.path().join("compute"))
+    }
+
+    pub(crate) async fn root(&self) -> bool {
+        let host = self.room.host().await.expect("host");
+        host.privilege == gureum_room::Privilege::Root
     }
 
     pub(crate) async fn running(&self, id: &str) -> Running {
@@ -146,8 +151,11 @@ fn room(dir: &Path) -> Room {
     )
 }
 
-/// The example that stands beside this test.
+/// The example that stands beside this test, or the whole program at `GUREUM_BIN`.
 fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("GUREUM_BIN") {
+        return program.into();
+    }
     let test = std::env::current_exe().expect("this program");
     let target = test.parent().and_then(Path::parent).expect("target");
     target.join("examples/machine")

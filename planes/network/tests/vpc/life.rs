@@ -98,9 +98,17 @@ fn an_interface_goes_and_its_namespace_with_it() {
         lab.apply(&plan).await;
         assert_eq!(lab.namespaces().await, ["a", "b", "vpc-1"]);
         plan.interfaces.remove(0);
-        // The other moves to another instance.
+        // The other moves to another instance, as something else.
         plan.interfaces[0].netns = Some("c".into());
         lab.apply(&plan).await;
+        plan.interfaces[0].device_index = 1;
+        plan.interfaces[0].mac[0] = 0x0e;
+        lab.apply(&plan).await;
+        let links = lab.inside("c", || run("ip", &["-br", "link"])).await;
+        assert!(
+            links.contains("eth1") && links.contains("0e:00:0a:00:02:0a"),
+            "{links}"
+        );
         assert_eq!(lab.namespaces().await, ["c", "vpc-1"]);
         let seen = lab.network.observe().await.unwrap();
         assert_eq!(seen[0].interfaces.len(), 1);

@@ -6,6 +6,7 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
+use super::attachments::MAX_INTERFACES;
 use crate::describe::{Query, query};
 use crate::errors::Refusal;
 use crate::filter::Paths;
@@ -79,7 +80,7 @@ fn shape(kind: &InstanceType) -> t::InstanceTypeInfo {
         }),
         instance_storage_supported: Some(false),
         network_info: Some(t::NetworkInfo {
-            maximum_network_interfaces: Some(1),
+            maximum_network_interfaces: Some(MAX_INTERFACES),
             ipv4_addresses_per_interface: Some(50),
             ipv6_addresses_per_interface: Some(0),
             ipv6_supported: Some(false),
