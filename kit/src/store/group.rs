@@ -113,6 +113,10 @@ impl Engine for Group {
     fn commit(&self, proposal: Proposal) {
         let size = proposal.writes.size();
         let mut order = self.shared.order();
+        if order.closed {
+            // Whoever proposed it hears so from what is dropped here.
+            return;
+        }
         if order.recent.conflict(proposal.version, &proposal.reads) {
             drop(order);
             let _ = proposal.done.send(Err(Refusal::Conflict));
@@ -160,6 +164,7 @@ impl Shared {
     }
 
     fn run(&self) {
+        let _ending = Ending(self);
         while let Some(group) = self.next_group() {
             self.write(&group);
         }
@@ -230,6 +235,17 @@ impl Shared {
         order.version += 1;
         order.recent = Recent::since(order.version);
         (order.version, order.pending.drain(..).collect())
+    }
+}
+
+/// When the commit thread ends, if by a panic, nobody is left to wait for it.
+struct Ending<'s>(&'s Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut order = self.0.order();
+        order.closed = true;
+        order.pending.clear();
     }
 }
 
