@@ -90,7 +90,7 @@ pub(crate) fn bytes(view: &impl Reader, table: &Table, partition: &[u8]) -> Resu
     for space in spaces(table) {
         let place = key::place(partition);
         for entry in view.scan(Scan::<Entry>::of((space, place, partition.to_vec()))) {
-            bytes += item_size(&entry?.item);
+            bytes += entry?.item.size();
         }
     }
     Ok(bytes)
@@ -123,7 +123,7 @@ impl DynamoDb {
                 let mut read = 0;
                 for entry in view.scan(batch) {
                     let entry = entry?;
-                    (read, bytes) = (read + 1, bytes + item_size(&entry.item));
+                    (read, bytes) = (read + 1, bytes + entry.item.size());
                     last = Some(entry.key());
                 }
                 if bytes >= self.collections.limit {
@@ -192,7 +192,7 @@ mod tests {
     async fn a_full_collection_takes_no_more() {
         let clock = Clock::manual(0);
         let driver = Driver::new(clock.clone());
-        let opened = DynamoDb::open(Store::memory(), clock, &driver)
+        let opened = DynamoDb::open(Store::memory(), clock, &[7; 32], &driver)
             .await
             .expect("open");
         let mut db = Arc::into_inner(opened).expect("the only one");

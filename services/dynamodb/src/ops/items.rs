@@ -25,7 +25,7 @@ pub(crate) async fn get_item(
         input.attributes_to_get,
         input.expression_attribute_names,
     )?;
-    let live = db.table(&cx, &input.table_name)?;
+    let live = db.opened(&cx, &input.table_name).await?;
     let table = &live.table;
     let at = items::key_of(table, item_from(input.key)?)?;
     db.throttle.admit(table, None, false, cx.now.0)?;
@@ -60,11 +60,13 @@ pub(crate) struct Done {
     pub(crate) written: Written,
 }
 
-/// The table of a write, as it is in the write's own transaction.
-pub(crate) fn table_in(tx: &Tx, key: &TableKey) -> Result<Table> {
-    tx.get::<Table>(key)?
-        .filter(|table| !table.history.making)
-        .ok_or_else(Refusal::no_table)
+/// The table of a write, as it is in the write's own transaction. Its data key must be at hand.
+pub(crate) fn table_in(db: &DynamoDb, tx: &Tx, key: &TableKey) -> Result<Table> {
+    let table = tx.get::<Table>(key)?;
+    let table = table.filter(|table| !table.history.making);
+    let mut table = table.ok_or_else(Refusal::no_table)?;
+    db.unlock(&mut table)?;
+    Ok(table)
 }
 
 /// Carries out one write in a transaction.
@@ -125,11 +127,12 @@ pub(super) async fn single(db: &DynamoDb, cx: &Cx, write: &Write) -> Result<Done
     let now = cx.now.0;
     if let Some(live) = db.find(&key) {
         db.throttle.admit(&live.table, None, true, now)?;
+        db.open_key(cx, live.table.sealing.as_ref()).await?;
     }
     let done = db
         .store
         .transact(|tx| {
-            let table = table_in(tx, &key)?;
+            let table = table_in(db, tx, &key)?;
             db.carry_out(tx, &table, write, now)
         })
         .await?;

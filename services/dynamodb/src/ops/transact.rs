@@ -92,6 +92,9 @@ pub(super) async fn write_all(
     });
     let now = cx.now.0;
     admit(db, writes, now)?;
+    for live in writes.iter().filter_map(|(key, _)| db.find(key)) {
+        db.open_key(cx, live.table.sealing.as_ref()).await?;
+    }
     let outcome = db
         .store
         .transact(|tx| once(db, tx, writes, token.as_ref(), now))
@@ -233,7 +236,7 @@ fn all(
     let mut reasons = Vec::new();
     let mut bytes = 0;
     for (key, write) in writes {
-        let table = table_in(tx, key)?;
+        let table = table_in(db, tx, key)?;
         match db.carry_out(tx, &table, write, now) {
             Ok(one) => {
                 bytes += one.new.as_ref().map_or(0, item_size);
@@ -274,7 +277,7 @@ pub(crate) async fn transact_get_items(
         let get = one.get;
         let names = get.expression_attribute_names;
         projections.push(request::projection(get.projection_expression, None, names)?);
-        let live = db.table(&cx, &get.table_name)?;
+        let live = db.opened(&cx, &get.table_name).await?;
         let at = items::key_of(&live.table, item_from(get.key)?)?;
         gets.push(Get { live, at });
     }
