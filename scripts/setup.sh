@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a fresh Debian or Ubuntu lacks for building and testing Gureum, and says why.
 set -euo pipefail
+# Where packet filters and addresses are managed; not on everybody's path.
+PATH=$PATH:/usr/sbin:/sbin
 
 missing=()
 need() { # command, package, reason
@@ -10,6 +12,8 @@ need() { # command, package, reason
 }
 
 need cc gcc "to link the program (and to compile one cryptography library)"
+need nft nftables "for EC2: security groups and address translation are packet filters"
+need ip iproute2 "for the tests of the network plane"
 need python3 python3 "for the tests, which drive the cloud with the stock AWS clients"
 python3 -c 'import ensurepip, venv' 2>/dev/null || {
     echo "setup: python3-venv is needed to keep the tests' Python packages apart from yours"

@@ -4,6 +4,9 @@
 each takes its own names from the `name` fixture.
 """
 
+import contextlib
+import fcntl
+import ipaddress
 import json
 import os
 import pathlib
@@ -19,12 +22,31 @@ import uuid
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 BIN = os.environ.get("GUREUM_BIN", "gureum")
 # What a developer's shell holds must not leak into the tests.
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GUREUM_"))}
 # Nor may the clouds of parallel tests compete for the one pair of web ports.
 CLEAN["GUREUM_WEB_PORTS"] = "off"
+
+
+class Pool:
+    """A network for public addresses that no other test cloud of this machine has meanwhile."""
+
+    ALL = list(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=21))
+
+    def __init__(self):
+        for number, network in enumerate(self.ALL):
+            # The lock goes with the file, and the file with this object or the process.
+            self.file = open(pathlib.Path(tempfile.gettempdir()) / f"gureum-pool-{number}.lock", "w")
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            self.network = network
+            return
+        raise AssertionError("all networks for public addresses are taken")
 
 
 class Cloud:
@@ -34,7 +56,9 @@ class Cloud:
         self.directory = pathlib.Path(directory)
         self.flags = flags
         self.port = port
-        self.shell = {**CLEAN, **(environment or {})}
+        self.pool = Pool()
+        pool = {"GUREUM_PUBLIC_POOL": str(self.pool.network)}
+        self.shell = {**CLEAN, **pool, **(environment or {})}
         self.process = None
         self.environment = {}
 
@@ -123,6 +147,25 @@ class Cloud:
     def page(self, path):
         with urllib.request.urlopen(self.url + "/_gureum/" + path) as reply:
             return json.load(reply)
+
+
+@contextlib.contextmanager
+def refused(code, text=""):
+    """Expects AWS's error `code`, with `text` in its message."""
+    with pytest.raises(ClientError) as raised:
+        yield raised
+    error = raised.value.response["Error"]
+    assert error["Code"] == code, raised.value
+    assert text in error.get("Message", ""), raised.value
+
+
+def refusal(code, call, *args, status=None, **kwargs):
+    """The message of the error that this call must fail with."""
+    with refused(code) as raised:
+        call(*args, **kwargs)
+    response = raised.value.response
+    assert status in (None, response["ResponseMetadata"]["HTTPStatusCode"]), response
+    return response["Error"]["Message"]
 
 
 def parse_exports(text):

@@ -269,6 +269,18 @@ def test_doctor_for_people_and_programs(cloud, home):
     done = gureum("doctor", "--data-dir", home)
     assert done.returncode == 0 and str(home) in done.stdout
     assert not home.exists(), "it only looks"
+    assert not list(home.parent.glob(".gureum-doctor*")), "it leaves nothing"
+
+
+def test_doctor_looks_at_the_machine_room(home):
+    told = json.loads(gureum("doctor", "--data-dir", home, "--json").stdout)
+    found = {finding["name"]: finding for finding in told["findings"]}
+    room = found["machine room"]
+    assert os.uname().release in room["seen"] or room["advice"]
+    for name, path in {"FUSE": "/dev/fuse", "SSH server": "/usr/sbin/sshd"}.items():
+        assert (found[name]["verdict"] == "good") == os.path.exists(path), found[name]
+    packages = [finding["package"] for finding in told["findings"] if "package" in finding]
+    assert told["install"] == (f"apt-get install {' '.join(packages)}" if packages else None)
 
 
 def test_doctor_says_when_the_directory_cannot_be_made(tmp_path):

@@ -15,8 +15,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import urllib3
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-from conftest import private_cloud
+from botocore.exceptions import ConnectionError, HTTPClientError
+from conftest import private_cloud, refused
 
 ROUNDS = int(os.environ.get("GUREUM_CRASH_ROUNDS", "10"))
 # What a client sees when the server dies under it. An error reply is not among these.
@@ -238,16 +238,6 @@ def digest(content):
 
 def bodies(came):
     return {str(number) for _, number in came}
-
-
-@contextlib.contextmanager
-def refused(code):
-    try:
-        yield
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code
-    else:
-        raise AssertionError(f"no {code}")
 
 
 def run_until_cut_off(writer, chance, failures):

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import threading
 import time
 import zlib
@@ -12,9 +11,8 @@ import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
 
-from conftest import private_cloud
+from conftest import private_cloud, refused
 
 KINDS = {"pk": "S", "sk": "S", "n": "N", "b": "B", "gpk": "S", "gsk": "N", "lsk": "S"}
 
@@ -55,10 +53,6 @@ def table(ddb, name):
         return made
 
     return make
-
-
-def refused(code, message=""):
-    return pytest.raises(ClientError, match=re.escape(f"({code})") + ".*" + re.escape(message))
 
 
 def wire(item):

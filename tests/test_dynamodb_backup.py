@@ -5,12 +5,11 @@ import random
 import threading
 import time
 
-import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from conftest import private_cloud
-from test_dynamodb import create, ddb, refused, table  # noqa: F401
+from conftest import private_cloud, refused
+from test_dynamodb import create, ddb, table  # noqa: F401
 
 SECOND_INDEX = [("by-n", ["gpk", "gsk"], {"ProjectionType": "ALL"})]
 

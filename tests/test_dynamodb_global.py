@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conftest import private_cloud
-from test_dynamodb import create, refused
+from conftest import private_cloud, refused
+from test_dynamodb import create
 from test_dynamodb_backup import content, fill, scan, wait_active, wire
 
 HOME, *AWAY = REGIONS = ["us-east-1", "eu-west-1", "ap-south-1"]

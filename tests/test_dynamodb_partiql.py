@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
-from test_dynamodb import create, refused
+from conftest import refused
+from test_dynamodb import create
 
 WIRE = TypeSerializer().serialize
 PLAIN = TypeDeserializer().deserialize

@@ -12,8 +12,8 @@ from decimal import Decimal
 import pytest
 from boto3.dynamodb.types import Binary
 
-from conftest import private_cloud
-from test_dynamodb import create, ddb, refused, table  # noqa: F401
+from conftest import private_cloud, refused
+from test_dynamodb import create, ddb, table  # noqa: F401
 from test_dynamodb_backup import (  # noqa: F401
     SECOND_INDEX, Writer, content, fill, plain, recover, wait_active, whole_second, wire,
 )

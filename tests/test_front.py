@@ -413,12 +413,54 @@ def test_an_endless_body_is_refused(cloud):
     assert (status, code_of("xml", body)) == (413, "RequestEntityTooLarge")
 
 
-def test_a_compressed_body_is_refused_by_name(cloud):
-    body = gzip.compress(STS.encode())
-    headers = {"Content-Type": FORM, "Content-Encoding": "gzip"}
-    status, _, reply = send(signed(cloud, "sts", body=body, headers=headers, query=STS))
+def test_a_body_in_an_unknown_coding_is_refused_by_name(cloud):
+    headers = {"Content-Type": FORM, "Content-Encoding": "br"}
+    status, _, reply = send(signed(cloud, "sts", body=b"?", headers=headers, query=STS))
     assert (status, code_of("xml", reply)) == (501, "NotImplemented")
-    assert b"gzip" in reply
+    assert b"Content-Encoding br" in reply
+
+
+def packed(cloud, protocol, plain, body=None):
+    """A call of ListQueues, or of GetCallerIdentity, whose body is gzip's."""
+    headers = {"Content-Encoding": "gzip"}
+    body = gzip.compress(plain) if body is None else body
+    if protocol == "query":
+        return send(signed(cloud, "sts", body=body, headers=headers | {"Content-Type": FORM}))
+    return json_call(cloud, "AmazonSQS.ListQueues", body, **headers)
+
+
+def test_compressed_bodies_are_read(cloud, name):
+    need(cloud, "sqs")
+    queue = name("packed")
+    cloud.client("sqs").create_queue(QueueName=queue)
+    status, _, reply = packed(cloud, "query", STS.encode())
+    assert status == 200 and b"<Arn>" in reply
+    status, _, reply = packed(cloud, "json", json.dumps({"QueueNamePrefix": queue}).encode())
+    assert status == 200 and [url.rsplit("/", 1)[1] for url in json.loads(reply)["QueueUrls"]] == [queue]
+
+
+@pytest.mark.parametrize("protocol", ["query", "json"])
+def test_a_bomb_is_not_unpacked(cloud, protocol):
+    bomb = gzip.compress(b"Action=" + b"x" * (64 << 20))
+    status, _, reply = packed(cloud, protocol, b"", body=bomb)
+    assert status == 413 and b"RequestEntityTooLarge" in reply
+
+
+@pytest.mark.parametrize("protocol", ["query", "json"])
+def test_what_is_not_packed_as_it_says_is_refused(cloud, protocol):
+    for body in (STS.encode(), gzip.compress(STS.encode())[:-3]):
+        status, _, reply = packed(cloud, protocol, b"", body=body)
+        assert status == 400 and b"gzip" in reply, reply
+
+
+def test_packed_objects_stay_packed(cloud, name):
+    bucket = name("bucket")
+    cloud.client("s3").create_bucket(Bucket=bucket)
+    body = gzip.compress(b"plain")
+    status, _, _ = send(signed(cloud, "s3", "PUT", f"/{bucket}/k", body, {"Content-Encoding": "gzip"}))
+    assert status == 200
+    got = cloud.client("s3").get_object(Bucket=bucket, Key="k")
+    assert (got["Body"].read(), got["ContentEncoding"]) == (body, "gzip")
 
 
 def json_call(cloud, target, body, **headers):

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import policy_oracle as oracle
+from conftest import refusal
 
 READ_ONLY = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
 EC2 = json.dumps({
@@ -27,16 +28,6 @@ def allow(action, resource="*", **more):
 
 def deny(action, resource="*", **more):
     return {**allow(action, resource, **more), "Effect": "Deny"}
-
-
-def refused(code, call, *args, status=None, **kwargs):
-    with pytest.raises(ClientError) as raised:
-        call(*args, **kwargs)
-    response = raised.value.response
-    assert response["Error"]["Code"] == code, response
-    if status:
-        assert response["ResponseMetadata"]["HTTPStatusCode"] == status
-    return response["Error"]["Message"]
 
 
 @pytest.fixture
@@ -68,9 +59,9 @@ def test_user_lifecycle(iam, name):
     assert made["Arn"].endswith(f":user/team/{user}") and made["UserId"].startswith("AIDA")
     got = iam.get_user(UserName=user)["User"]
     assert (got["UserId"], got["Tags"]) == (made["UserId"], [{"Key": "a", "Value": "b"}])
-    refused("EntityAlreadyExists", iam.create_user, UserName=user.upper(), status=409)
+    refusal("EntityAlreadyExists", iam.create_user, UserName=user.upper(), status=409)
     iam.update_user(UserName=user, NewUserName=user + "2", NewPath="/")
-    refused("NoSuchEntity", iam.get_user, UserName=user, status=404)
+    refusal("NoSuchEntity", iam.get_user, UserName=user, status=404)
     iam.delete_user(UserName=user + "2")
 
 
@@ -78,7 +69,7 @@ def test_user_lifecycle(iam, name):
     {"UserName": "a b"}, {"UserName": "x" * 65}, {"UserName": "ok", "Path": "no-slash"},
 ])
 def test_bad_names_are_validation_errors(iam, bad):
-    refused("ValidationError", iam.create_user, **bad, status=400)
+    refusal("ValidationError", iam.create_user, **bad, status=400)
 
 
 def test_what_is_in_use_is_not_deleted(iam, name):
@@ -86,16 +77,16 @@ def test_what_is_in_use_is_not_deleted(iam, name):
     iam.create_user(UserName=user)
     iam.create_group(GroupName=group)
     iam.add_user_to_group(GroupName=group, UserName=user)
-    refused("DeleteConflict", iam.delete_group, GroupName=group, status=409)
-    refused("DeleteConflict", iam.delete_user, UserName=user, status=409)
+    refusal("DeleteConflict", iam.delete_group, GroupName=group, status=409)
+    refusal("DeleteConflict", iam.delete_user, UserName=user, status=409)
     iam.create_role(RoleName=role, AssumeRolePolicyDocument=EC2)
     iam.create_instance_profile(InstanceProfileName=profile)
     iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=role)
-    refused("DeleteConflict", iam.delete_role, RoleName=role)
-    refused("DeleteConflict", iam.delete_instance_profile, InstanceProfileName=profile)
+    refusal("DeleteConflict", iam.delete_role, RoleName=role)
+    refusal("DeleteConflict", iam.delete_instance_profile, InstanceProfileName=profile)
     iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role)
     iam.attach_role_policy(RoleName=role, PolicyArn=READ_ONLY)
-    refused("DeleteConflict", iam.delete_role, RoleName=role)
+    refusal("DeleteConflict", iam.delete_role, RoleName=role)
     iam.detach_role_policy(RoleName=role, PolicyArn=READ_ONLY)
     iam.delete_role(RoleName=role)
     iam.delete_instance_profile(InstanceProfileName=profile)
@@ -115,22 +106,22 @@ def test_role_comes_back_as_it_was_made(iam, name):
     iam.put_role_policy(RoleName=role, PolicyName="inline", PolicyDocument=json.dumps(document))
     assert iam.get_role_policy(RoleName=role, PolicyName="inline")["PolicyDocument"] == document
     assert iam.list_role_policies(RoleName=role)["PolicyNames"] == ["inline"]
-    refused("NoSuchEntity", iam.get_role_policy, RoleName=role, PolicyName="other")
+    refusal("NoSuchEntity", iam.get_role_policy, RoleName=role, PolicyName="other")
 
 
 def test_policy_versions(iam, name):
     arn = iam.create_policy(PolicyName=name("p"), PolicyDocument=policy(allow("s3:*")))["Policy"]["Arn"]
     for _ in range(4):
         iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy(allow("sqs:*")))
-    message = refused("LimitExceeded", iam.create_policy_version, PolicyArn=arn, PolicyDocument=policy(allow("*")))
+    message = refusal("LimitExceeded", iam.create_policy_version, PolicyArn=arn, PolicyDocument=policy(allow("*")))
     assert "up to 5 versions" in message
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v1"
     iam.set_default_policy_version(PolicyArn=arn, VersionId="v3")
     versions = iam.list_policy_versions(PolicyArn=arn)["Versions"]
     assert [v["VersionId"] for v in versions] == ["v5", "v4", "v3", "v2", "v1"]
     assert [v["VersionId"] for v in versions if v["IsDefaultVersion"]] == ["v3"]
-    refused("DeleteConflict", iam.delete_policy_version, PolicyArn=arn, VersionId="v3")
-    refused("DeleteConflict", iam.delete_policy, PolicyArn=arn)
+    refusal("DeleteConflict", iam.delete_policy_version, PolicyArn=arn, VersionId="v3")
+    refusal("DeleteConflict", iam.delete_policy, PolicyArn=arn)
     for version in ("v1", "v2", "v4", "v5"):
         iam.delete_policy_version(PolicyArn=arn, VersionId=version)
     iam.delete_policy(PolicyArn=arn)
@@ -141,7 +132,7 @@ def test_policy_versions(iam, name):
     policy({"Effect": "Allow", "Action": "nocolon", "Resource": "*"}), policy(allow("s3:*", Principal="*")),
 ])
 def test_malformed_policies(iam, user, document):
-    refused("MalformedPolicyDocument", iam.put_user_policy, UserName=user["UserName"], PolicyName="p",
+    refusal("MalformedPolicyDocument", iam.put_user_policy, UserName=user["UserName"], PolicyName="p",
             PolicyDocument=document, status=400)
 
 
@@ -150,13 +141,13 @@ def test_limits(iam, user, name):
     for number in range(10):
         arn = iam.create_policy(PolicyName=name("p"), PolicyDocument=policy(allow("s3:*")))["Policy"]["Arn"]
         iam.attach_user_policy(UserName=who, PolicyArn=arn)
-    refused("LimitExceeded", iam.attach_user_policy, UserName=who, PolicyArn=READ_ONLY, status=409)
+    refusal("LimitExceeded", iam.attach_user_policy, UserName=who, PolicyArn=READ_ONLY, status=409)
     big = policy(allow([f"s3:{'Action' * 5}{n}" for n in range(200)]))
-    refused("LimitExceeded", iam.create_policy, PolicyName=name("p"), PolicyDocument=big)
-    refused("LimitExceeded", iam.put_user_policy, UserName=who, PolicyName="p", PolicyDocument=big)
+    refusal("LimitExceeded", iam.create_policy, PolicyName=name("p"), PolicyDocument=big)
+    refusal("LimitExceeded", iam.put_user_policy, UserName=who, PolicyName="p", PolicyDocument=big)
     iam.create_access_key(UserName=who)
     iam.create_access_key(UserName=who)
-    assert "AccessKeysPerUser: 2" in refused("LimitExceeded", iam.create_access_key, UserName=who)
+    assert "AccessKeysPerUser: 2" in refusal("LimitExceeded", iam.create_access_key, UserName=who)
 
 
 def test_pages(iam, name):
@@ -177,26 +168,26 @@ def test_tags(iam, user, name):
     assert iam.list_user_tags(UserName=who)["Tags"] == [{"Key": "team", "Value": "b"}, {"Key": "x", "Value": ""}]
     iam.untag_user(UserName=who, TagKeys=["TEAM"])
     assert [tag["Key"] for tag in iam.list_user_tags(UserName=who)["Tags"]] == ["x"]
-    refused("InvalidInput", iam.tag_user, UserName=who, Tags=[{"Key": "aws:x", "Value": "y"}])
+    refusal("InvalidInput", iam.tag_user, UserName=who, Tags=[{"Key": "aws:x", "Value": "y"}])
     many = [{"Key": f"k{n}", "Value": "v"} for n in range(50)]
-    refused("LimitExceeded", iam.tag_user, UserName=who, Tags=many)
+    refusal("LimitExceeded", iam.tag_user, UserName=who, Tags=many)
     arn = iam.create_policy(PolicyName=name("p"), PolicyDocument=policy(allow("*")), Tags=many[:1])["Policy"]["Arn"]
     assert iam.list_policy_tags(PolicyArn=arn)["Tags"] == many[:1]
 
 
 def test_changes_of_policy_are_in_force_at_once(iam, as_user, user):
     who, mine = user["UserName"], as_user("iam")
-    message = refused("AccessDenied", mine.list_users, status=403)
+    message = refusal("AccessDenied", mine.list_users, status=403)
     assert message.startswith(f"User: {user['Arn']} is not authorized to perform: iam:ListUsers on resource:")
     assert "because no identity-based policy allows the iam:ListUsers action" in message
     iam.attach_user_policy(UserName=who, PolicyArn=READ_ONLY)
     mine.list_users()
     iam.put_user_policy(UserName=who, PolicyName="no", PolicyDocument=policy(deny("iam:List*")))
-    assert "explicit deny in an identity-based policy" in refused("AccessDenied", mine.list_users)
+    assert "explicit deny in an identity-based policy" in refusal("AccessDenied", mine.list_users)
     iam.delete_user_policy(UserName=who, PolicyName="no")
     mine.list_users()
     iam.detach_user_policy(UserName=who, PolicyArn=READ_ONLY)
-    refused("AccessDenied", mine.list_users)
+    refusal("AccessDenied", mine.list_users)
 
 
 def test_inactive_and_deleted_keys_do_nothing(iam, client, user):
@@ -205,11 +196,11 @@ def test_inactive_and_deleted_keys_do_nothing(iam, client, user):
     sts = client("sts", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
     assert sts.get_caller_identity()["Arn"] == user["Arn"]
     iam.update_access_key(UserName=who, AccessKeyId=key["AccessKeyId"], Status="Inactive")
-    refused("InvalidClientTokenId", sts.get_caller_identity, status=403)
+    refusal("InvalidClientTokenId", sts.get_caller_identity, status=403)
     iam.update_access_key(UserName=who, AccessKeyId=key["AccessKeyId"], Status="Active")
     sts.get_caller_identity()
     iam.delete_access_key(UserName=who, AccessKeyId=key["AccessKeyId"])
-    refused("InvalidClientTokenId", sts.get_caller_identity, status=403)
+    refusal("InvalidClientTokenId", sts.get_caller_identity, status=403)
 
 
 def test_last_use_of_a_key(iam, as_user, user):
@@ -256,14 +247,14 @@ def test_enforcement(iam, as_user, user, name, identity, boundary, allowed):
     if allowed:
         assert as_user("iam").get_user(UserName=who)["User"]["Arn"] == user["Arn"]
     else:
-        refused("AccessDenied", as_user("iam").get_user, UserName=who)
+        refusal("AccessDenied", as_user("iam").get_user, UserName=who)
 
 
 def test_groups_grant(iam, as_user, user, name):
     group = name("group")
     iam.create_group(GroupName=group)
     iam.put_group_policy(GroupName=group, PolicyName="p", PolicyDocument=policy(allow("iam:ListUsers")))
-    refused("AccessDenied", as_user("iam").list_users)
+    refusal("AccessDenied", as_user("iam").list_users)
     iam.add_user_to_group(GroupName=group, UserName=user["UserName"])
     as_user("iam").list_users()
     assert [g["GroupName"] for g in iam.list_groups_for_user(UserName=user["UserName"])["Groups"]] == [group]
@@ -276,11 +267,11 @@ def test_request_keys(iam, as_user, user, name):
         allow("iam:AttachUserPolicy", Condition=only_this), allow(["iam:CreateUser", "iam:TagUser"], Condition=blue)))
     mine = as_user("iam")
     mine.attach_user_policy(UserName=user["UserName"], PolicyArn=READ_ONLY)
-    refused("AccessDenied", mine.attach_user_policy, UserName=user["UserName"],
+    refusal("AccessDenied", mine.attach_user_policy, UserName=user["UserName"],
             PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     mine.create_user(UserName=name("u"), Tags=[{"Key": "team", "Value": "blue"}])
-    refused("AccessDenied", mine.create_user, UserName=name("u"), Tags=[{"Key": "team", "Value": "red"}])
-    refused("AccessDenied", mine.create_user, UserName=name("u"))
+    refusal("AccessDenied", mine.create_user, UserName=name("u"), Tags=[{"Key": "team", "Value": "red"}])
+    refusal("AccessDenied", mine.create_user, UserName=name("u"))
 
 
 def simulated(results):
@@ -366,7 +357,7 @@ def test_simulator_details(iam):
     assert result["MatchedStatements"][0]["SourcePolicyId"] == "PolicyInputList.1"
     keys = iam.get_context_keys_for_custom_policy(PolicyInputList=[text])
     assert keys["ContextKeyNames"] == ["aws:PrincipalTag/team"]
-    refused("InvalidInput", iam.simulate_custom_policy, PolicyInputList=["{"], ActionNames=["s3:GetObject"])
+    refusal("InvalidInput", iam.simulate_custom_policy, PolicyInputList=["{"], ActionNames=["s3:GetObject"])
 
 
 def test_entities_for_policy(iam, user, name):
@@ -385,24 +376,24 @@ def test_entities_for_policy(iam, user, name):
 def test_service_linked_roles(iam):
     role = iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com", CustomSuffix=f"t{time.time_ns() % 10**9}")["Role"]
     assert "/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling_" in role["Arn"]
-    refused("UnmodifiableEntity", iam.delete_role, RoleName=role["RoleName"])
+    refusal("UnmodifiableEntity", iam.delete_role, RoleName=role["RoleName"])
     task = iam.delete_service_linked_role(RoleName=role["RoleName"])["DeletionTaskId"]
     assert iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"] == "SUCCEEDED"
-    refused("InvalidInput", iam.create_service_linked_role, AWSServiceName="no.amazonaws.com")
+    refusal("InvalidInput", iam.create_service_linked_role, AWSServiceName="no.amazonaws.com")
 
 
 def test_passwords(iam, as_user, user):
     who = user["UserName"]
     iam.create_login_profile(UserName=who, Password="correct horse battery", PasswordResetRequired=False)
     assert iam.get_login_profile(UserName=who)["LoginProfile"]["UserName"] == who
-    refused("EntityAlreadyExists", iam.create_login_profile, UserName=who, Password="another password")
-    refused("PasswordPolicyViolation", iam.update_login_profile, UserName=who, Password="x")
+    refusal("EntityAlreadyExists", iam.create_login_profile, UserName=who, Password="another password")
+    refusal("PasswordPolicyViolation", iam.update_login_profile, UserName=who, Password="x")
     iam.put_user_policy(UserName=who, PolicyName="p", PolicyDocument=policy(allow("iam:ChangePassword")))
     mine = as_user("iam")
-    refused("AccessDenied", mine.change_password, OldPassword="wrong", NewPassword="new password 1")
+    refusal("AccessDenied", mine.change_password, OldPassword="wrong", NewPassword="new password 1")
     mine.change_password(OldPassword="correct horse battery", NewPassword="new password 1")
     iam.delete_login_profile(UserName=who)
-    refused("NoSuchEntity", iam.get_login_profile, UserName=who)
+    refusal("NoSuchEntity", iam.get_login_profile, UserName=who)
 
 
 def test_account(iam, name):
@@ -435,14 +426,14 @@ def test_oidc_providers(iam, name):
     iam.add_client_id_to_open_id_connect_provider(OpenIDConnectProviderArn=arn, ClientID="two")
     got = iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
     assert (got["Url"], got["ClientIDList"]) == (url.removeprefix("https://"), ["one", "two"])
-    refused("EntityAlreadyExists", iam.create_open_id_connect_provider, Url=url, ThumbprintList=["a" * 40])
+    refusal("EntityAlreadyExists", iam.create_open_id_connect_provider, Url=url, ThumbprintList=["a" * 40])
     iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
-    refused("NoSuchEntity", iam.get_open_id_connect_provider, OpenIDConnectProviderArn=arn)
+    refusal("NoSuchEntity", iam.get_open_id_connect_provider, OpenIDConnectProviderArn=arn)
 
 
 def test_what_is_missing_says_so(iam):
-    refused("NotImplemented", iam.create_virtual_mfa_device, VirtualMFADeviceName="x", status=501)
-    refused("NotImplemented", iam.list_saml_providers, status=501)
+    refusal("NotImplemented", iam.create_virtual_mfa_device, VirtualMFADeviceName="x", status=501)
+    refusal("NotImplemented", iam.list_saml_providers, status=501)
 
 
 def test_everything_is_there_after_a_crash(name):

@@ -5,12 +5,11 @@ import hmac
 import json
 
 import pytest
-from botocore.exceptions import ClientError
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
-from conftest import private_cloud
+from conftest import private_cloud, refused
 from test_iam import account, allow, as_user, deny, iam, policy, user  # noqa: F401
 
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
@@ -28,24 +27,6 @@ def key(kms):
 
 def made(kms, spec, usage):
     return kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["KeyId"]
-
-
-class refused:
-    """Expects an error with this code, and this text in its message."""
-
-    def __init__(self, code, text=""):
-        self.code, self.text = code, text
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, _):
-        assert kind is not None, f"expected {self.code}"
-        if not issubclass(kind, ClientError):
-            return False
-        assert error.response["Error"]["Code"] == self.code, error
-        assert self.text in error.response["Error"]["Message"], error
-        return True
 
 
 def test_a_new_key(kms, key, account):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from test_iam import account, iam, refused  # noqa: F401
+from conftest import refusal
+from test_iam import account, iam  # noqa: F401
 
 
 def allow(principal, action, resource):
@@ -127,7 +128,7 @@ def test_a_namesake_is_somebody_else(thing, iam, client, name):
     assert shown(thing) == first["UserId"]
     second, as_second, _ = make_user(iam, client, user)
     assert second["Arn"] == first["Arn"]
-    refused(thing.denied, thing.use, as_second)
+    refusal(thing.denied, thing.use, as_second)
     assert shown(thing) == first["UserId"]
     thing.put({"AWS": [second["Arn"]]})
     thing.use(as_second)
@@ -156,7 +157,7 @@ def test_a_roles_sessions_use_what_the_role_may(thing, iam, client, name, accoun
 def test_nobody_is_refused(thing, account, name):
     for principal in (f"arn:aws:iam::{account}:user/{name('nobody')}", f"arn:aws:iam::{account}:role/{name('none')}",
                       "AIDAAAAAAAAAAAAAAAAAA"):
-        refused(thing.code, thing.put, {"AWS": principal}, status=400)
+        refusal(thing.code, thing.put, {"AWS": principal}, status=400)
     # Accounts elsewhere are taken at their word.
     elsewhere = ["arn:aws:iam::999988887777:user/ann", f"arn:aws:iam::{account}:root"]
     thing.put({"AWS": elsewhere})

@@ -40,6 +40,11 @@ def furnish(cloud, account="000000000000"):
         TableName="table", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+    ec2, ssm = client("ec2"), client("ssm")
+    ec2.create_key_pair(KeyName="k")
+    ec2.create_vpc(CidrBlock="10.9.0.0/16")
+    ec2.allocate_address()
+    ssm.put_parameter(Name="p", Value="v", Type="String")
     put = {"Put": {"TableName": "table", "Item": {"id": {"S": "old"}}}}
     dynamodb.transact_write_items(TransactItems=[put], ClientRequestToken="token")
 
@@ -62,6 +67,10 @@ def listed(cloud, account="000000000000"):
         *(one["TopicArn"] for one in client("sns").list_subscriptions()["Subscriptions"]),
         *(bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]),
         *client("dynamodb").list_tables()["TableNames"],
+        *(pair["KeyName"] for pair in client("ec2").describe_key_pairs()["KeyPairs"]),
+        *(vpc["VpcId"] for vpc in client("ec2").describe_vpcs()["Vpcs"] if not vpc["IsDefault"]),
+        *(address["PublicIp"] for address in client("ec2").describe_addresses()["Addresses"]),
+        *(one["Name"] for one in client("ssm").describe_parameters()["Parameters"]),
         *(stream["StreamArn"] for stream in client("dynamodbstreams").list_streams()["Streams"]),
     ]
 
@@ -76,7 +85,7 @@ def test_reset_leaves_nothing_and_everything_can_be_made_anew():
     with private_cloud("--auth", "relaxed") as cloud, connect(cloud) as stream:
         furnish(cloud)
         before = listed(cloud)
-        assert len(before) == 12
+        assert len(before) == 16
         sqs = cloud.client("sqs")
         url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
         sqs.receive_message(QueueUrl=url)

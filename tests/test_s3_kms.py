@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 
+from conftest import refused
 from test_iam import account, allow, as_user, iam, policy, user  # noqa: F401
-from test_kms import key, kms, refused  # noqa: F401
+from test_kms import key, kms  # noqa: F401
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from boto3.s3.transfer import TransferConfig
 
-from conftest import private_cloud
+from conftest import private_cloud, refused
 
 MIB = 1 << 20
 
@@ -446,6 +446,21 @@ def test_keys_that_customers_bring(client, bucket):
     wrong = key | {"SSECustomerKey": os.urandom(32)}
     assert code(s3.get_object, Bucket=bucket, Key="k", **wrong) == ("AccessDenied", 403)
     assert content(s3, bucket, "k", **key) == b"mine"
+
+
+def test_keys_that_customers_bring_must_come_over_tls(client, bucket):
+    secure, openly = client("s3", tls=True), client("s3")
+    key = dict(SSECustomerAlgorithm="AES256", SSECustomerKey=os.urandom(32))
+    secure.put_object(Bucket=bucket, Key="k", Body=b"mine", **key)
+    with refused("InvalidArgument", "must be made over a secure connection"):
+        openly.get_object(Bucket=bucket, Key="k", **key)
+    with refused("InvalidArgument", "must be made over a secure connection"):
+        openly.put_object(Bucket=bucket, Key="k", Body=b"mine", **key)
+    with refused("InvalidArgument", "must be made over a secure connection"):
+        openly.create_multipart_upload(Bucket=bucket, Key="m", **key)
+    source = {f"CopySource{name}": value for name, value in key.items()}
+    with refused("InvalidArgument", "must be made over a secure connection"):
+        openly.copy_object(Bucket=bucket, Key="c", CopySource=f"{bucket}/k", **source)
 
 
 def test_what_is_not_honoured_is_refused(s3, bucket):

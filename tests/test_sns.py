@@ -11,12 +11,11 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from conftest import private_cloud
+from conftest import private_cloud, refusal
 from test_iam import as_user, iam, user  # noqa: F401
 
 
@@ -33,13 +32,6 @@ def sqs(client):
 @pytest.fixture
 def topic(sns, name):
     return sns.create_topic(Name=name("topic"))["TopicArn"]
-
-
-def refused(code, call, **input):
-    with pytest.raises(ClientError) as error:
-        call(**input)
-    assert error.value.response["Error"]["Code"] == code, error.value
-    return error.value.response["Error"]["Message"]
 
 
 def eventually(check, seconds=20):
@@ -167,36 +159,36 @@ def test_a_topic_and_its_attributes(sns, name):
     arn = sns.create_topic(Name=stem, Attributes={"DisplayName": "News"}, Tags=[{"Key": "a", "Value": "b"}])["TopicArn"]
     assert arn.endswith(":" + stem)
     assert sns.create_topic(Name=stem, Attributes={"DisplayName": "News"})["TopicArn"] == arn
-    message = refused("InvalidParameter", sns.create_topic, Name=stem, Attributes={"DisplayName": "Olds"})
+    message = refusal("InvalidParameter", sns.create_topic, Name=stem, Attributes={"DisplayName": "Olds"})
     assert message == "Invalid parameter: Attributes Reason: Topic already exists with different attributes"
-    refused("InvalidParameter", sns.create_topic, Name=stem, Tags=[{"Key": "a", "Value": "c"}])
+    refusal("InvalidParameter", sns.create_topic, Name=stem, Tags=[{"Key": "a", "Value": "c"}])
     shown = sns.get_topic_attributes(TopicArn=arn)["Attributes"]
     assert (shown["TopicArn"], shown["DisplayName"], shown["SubscriptionsConfirmed"]) == (arn, "News", "0")
     assert json.loads(shown["Policy"])["Statement"][0]["Sid"] == "__default_statement_ID"
     assert json.loads(shown["EffectiveDeliveryPolicy"])["http"]["defaultHealthyRetryPolicy"]["numRetries"] == 3
     sns.set_topic_attributes(TopicArn=arn, AttributeName="SignatureVersion", AttributeValue="2")
     assert sns.get_topic_attributes(TopicArn=arn)["Attributes"]["SignatureVersion"] == "2"
-    refused("InvalidParameter", sns.set_topic_attributes, TopicArn=arn, AttributeName="Colour", AttributeValue="red")
-    refused("InvalidParameter", sns.set_topic_attributes, TopicArn=arn, AttributeName="Policy", AttributeValue="{")
+    refusal("InvalidParameter", sns.set_topic_attributes, TopicArn=arn, AttributeName="Colour", AttributeValue="red")
+    refusal("InvalidParameter", sns.set_topic_attributes, TopicArn=arn, AttributeName="Policy", AttributeValue="{")
     sns.delete_topic(TopicArn=arn)
     sns.delete_topic(TopicArn=arn)
-    assert refused("NotFound", sns.get_topic_attributes, TopicArn=arn) == "Topic does not exist"
+    assert refusal("NotFound", sns.get_topic_attributes, TopicArn=arn) == "Topic does not exist"
 
 
 @pytest.mark.parametrize("bad", ["a b", "ü", "x" * 257, "a.fifo"])
 def test_bad_names(sns, bad):
-    assert refused("InvalidParameter", sns.create_topic, Name=bad) == "Invalid parameter: Topic Name"
+    assert refusal("InvalidParameter", sns.create_topic, Name=bad) == "Invalid parameter: Topic Name"
 
 
 def test_what_is_not_honoured_is_refused(sns, topic, name):
-    refused("NotImplemented", sns.create_topic, Name=name(), DataProtectionPolicy="{}")
-    refused("NotImplemented", sns.put_data_protection_policy, ResourceArn=topic, DataProtectionPolicy="{}")
-    refused("NotImplemented", sns.publish, PhoneNumber="+15550100", Message="m")
-    refused("NotImplemented", sns.create_platform_application, Name="a", Platform="GCM", Attributes={})
+    refusal("NotImplemented", sns.create_topic, Name=name(), DataProtectionPolicy="{}")
+    refusal("NotImplemented", sns.put_data_protection_policy, ResourceArn=topic, DataProtectionPolicy="{}")
+    refusal("NotImplemented", sns.publish, PhoneNumber="+15550100", Message="m")
+    refusal("NotImplemented", sns.create_platform_application, Name="a", Platform="GCM", Attributes={})
     function = "arn:aws:lambda:us-east-1:000000000000:function:f"
-    message = refused("NotImplemented", sns.subscribe, TopicArn=topic, Protocol="lambda", Endpoint=function)
+    message = refusal("NotImplemented", sns.subscribe, TopicArn=topic, Protocol="lambda", Endpoint=function)
     assert "Lambda" in message
-    refused("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol="pigeon", Endpoint="x")
+    refusal("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol="pigeon", Endpoint="x")
 
 
 def test_topics_are_listed_in_pages(client, name):
@@ -207,17 +199,17 @@ def test_topics_are_listed_in_pages(client, name):
     assert all(len(page["Topics"]) <= 100 for page in pages)
     found = [topic["TopicArn"] for page in pages for topic in page["Topics"]]
     assert made <= set(found) and len(found) == len(set(found))
-    refused("InvalidParameter", sns.list_topics, NextToken="nonsense")
+    refusal("InvalidParameter", sns.list_topics, NextToken="nonsense")
 
 
 def test_tags_and_permissions(sns, topic):
     sns.tag_resource(ResourceArn=topic, Tags=[{"Key": "team", "Value": "a"}, {"Key": "stage", "Value": "x"}])
     sns.untag_resource(ResourceArn=topic, TagKeys=["stage"])
     assert sns.list_tags_for_resource(ResourceArn=topic)["Tags"] == [{"Key": "team", "Value": "a"}]
-    refused("ResourceNotFound", sns.list_tags_for_resource, ResourceArn=topic + "x")
+    refusal("ResourceNotFound", sns.list_tags_for_resource, ResourceArn=topic + "x")
     grant = {"TopicArn": topic, "Label": "friend", "AWSAccountId": ["111122223333"], "ActionName": ["Publish"]}
     sns.add_permission(**grant)
-    refused("InvalidParameter", sns.add_permission, **grant)
+    refusal("InvalidParameter", sns.add_permission, **grant)
     statements = json.loads(sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"])["Statement"]
     assert [statement["Sid"] for statement in statements] == ["__default_statement_ID", "friend"]
     sns.remove_permission(TopicArn=topic, Label="friend")
@@ -227,18 +219,18 @@ def test_tags_and_permissions(sns, topic):
 
 def test_iam_and_topic_policies_decide(client, sns, topic, user, as_user):  # noqa: F811
     mine = as_user("sns")
-    message = refused("AuthorizationError", mine.publish, TopicArn=topic, Message="m")
+    message = refusal("AuthorizationError", mine.publish, TopicArn=topic, Message="m")
     assert "sns:Publish" in message
     statement = {"Effect": "Allow", "Principal": {"AWS": user["Arn"]}, "Action": "sns:Publish", "Resource": topic}
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
     assert mine.publish(TopicArn=topic, Message="m")["MessageId"]
-    refused("AuthorizationError", mine.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.com")
+    refusal("AuthorizationError", mine.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.com")
     statement.update(Action="sns:Subscribe", Condition={"StringLike": {"sns:Endpoint": "*@example.com"}})
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
     mine.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@example.com")
-    refused("AuthorizationError", mine.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.org")
+    refusal("AuthorizationError", mine.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.org")
 
 
 # Subscriptions and deliveries
@@ -330,7 +322,7 @@ def test_raw_and_structured_messages(sns, sqs, topic, name):
     assert message["Body"] == "for queues"
     assert message["MessageAttributes"]["list"]["DataType"] == "String.Array"
     assert message["MessageAttributes"]["bin"]["BinaryValue"] == b"\x00\x01"
-    text = refused("InvalidParameter", sns.publish, TopicArn=topic, Message='{"sqs": "x"}', MessageStructure="json")
+    text = refusal("InvalidParameter", sns.publish, TopicArn=topic, Message='{"sqs": "x"}', MessageStructure="json")
     assert "No default entry" in text
 
 
@@ -339,13 +331,13 @@ def test_subscribing_again_and_differently(sns, sqs, topic, name):
     want = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": arn}
     first = sns.subscribe(**want, Attributes={"RawMessageDelivery": "true"})["SubscriptionArn"]
     assert sns.subscribe(**want)["SubscriptionArn"] == first
-    message = refused("InvalidParameter", sns.subscribe, **want, Attributes={"RawMessageDelivery": "false"})
+    message = refusal("InvalidParameter", sns.subscribe, **want, Attributes={"RawMessageDelivery": "false"})
     assert "already exists with different attributes" in message
     (listed,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (listed["SubscriptionArn"], listed["Endpoint"], listed["Protocol"]) == (first, arn, "sqs")
     sns.unsubscribe(SubscriptionArn=first)
     sns.unsubscribe(SubscriptionArn=first)
-    refused("NotFound", sns.get_subscription_attributes, SubscriptionArn=first)
+    refusal("NotFound", sns.get_subscription_attributes, SubscriptionArn=first)
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsDeleted"] == "1"
 
 
@@ -355,12 +347,12 @@ def test_subscribing_again_and_differently(sns, sqs, topic, name):
      ("sqs", "arn:aws:sqs:us-east-1:000000000000:q.fifo")],
 )
 def test_bad_endpoints(sns, topic, protocol, endpoint):
-    refused("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
+    refusal("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
 
 
 def test_a_wrong_token_confirms_nothing(cloud, sns, topic, endpoint):
     sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url)
-    assert refused("InvalidParameter", sns.confirm_subscription, TopicArn=topic, Token="0" * 256) == (
+    assert refusal("InvalidParameter", sns.confirm_subscription, TopicArn=topic, Token="0" * 256) == (
         "Invalid parameter: Token"
     )
     query = urllib.parse.urlencode(
@@ -394,7 +386,7 @@ def test_a_farewell_has_a_way_back(cloud, sns, topic, endpoint):
     _, body = endpoint.wait_for("UnsubscribeConfirmation")[0]
     document = json.loads(body)
     verify(cloud, document)
-    refused("NotFound", sns.get_subscription_attributes, SubscriptionArn=arn)
+    refusal("NotFound", sns.get_subscription_attributes, SubscriptionArn=arn)
     fetch(cloud, document["SubscribeURL"])
     assert sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]["PendingConfirmation"] == "false"
 
@@ -446,7 +438,7 @@ def test_bad_filters(sns, sqs, topic, name):
     subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
 
     def set_policy(policy):
-        return refused(
+        return refusal(
             "InvalidParameter", sns.set_subscription_attributes, SubscriptionArn=subscription,
             AttributeName="FilterPolicy", AttributeValue=policy,
         )
@@ -539,8 +531,8 @@ def test_fifo_topics_keep_order_and_know_repetitions(sns, sqs, name):
     plain_url, plain = make_queue(sqs, name("plain"), topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=plain, Attributes={"RawMessageDelivery": "true"})
-    refused("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.com")
-    refused("InvalidParameter", sns.publish, TopicArn=topic, Message="no group")
+    refusal("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.com")
+    refusal("InvalidParameter", sns.publish, TopicArn=topic, Message="no group")
     first = [sns.publish(TopicArn=topic, Message=f"m{at}", MessageGroupId="g") for at in range(15)]
     again = sns.publish(TopicArn=topic, Message="m3", MessageGroupId="g")
     assert again["MessageId"] == first[3]["MessageId"] and again["SequenceNumber"] == first[3]["SequenceNumber"]
@@ -578,23 +570,23 @@ def test_batches_fail_one_by_one(sns, sqs, topic, name):
         return {"TopicArn": topic, "PublishBatchRequestEntries": list(entries)}
 
     one = {"Id": "a", "Message": "m"}
-    refused("EmptyBatchRequest", sns.publish_batch, **batch())
-    refused("BatchEntryIdsNotDistinct", sns.publish_batch, **batch(one, one))
-    refused("InvalidBatchEntryId", sns.publish_batch, **batch({"Id": "a b", "Message": "m"}))
-    refused("TooManyEntriesInBatchRequest", sns.publish_batch, **batch(*({"Id": str(n), "Message": "m"} for n in range(11))))
-    refused("BatchRequestTooLong", sns.publish_batch, **batch(one, {"Id": "b", "Message": "x" * (256 << 10)}))
+    refusal("EmptyBatchRequest", sns.publish_batch, **batch())
+    refusal("BatchEntryIdsNotDistinct", sns.publish_batch, **batch(one, one))
+    refusal("InvalidBatchEntryId", sns.publish_batch, **batch({"Id": "a b", "Message": "m"}))
+    refusal("TooManyEntriesInBatchRequest", sns.publish_batch, **batch(*({"Id": str(n), "Message": "m"} for n in range(11))))
+    refusal("BatchRequestTooLong", sns.publish_batch, **batch(one, {"Id": "b", "Message": "x" * (256 << 10)}))
 
 
 def test_limits_of_a_message(sns, topic):
     sns.publish(TopicArn=topic, Message="x" * (256 << 10))
-    assert refused("InvalidParameter", sns.publish, TopicArn=topic, Message="x" * ((256 << 10) + 1)) == (
+    assert refusal("InvalidParameter", sns.publish, TopicArn=topic, Message="x" * ((256 << 10) + 1)) == (
         "Invalid parameter: Message too long"
     )
-    assert refused("InvalidParameter", sns.publish, TopicArn=topic, Message="") == "Invalid parameter: Empty message"
-    assert refused("InvalidParameter", sns.publish, TopicArn=topic, Message="m", Subject="a\nb") == (
+    assert refusal("InvalidParameter", sns.publish, TopicArn=topic, Message="") == "Invalid parameter: Empty message"
+    assert refusal("InvalidParameter", sns.publish, TopicArn=topic, Message="m", Subject="a\nb") == (
         "Invalid parameter: Subject"
     )
-    refused("NotFound", sns.publish, TopicArn=topic + "x", Message="m")
+    refusal("NotFound", sns.publish, TopicArn=topic + "x", Message="m")
 
 
 def test_the_cli_publishes(cloud, sns, sqs, topic, name):
@@ -616,9 +608,9 @@ def test_messages_under_a_key(client, sns, sqs, topic, name):
     sns.publish(TopicArn=topic, Message="secret")
     assert [document["Message"] for document in bodies(drain(sqs, url, 1))] == ["secret"]
     kms.disable_key(KeyId=key)
-    refused("KMSDisabled", sns.publish, TopicArn=topic, Message="m")
+    refusal("KMSDisabled", sns.publish, TopicArn=topic, Message="m")
     sns.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue="alias/nobody")
-    refused("KMSNotFound", sns.publish, TopicArn=topic, Message="m")
+    refusal("KMSNotFound", sns.publish, TopicArn=topic, Message="m")
 
 
 # Other services
@@ -634,7 +626,7 @@ def test_a_bucket_tells_a_topic(client, sns, sqs, topic, name):
         ]
     }
     configure = {"Bucket": bucket, "NotificationConfiguration": wanted}
-    refused("InvalidArgument", s3.put_bucket_notification_configuration, **configure)
+    refusal("InvalidArgument", s3.put_bucket_notification_configuration, **configure)
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "s3.amazonaws.com"},

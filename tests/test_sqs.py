@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import threading
 import time
 import urllib.error
@@ -14,9 +13,8 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
 
-from conftest import private_cloud
+from conftest import private_cloud, refused
 
 
 @pytest.fixture
@@ -51,10 +49,6 @@ def receive(sqs, url, most=10, wait=0, **more):
         MessageAttributeNames=["All"], **more
     )
     return reply.get("Messages", [])
-
-
-def refused(code):
-    return pytest.raises(ClientError, match=re.escape(f"({code})"))
 
 
 def test_a_message_with_all_its_attributes(sqs, queue):

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from conftest import refusal
 from test_iam import allow, as_user, iam, policy, user  # noqa: F401
 from test_kms import key, kms  # noqa: F401
-from test_sns import drain, make_queue, refused
+from test_sns import drain, make_queue
 
 
 @pytest.fixture
@@ -36,10 +37,10 @@ def test_messages_come_back(sqs, url, key):  # noqa: F811
 
 def test_one_kind_of_encryption(sqs, url, name, key):  # noqa: F811
     both = {"KmsMasterKeyId": key["KeyId"], "SqsManagedSseEnabled": "true"}
-    refused("InvalidParameterValue", sqs.create_queue, QueueName=name("queue"), Attributes=both)
+    refusal("InvalidParameterValue", sqs.create_queue, QueueName=name("queue"), Attributes=both)
     for bad in ["59", "86401", "soon"]:
         reuse = {"KmsDataKeyReusePeriodSeconds": bad}
-        refused("InvalidAttributeValue", sqs.set_queue_attributes, QueueUrl=url, Attributes=reuse)
+        refusal("InvalidAttributeValue", sqs.set_queue_attributes, QueueUrl=url, Attributes=reuse)
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": ""})
     assert "KmsMasterKeyId" not in attributes_of(sqs, url)
 
@@ -49,8 +50,8 @@ def test_the_key_decides(sqs, kms, url, key, iam, user, as_user):  # noqa: F811
     grant = policy(allow(["sqs:SendMessage", "sqs:ReceiveMessage"]))
     iam.put_user_policy(UserName=user["UserName"], PolicyName="sqs", PolicyDocument=grant)
     mine = as_user("sqs")
-    refused("KMS.AccessDeniedException", mine.send_message, QueueUrl=url, MessageBody="m")
-    refused("KMS.AccessDeniedException", mine.receive_message, QueueUrl=url)
+    refusal("KMS.AccessDeniedException", mine.send_message, QueueUrl=url, MessageBody="m")
+    refusal("KMS.AccessDeniedException", mine.receive_message, QueueUrl=url)
     grant = policy(allow(["sqs:SendMessage", "sqs:ReceiveMessage"]), allow(["kms:GenerateDataKey", "kms:Decrypt"]))
     iam.put_user_policy(UserName=user["UserName"], PolicyName="sqs", PolicyDocument=grant)
     mine.send_message(QueueUrl=url, MessageBody="mine")
@@ -64,9 +65,9 @@ def test_the_key_decides(sqs, kms, url, key, iam, user, as_user):  # noqa: F811
 
 def test_a_disabled_or_unknown_key(sqs, kms, url, key, name):  # noqa: F811
     kms.disable_key(KeyId=key["KeyId"])
-    refused("KMS.DisabledException", sqs.send_message, QueueUrl=url, MessageBody="m")
+    refusal("KMS.DisabledException", sqs.send_message, QueueUrl=url, MessageBody="m")
     url = sqs.create_queue(QueueName=name("queue"), Attributes={"KmsMasterKeyId": "alias/nobody"})["QueueUrl"]
-    refused("KMS.NotFoundException", sqs.send_message, QueueUrl=url, MessageBody="m")
+    refusal("KMS.NotFoundException", sqs.send_message, QueueUrl=url, MessageBody="m")
 
 
 def test_a_topic_needs_the_key_of_its_queue(client, sqs, kms, key, name):  # noqa: F811

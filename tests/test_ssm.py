@@ -1,14 +1,10 @@
 """Systems Manager: parameters with versions, labels, hierarchies and secrets."""
 
 import json
-import re
 
 import pytest
 from botocore.exceptions import ClientError
-
-
-def refused(code, message=""):
-    return pytest.raises(ClientError, match=re.escape(f"({code})") + ".*" + re.escape(message))
+from conftest import refused
 
 
 @pytest.fixture
@@ -184,3 +180,19 @@ def test_tags_and_who_may_read(ssm, client, name):
         user.get_parameter(Name=f"/{name}/b")
     with refused("AccessDeniedException"):
         user.get_parameters_by_path(Path=f"/{name}")
+
+
+def test_public_parameters_name_images(ssm, client):
+    ec2 = client("ec2")
+    (image,) = ec2.describe_images(Owners=["amazon"])["Images"]
+    path = "/aws/service/ami-amazon-linux-latest/"
+    name = f"{path}al2023-ami-kernel-default-{image['Architecture']}"
+    found = ssm.get_parameter(Name=name)["Parameter"]
+    assert found["Value"] == image["ImageId"] and found["DataType"] == "aws:ec2:image"
+    both = ssm.get_parameters(Names=[name, f"{path}tea"])
+    assert [p["Name"] for p in both["Parameters"]] == [name]
+    assert both["InvalidParameters"] == [f"{path}tea"]
+    with refused("ParameterNotFound"):
+        ssm.get_parameter(Name=f"{path}tea")
+    with refused("ParameterVersionNotFound"):
+        ssm.get_parameter(Name=f"{name}:2")

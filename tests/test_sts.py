@@ -7,7 +7,8 @@ import pytest
 from botocore import UNSIGNED
 
 from oidc_issuer import Issuer, sha1
-from test_iam import EC2, account, allow, as_user, deny, iam, policy, refused, user  # noqa: F401
+from conftest import refusal
+from test_iam import EC2, account, allow, as_user, deny, iam, policy, user  # noqa: F401
 
 
 @pytest.fixture
@@ -62,17 +63,17 @@ def test_a_session_of_a_role(client, caller, role, account):
 def test_a_session_needs_its_token(client, caller, role):
     credentials = caller.assume_role(RoleArn=role["Arn"], RoleSessionName="me")["Credentials"]
     without = client("sts", key=credentials["AccessKeyId"], secret=credentials["SecretAccessKey"])
-    refused("InvalidClientTokenId", without.get_caller_identity)
+    refusal("InvalidClientTokenId", without.get_caller_identity)
     credentials["SessionToken"] = credentials["SessionToken"][:-4] + "AAAA"
-    refused("InvalidClientTokenId", using(client, credentials, "sts").get_caller_identity)
+    refusal("InvalidClientTokenId", using(client, credentials, "sts").get_caller_identity)
 
 
 def test_a_session_ends_with_its_role(client, iam, caller, role):
     credentials = caller.assume_role(RoleArn=role["Arn"], RoleSessionName="me")["Credentials"]
     iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
-    refused("AccessDenied", using(client, credentials, "iam").list_users)
+    refusal("AccessDenied", using(client, credentials, "iam").list_users)
     iam.delete_role(RoleName=role["RoleName"])
-    refused("InvalidClientTokenId", using(client, credentials, "sts").get_caller_identity)
+    refusal("InvalidClientTokenId", using(client, credentials, "sts").get_caller_identity)
 
 
 def test_trust(client, iam, user, caller, role):
@@ -83,17 +84,17 @@ def test_trust(client, iam, user, caller, role):
         return caller.assume_role(RoleArn=role["Arn"], RoleSessionName="me", **more)
 
     trust(EC2)
-    assert "sts:AssumeRole" in refused("AccessDenied", assume, status=403)
+    assert "sts:AssumeRole" in refusal("AccessDenied", assume, status=403)
     trust(trusting({"AWS": user["Arn"]}, StringEquals={"sts:ExternalId": "secret"}))
-    refused("AccessDenied", assume)
-    refused("AccessDenied", assume, ExternalId="guess")
+    refusal("AccessDenied", assume)
+    refusal("AccessDenied", assume, ExternalId="guess")
     assume(ExternalId="secret")
     # Named itself, the caller needs no policy of its own; but an explicit deny beats that.
     iam.put_user_policy(UserName=user["UserName"], PolicyName="sts", PolicyDocument=policy(allow("s3:*")))
     assume(ExternalId="secret")
     iam.put_user_policy(UserName=user["UserName"], PolicyName="sts", PolicyDocument=policy(deny("sts:*")))
-    refused("AccessDenied", assume, ExternalId="secret")
-    refused("MalformedPolicyDocument", trust, trusting({"AWS": user["Arn"] + "-nobody"}))
+    refusal("AccessDenied", assume, ExternalId="secret")
+    refusal("MalformedPolicyDocument", trust, trusting({"AWS": user["Arn"] + "-nobody"}))
 
 
 def test_a_namesake_is_not_trusted(client, iam, name, role):
@@ -110,7 +111,7 @@ def test_a_namesake_is_not_trusted(client, iam, name, role):
     iam.delete_access_key(UserName=who, AccessKeyId=key)
     iam.delete_user(UserName=who)
     _, sts, _ = make()
-    refused("AccessDenied", sts.assume_role, RoleArn=role["Arn"], RoleSessionName="me")
+    refusal("AccessDenied", sts.assume_role, RoleArn=role["Arn"], RoleSessionName="me")
     document = iam.get_role(RoleName=role["RoleName"])["Role"]["AssumeRolePolicyDocument"]
     assert document["Statement"][0]["Principal"]["AWS"] == first["UserId"]
 
@@ -120,11 +121,11 @@ def test_durations(client, iam, as_user, caller, role):
         return sts.assume_role(RoleArn=role["Arn"], RoleSessionName="me", DurationSeconds=seconds)["Credentials"]
 
     assume(caller, 900)
-    refused("ValidationError", assume, as_user("sts", parameter_validation=False), 899, status=400)
-    assert "MaxSessionDuration" in refused("ValidationError", assume, caller, 3601)
+    refusal("ValidationError", assume, as_user("sts", parameter_validation=False), 899, status=400)
+    assert "MaxSessionDuration" in refusal("ValidationError", assume, caller, 3601)
     iam.update_role(RoleName=role["RoleName"], MaxSessionDuration=43200)
     chained = using(client, assume(caller, 43200), "sts")
-    assert "role chaining" in refused("ValidationError", assume, chained, 3601)
+    assert "role chaining" in refusal("ValidationError", assume, chained, 3601)
     assume(chained, 3600)
 
 
@@ -133,8 +134,8 @@ def test_session_policies(client, caller, role):
     assert 0 < answer["PackedPolicySize"] < 100
     mine = using(client, answer["Credentials"], "iam")
     mine.get_role(RoleName=role["RoleName"])
-    assert "no session policy allows" in refused("AccessDenied", mine.list_users)
-    refused("MalformedPolicyDocument", caller.assume_role, RoleArn=role["Arn"], RoleSessionName="me", Policy="{}")
+    assert "no session policy allows" in refusal("AccessDenied", mine.list_users)
+    refusal("MalformedPolicyDocument", caller.assume_role, RoleArn=role["Arn"], RoleSessionName="me", Policy="{}")
 
 
 def test_session_tags(client, caller, role, iam):
@@ -146,7 +147,7 @@ def test_session_tags(client, caller, role, iam):
     second = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="me")
     # The tag went on by itself: the second session carries it as well.
     using(client, second["Credentials"], "sts").assume_role(RoleArn=role["Arn"], RoleSessionName="me")
-    refused("ValidationError", sts.assume_role, RoleArn=role["Arn"], RoleSessionName="me", Tags=tags)
+    refusal("ValidationError", sts.assume_role, RoleArn=role["Arn"], RoleSessionName="me", Tags=tags)
 
 
 def test_session_token(client, iam, user, as_user, role, caller):
@@ -154,10 +155,10 @@ def test_session_token(client, iam, user, as_user, role, caller):
     mine = using(client, token, "sts")
     assert mine.get_caller_identity()["Arn"] == user["Arn"]
     mine.assume_role(RoleArn=role["Arn"], RoleSessionName="me")
-    refused("AccessDenied", mine.get_session_token)
+    refusal("AccessDenied", mine.get_session_token)
     iam.put_user_policy(UserName=user["UserName"], PolicyName="all", PolicyDocument=policy(allow("*")))
-    refused("InvalidClientTokenId", using(client, token, "iam").list_users)
-    refused("NotImplemented", caller.get_session_token, SerialNumber="arn:aws:iam::1:mfa/x", TokenCode="123456")
+    refusal("InvalidClientTokenId", using(client, token, "iam").list_users)
+    refusal("NotImplemented", caller.get_session_token, SerialNumber="arn:aws:iam::1:mfa/x", TokenCode="123456")
 
 
 def test_federation_token(client, caller, account):
@@ -165,7 +166,7 @@ def test_federation_token(client, caller, account):
     assert answer["FederatedUser"]["Arn"] == f"arn:aws:sts::{account}:federated-user/bob"
     mine = using(client, answer["Credentials"], "sts")
     assert mine.get_caller_identity()["UserId"] == f"{account}:bob"
-    refused("AccessDenied", mine.assume_role, RoleArn=f"arn:aws:iam::{account}:role/x", RoleSessionName="me")
+    refusal("AccessDenied", mine.assume_role, RoleArn=f"arn:aws:iam::{account}:role/x", RoleSessionName="me")
 
 
 def test_a_session_reaches_other_services(client, iam, role, caller, name):
@@ -176,14 +177,14 @@ def test_a_session_reaches_other_services(client, iam, role, caller, name):
     answer = caller.assume_role(RoleArn=role["Arn"], RoleSessionName="me", Policy=narrow)
     mine = using(client, answer["Credentials"], "s3")
     assert mine.get_object(Bucket=bucket, Key="mine/1")["Body"].read() == b"x"
-    refused("AccessDenied", mine.get_object, Bucket=bucket, Key="other")
-    refused("AccessDenied", mine.put_object, Bucket=bucket, Key="mine/1", Body=b"y")
+    refusal("AccessDenied", mine.get_object, Bucket=bucket, Key="other")
+    refusal("AccessDenied", mine.put_object, Bucket=bucket, Key="mine/1", Body=b"y")
 
 
 def test_whose_key(sts, iam, user, account):
     key = iam.create_access_key(UserName=user["UserName"])["AccessKey"]["AccessKeyId"]
     assert sts.get_access_key_info(AccessKeyId=key)["Account"] == account
-    refused("ValidationError", sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")
+    refusal("ValidationError", sts.get_access_key_info, AccessKeyId="AKIAIOSFODNN7EXAMPLE")
 
 
 @pytest.fixture
@@ -231,14 +232,14 @@ def test_a_web_identity(issuer, provider, enter):
 
 
 def test_a_web_identity_that_is_not_let_in(issuer, enter):
-    assert "audience" in refused("InvalidIdentityToken", enter, issuer.token(aud="another"), status=400)
-    refused("ExpiredTokenException", enter, issuer.token(exp=int(time.time()) - 1), status=400)
-    refused("AccessDenied", enter, issuer.token(sub="stranger"), status=403)
-    refused("InvalidIdentityToken", enter, issuer.token(iss="https://localhost:1"))
-    refused("InvalidIdentityToken", enter, issuer.token(kid="nobody's"))
+    assert "audience" in refusal("InvalidIdentityToken", enter, issuer.token(aud="another"), status=400)
+    refusal("ExpiredTokenException", enter, issuer.token(exp=int(time.time()) - 1), status=400)
+    refusal("AccessDenied", enter, issuer.token(sub="stranger"), status=403)
+    refusal("InvalidIdentityToken", enter, issuer.token(iss="https://localhost:1"))
+    refusal("InvalidIdentityToken", enter, issuer.token(kid="nobody's"))
     body, signature = issuer.token().rsplit(".", 1)
     issuer.rotate("first")
-    refused("InvalidIdentityToken", enter, f"{body}.{issuer.token().rsplit('.', 1)[1]}")
+    refusal("InvalidIdentityToken", enter, f"{body}.{issuer.token().rsplit('.', 1)[1]}")
 
 
 def test_the_issuer_may_change_its_key(issuer, enter):
@@ -256,7 +257,7 @@ def test_thumbprints(iam, issuer, provider, enter):
             OpenIDConnectProviderArn=provider, ThumbprintList=list(prints))
 
     believe(sha1("somebody else"))
-    message = refused("InvalidIdentityToken", enter, issuer.token(), status=400)
+    message = refusal("InvalidIdentityToken", enter, issuer.token(), status=400)
     assert message == "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint"
     believe(sha1("somebody else"), issuer.thumbprint.upper())
     enter(issuer.token())
@@ -264,13 +265,13 @@ def test_thumbprints(iam, issuer, provider, enter):
 
 def test_an_issuer_that_cannot_be_reached(issuer, enter):
     issuer.__exit__()
-    refused("IDPCommunicationError", enter, issuer.token(), status=400)
+    refusal("IDPCommunicationError", enter, issuer.token(), status=400)
 
 
 def test_web_identity_without_a_token(sts, role):
-    refused("InvalidIdentityToken", sts.assume_role_with_web_identity, RoleArn=role["Arn"],
+    refusal("InvalidIdentityToken", sts.assume_role_with_web_identity, RoleArn=role["Arn"],
             RoleSessionName="me", WebIdentityToken="not.a.token")
 
 
 def test_decoding_is_refused_honestly(sts):
-    refused("NotImplemented", sts.decode_authorization_message, EncodedMessage="x", status=501)
+    refusal("NotImplemented", sts.decode_authorization_message, EncodedMessage="x", status=501)

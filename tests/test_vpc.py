@@ -562,3 +562,34 @@ def test_networks_survive_kill_9():
         assert shown["AvailableIpAddressCount"] == 250
         (shown,) = ec2.describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["kept"]}])["Vpcs"]
         assert shown["VpcId"] == vpc
+
+
+def test_managed_prefix_lists(ec2, vpc, name):
+    made = ec2.create_managed_prefix_list(
+        PrefixListName=name, AddressFamily="IPv4", MaxEntries=2, Entries=[{"Cidr": "10.0.0.0/8", "Description": "all"}]
+    )["PrefixList"]
+    pl = made["PrefixListId"]
+    assert (made["Version"], made["State"]) == (1, "create-complete")
+    changed = ec2.modify_managed_prefix_list(
+        PrefixListId=pl, CurrentVersion=1, AddEntries=[{"Cidr": "192.0.2.0/24"}], RemoveEntries=[{"Cidr": "10.0.0.0/8"}]
+    )["PrefixList"]
+    assert changed["Version"] == 2
+    entries = lambda **more: [
+        e["Cidr"] for e in ec2.get_managed_prefix_list_entries(PrefixListId=pl, **more)["Entries"]
+    ]
+    assert entries() == ["192.0.2.0/24"] and entries(TargetVersion=1) == ["10.0.0.0/8"]
+    again = {"PrefixListId": pl, "CurrentVersion": 1, "AddEntries": [{"Cidr": "10.0.0.0/8"}]}
+    assert code(ec2.modify_managed_prefix_list, **again) == "PrefixListVersionMismatch"
+    full = {**again, "CurrentVersion": 2, "AddEntries": [{"Cidr": f"10.{i}.0.0/16"} for i in range(2)]}
+    assert code(ec2.modify_managed_prefix_list, **full) == "PrefixListMaxEntriesExceeded"
+
+    group = default_group(ec2, vpc)["GroupId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "PrefixListIds": [{"PrefixListId": pl}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    assert code(ec2.delete_managed_prefix_list, PrefixListId=pl) == "DependencyViolation"
+    ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    ec2.delete_managed_prefix_list(PrefixListId=pl)
+    assert code(ec2.describe_managed_prefix_lists, PrefixListIds=[pl]) == "InvalidPrefixListID.NotFound"
+    lists = ec2.describe_managed_prefix_lists(Filters=[{"Name": "owner-id", "Values": ["AWS"]}])["PrefixLists"]
+    assert {one["PrefixListName"].rsplit(".", 1)[1] for one in lists} == {"dynamodb", "s3"}
+    assert code(ec2.delete_managed_prefix_list, PrefixListId=lists[0]["PrefixListId"]) == "OperationNotPermitted"

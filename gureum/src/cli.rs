@@ -28,6 +28,12 @@ pub(crate) enum Command {
     Status(ReportArgs),
     /// What this host offers, what is missing, and the command that installs it.
     Doctor(ReportArgs),
+    /// A shell inside an instance; executes standard input when that is no terminal.
+    Shell(ShellArgs),
+    /// What an instance has written to its console.
+    Console(LogArgs),
+    /// What an instance has written (the same as `console`).
+    Logs(LogArgs),
     /// What the cloud has sent by e-mail.
     Mail(MailArgs),
     /// Stop the running cloud.
@@ -65,6 +71,10 @@ pub(crate) struct UpArgs {
     /// [default: auto]
     #[arg(long, env = "GUREUM_WEB_PORTS")]
     pub(crate) web_ports: Option<String>,
+    /// Network that public addresses come from; two clouds on one host need one each
+    /// [default: 198.18.0.0/15]
+    #[arg(long, env = "GUREUM_PUBLIC_POOL")]
+    pub(crate) public_pool: Option<String>,
     /// Account of the root access key [default: 000000000000]
     #[arg(long, env = "GUREUM_ACCOUNT_ID")]
     pub(crate) account_id: Option<String>,
@@ -105,6 +115,25 @@ pub(crate) struct MailArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ShellArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// The instance, such as i-0123456789abcdef0.
+    pub(crate) id: String,
+}
+
+#[derive(Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// The instance, such as i-0123456789abcdef0.
+    pub(crate) id: String,
+    /// Go on with what it writes from now on.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Args)]

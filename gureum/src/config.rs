@@ -1,14 +1,19 @@
 //! Configuration: flag, then environment, then `gureum.toml`, then default. A bad value is an
 //! error that names its key.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use gureum_kit::{AccountId, Region};
+use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use crate::cli::{CloudArgs, UpArgs};
 use crate::failure::Failure;
+
+/// Where public addresses come from, unless somebody says otherwise: the network for benchmarks
+/// (RFC 2544), which nobody routes.
+pub(crate) const PUBLIC_POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15);
 
 /// What `gureum up` runs with.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// Open ports 80 and 443 of loopback too, where possible.
     pub(crate) web_ports: bool,
+    /// Where public addresses come from; between /8 and /28.
+    pub(crate) public_pool: Ipv4Net,
     pub(crate) account: AccountId,
     /// Access key id and secret, when the person chose them.
     pub(crate) root_key: Option<(String, String)>,
@@ -41,6 +48,7 @@ struct File {
     domain: Option<String>,
     auth: Option<String>,
     web_ports: Option<String>,
+    public_pool: Option<String>,
     account_id: Option<String>,
     root_access_key_id: Option<String>,
     root_secret_access_key: Option<String>,
@@ -80,6 +88,7 @@ impl Config {
             domain: parse_domain(args.domain.or(file.domain))?,
             auth,
             web_ports: parse_web_ports(args.web_ports.or(file.web_ports))?,
+            public_pool: parse_public_pool(args.public_pool.or(file.public_pool))?,
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),
@@ -130,6 +139,27 @@ fn parse_web_ports(text: Option<String>) -> Result<bool, Failure> {
         Some("off") => Ok(false),
         Some(other) => Err(bad("web_ports", other, "auto or off")),
     }
+}
+
+fn parse_public_pool(text: Option<String>) -> Result<Ipv4Net, Failure> {
+    let Some(text) = text else {
+        return Ok(PUBLIC_POOL);
+    };
+    let wanted = "a network of unicast addresses between /8 and /28, such as 198.18.0.0/15";
+    let pool = text.parse().ok().filter(|pool: &Ipv4Net| {
+        let (first, last) = (pool.network(), pool.broadcast());
+        // What a host keeps for itself, or for groups, cannot be routed to instances.
+        let kept = |address: Ipv4Addr| {
+            address.is_loopback() || address.is_link_local() || address.octets()[0] == 0
+        };
+        pool.addr() == first
+            && (8..=28).contains(&pool.prefix_len())
+            && !kept(first)
+            && !kept(last)
+            && !pool.contains(&Ipv4Addr::new(169, 254, 169, 254))
+            && last.octets()[0] < 224
+    });
+    pool.ok_or_else(|| bad("public_pool", &text, wanted))
 }
 
 fn parse_region(text: Option<String>) -> Result<Region, Failure> {
@@ -239,6 +269,13 @@ mod tests {
             ),
             (
                 UpArgs {
+                    public_pool: Some("198.18.0.1/15".into()),
+                    ..UpArgs::default()
+                },
+                "public_pool",
+            ),
+            (
+                UpArgs {
                     root_access_key_id: Some("a/b".into()),
                     root_secret_access_key: Some("s".into()),
                     ..UpArgs::default()
@@ -249,6 +286,28 @@ mod tests {
         for (args, key) in cases {
             let error = load(args).err().unwrap_or_default();
             assert!(error.starts_with(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn public_pools_are_networks_that_can_be_routed() {
+        let refused = [
+            "10.0.0.0",
+            "tea",
+            "10.0.0.0/7",
+            "10.0.0.0/29",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "168.0.0.0/7",
+            "224.0.0.0/8",
+            "0.0.0.0/8",
+        ];
+        for text in refused {
+            assert!(parse_public_pool(Some(text.into())).is_err(), "{text}");
+        }
+        for text in ["198.18.16.0/20", "10.0.0.0/8", "203.0.113.16/28"] {
+            let pool = parse_public_pool(Some(text.into())).unwrap();
+            assert_eq!(pool.to_string(), text);
         }
     }
 

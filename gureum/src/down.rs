@@ -7,12 +7,11 @@ use gureum_room::Room;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{CloudArgs, ResetArgs};
-use crate::config::data_dir;
+use crate::config::{PUBLIC_POOL, data_dir};
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::machines::Host;
 use crate::output::say;
-use crate::wiring::PUBLIC_POOL;
 
 /// How long a cloud may take to finish what it has begun.
 const PATIENCE: Duration = Duration::from_secs(30);

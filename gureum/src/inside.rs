@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use gureum_ec2::{Ec2, Told};
 use gureum_kit::reconcile::{Driver, Status};
 use gureum_kit::reset::{self, Reset, Whose};
 use gureum_kit::{AccountId, Store};
@@ -11,32 +12,78 @@ use gureum_schema::{Error, Result, Timestamp};
 use gureum_wire::front::Resources;
 use serde_json::{Value, json};
 
+use crate::machines::{Host, Traces};
+
 pub(crate) struct Inside {
     driver: Driver,
     store: Store,
     keepers: Vec<Arc<dyn Reset>>,
+    ec2: Arc<Ec2>,
+    host: Arc<Host>,
 }
 
 impl Inside {
     /// `keepers` are all who keep something for accounts.
-    pub(crate) fn new(driver: Driver, store: Store, keepers: Vec<Arc<dyn Reset>>) -> Self {
+    pub(crate) fn new(
+        driver: Driver,
+        store: Store,
+        keepers: Vec<Arc<dyn Reset>>,
+        ec2: Arc<Ec2>,
+        host: Arc<Host>,
+    ) -> Self {
         Self {
             driver,
             store,
             keepers,
+            ec2,
+            host,
         }
+    }
+
+    fn instances(&self) -> Vec<Told> {
+        let told = self.ec2.instances();
+        told.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot list the instances");
+            Vec::new()
+        })
+    }
+
+    /// An instance, by its id or ARN, with what the host knows of it.
+    async fn instance(&self, id: &str) -> Option<Value> {
+        let named = |told: &Told| told.id == id || arn(told) == id;
+        let told = self.instances().into_iter().find(named)?;
+        let traces = self.host.traces(&told.id).await;
+        let traces = traces.unwrap_or_else(|error| {
+            tracing::warn!(%error, instance = told.id, "cannot look at the instance");
+            Traces::default()
+        });
+        let mut shown = instance(&told);
+        shown["arn"] = json!(arn(&told));
+        shown["pids"] = json!(traces.pid.into_iter().collect::<Vec<_>>());
+        shown["supervisor_pid"] = json!(traces.supervisor);
+        shown["responsive"] = json!(traces.responsive);
+        let netns = traces.pid.map(|pid| format!("/proc/{pid}/ns/net"));
+        shown["netns"] = json!(netns);
+        shown["data_dir"] = json!(traces.directory);
+        // As root the host reaches every address itself; rootless no port leads in yet.
+        shown["host_ports"] = json!({});
+        Some(shown)
     }
 }
 
 impl Resources for Inside {
-    fn resource(&self, _id: &str) -> Option<Value> {
-        // No resource so far has processes, namespaces or addresses of its own.
-        None
+    fn resource<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Option<Value>> + Send + 'a>> {
+        // Only instances have processes, namespaces and addresses of their own so far.
+        Box::pin(self.instance(id))
     }
 
     fn status(&self) -> Value {
         let reconcilers: Vec<_> = self.driver.status().iter().map(reconciler).collect();
-        json!({ "reconcilers": reconcilers })
+        let instances: Vec<_> = self.instances().iter().map(instance).collect();
+        json!({ "reconcilers": reconcilers, "instances": instances })
     }
 
     fn reset(
@@ -49,6 +96,26 @@ impl Resources for Inside {
             done.map_err(|error| Error::internal(error.to_string()))
         })
     }
+}
+
+fn arn(told: &Told) -> String {
+    let Told {
+        region,
+        account,
+        id,
+        ..
+    } = told;
+    format!("arn:aws:ec2:{region}:{account}:instance/{id}")
+}
+
+fn instance(told: &Told) -> Value {
+    json!({
+        "id": told.id,
+        "state": told.state,
+        "instance_type": told.instance_type,
+        "addresses": told.addresses,
+        "dns_names": told.dns_names,
+    })
 }
 
 fn reconciler(status: &Status) -> Value {

@@ -97,6 +97,7 @@ impl LinkLocal {
         let metadata = TcpListener::from(self.tcp(vpc, METADATA, WEB).await?);
         let (ec2, cloud) = (behind.ec2.clone(), behind.cloud.clone());
         let mut ports = vec![WEB, TLS, behind.port];
+        ports.sort_unstable();
         ports.dedup();
         let mut door = Vec::new();
         for port in ports {

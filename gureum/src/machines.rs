@@ -3,7 +3,6 @@
 //! The room is opened when the first instance is launched: a cloud without instances puts nothing
 //! on the host.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::data_dir::DataDir;
 use crate::link_local::LinkLocal;
+use crate::routes;
 
 /// How long an instance may take to shut down when the cloud stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -43,8 +43,19 @@ pub(crate) struct Host {
     changes: Mutex<Option<Changes>>,
 }
 
+/// Where an instance can be found on the host, if it runs.
+#[derive(Default)]
+pub(crate) struct Traces {
+    /// Its first process, as the host counts.
+    pub(crate) pid: Option<i32>,
+    pub(crate) supervisor: Option<i32>,
+    pub(crate) responsive: Option<bool>,
+    /// Its disk and its other files.
+    pub(crate) directory: Option<PathBuf>,
+}
+
 impl Host {
-    pub(crate) fn at(dir: &DataDir, pool: (Ipv4Addr, u8)) -> Arc<Self> {
+    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net) -> Arc<Self> {
         let room = Room::at(&dir.room());
         let network = Network::new(room.clone());
         Arc::new(Self {
@@ -53,8 +64,7 @@ impl Host {
             compute: Compute::new(room.clone(), dir.compute()),
             network,
             room,
-            // The pool's prefix is a constant within bounds.
-            pool: Ipv4Net::new(pool.0, pool.1).unwrap_or_default(),
+            pool,
             uplink: uplink(dir),
             ca_bundle: dir.ca_bundle(),
             joined: OnceCell::new(),
@@ -69,6 +79,22 @@ impl Host {
             memory: memory() / SHARE.1 * SHARE.0,
             cores: cores as f64,
         }
+    }
+
+    pub(crate) async fn traces(&self, id: &str) -> Result<Traces, PlaneError> {
+        let Some(seen) = self.compute.find(id).await? else {
+            return Ok(Traces::default());
+        };
+        let running = match seen.state {
+            State::Running(running) => Some(running),
+            State::Starting | State::Ended(_) | State::Unknown => None,
+        };
+        Ok(Traces {
+            pid: running.as_ref().map(|running| running.pid),
+            supervisor: running.as_ref().map(|running| running.supervisor),
+            responsive: running.as_ref().map(|running| running.responsive),
+            directory: Some(self.compute.directory(id)?),
+        })
     }
 
     /// Stops every instance and closes the room.
@@ -96,6 +122,9 @@ impl Host {
     async fn join(&self) -> Result<(), PlaneError> {
         let join = async || {
             let root = self.room.host().await?.privilege == Privilege::Root;
+            if root {
+                routes::leave_room(self.pool, &self.uplink)?;
+            }
             let plan = CorePlan {
                 pool: self.pool,
                 uplink: root.then(|| self.uplink.clone()),

@@ -3,6 +3,7 @@
 mod ca;
 mod cli;
 mod config;
+mod console;
 mod control;
 mod data_dir;
 mod doctor;
@@ -15,6 +16,8 @@ mod link_local;
 mod machines;
 mod mail;
 mod output;
+mod routes;
+mod shell;
 mod signing;
 mod status;
 mod up;
@@ -36,6 +39,11 @@ fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Coverage(args) => status::coverage(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Shell(args) => match shell::run(&args) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
+        Command::Console(args) | Command::Logs(args) => console::run(&args),
         Command::Mail(args) => mail::run(&args),
         Command::Down(args) => down::down(&args),
         Command::Reset(args) => down::reset(&args),

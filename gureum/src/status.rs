@@ -30,6 +30,20 @@ pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
             sum("server_errors"),
         ));
     }
+    let instances = status["instances"].as_array();
+    let instances = instances.map_or(&[][..], Vec::as_slice);
+    if !instances.is_empty() {
+        say("\nInstances");
+    }
+    for instance in instances {
+        say(format_args!(
+            "  {:<20} {:<14} {:<12} {}",
+            text(&instance["id"]),
+            text(&instance["state"]),
+            text(&instance["instance_type"]),
+            list(instance["addresses"].as_array().map_or(&[], Vec::as_slice)),
+        ));
+    }
     say("\nBackground work");
     if status["reconcilers"].as_array().is_none_or(Vec::is_empty) {
         say("  none");

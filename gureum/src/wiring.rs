@@ -1,7 +1,6 @@
 //! Wiring: which rooms there are and how they hold each other. Phase one makes the rooms and the
 //! table of services; phase two, [`Rooms::start`], brings the background work to life.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use gureum_blob::Blobs;
@@ -31,9 +30,6 @@ use crate::inside::Inside;
 use crate::link_local::Behind;
 use crate::machines::Host;
 use crate::signing;
-
-/// Where public addresses come from: the network for benchmarks (RFC 2544), which nobody routes.
-pub(crate) const PUBLIC_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
 pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
@@ -106,13 +102,16 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
-    let host = Host::at(dir, PUBLIC_POOL);
+    let host = Host::at(dir, config.public_pool);
     let ec2 = Ec2::open(
         store.clone(),
         clock.clone(),
         &driver,
         &config.domain,
-        PUBLIC_POOL,
+        (
+            config.public_pool.network(),
+            config.public_pool.prefix_len(),
+        ),
         Some(host.planes()),
     )
     .await
@@ -142,6 +141,7 @@ pub(crate) async fn open(
         sqs.clone(),
         ssm.clone(),
         dynamodb.clone(),
+        ec2.clone(),
     ];
     let mut work = iam.reconcilers();
     work.extend(kms.reconcilers());
@@ -152,8 +152,14 @@ pub(crate) async fn open(
     work.extend(ec2.reconcilers());
     Ok(Rooms {
         sns,
-        ec2,
-        resources: Arc::new(Inside::new(driver.clone(), store, keepers)),
+        ec2: ec2.clone(),
+        resources: Arc::new(Inside::new(
+            driver.clone(),
+            store,
+            keepers,
+            ec2,
+            host.clone(),
+        )),
         cloud,
         driver,
         work,

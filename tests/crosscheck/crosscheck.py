@@ -34,6 +34,9 @@ NOT_PARSED = {("s3", "GetBucketLocation")}
 # S3's Expires is any text that the caller likes; botocore reads it as a moment where it can.
 NOT_AS_MODELLED = {"Expires"}
 
+# A union, though its model does not say so.
+UNIONS = {"AttributeValue"}
+
 # Speaking other protocols than its own, a service is only a source of shapes.
 EXTRA_PROTOCOLS = {"sqs": ["smithy-rpc-v2-cbor"]}
 
@@ -62,7 +65,7 @@ class Maker:
     def structure(self, shape, depth=0, full=False):
         values = {}
         names = list(shape.members)
-        if getattr(shape, "is_tagged_union", False):
+        if shape.name in UNIONS or getattr(shape, "is_tagged_union", False):
             names = [self.rng.choice(names)]
         for name in names:
             member = shape.members[name]

@@ -23,12 +23,16 @@ use gureum_wire::protocol::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde_json::{Map, Value, json};
 
-static SERVICES: [&ServiceSpec; 5] = [
+static SERVICES: &[&ServiceSpec] = &[
+    &gureum_model_dynamodb::SERVICE,
+    &gureum_model_dynamodbstreams::SERVICE,
     &gureum_model_ec2::SERVICE,
     &gureum_model_iam::SERVICE,
+    &gureum_model_kms::SERVICE,
     &gureum_model_s3::SERVICE,
     &gureum_model_sns::SERVICE,
     &gureum_model_sqs::SERVICE,
+    &gureum_model_ssm::SERVICE,
     &gureum_model_sts::SERVICE,
 ];
 

@@ -1013,9 +1013,15 @@ pub(crate) static CREATE_IPAM_SCOPE: OperationSpec =
 pub(crate) static CREATE_KEY_PAIR: OperationSpec = OperationSpec::new("CreateKeyPair", "POST", "/")
     .io(&schemas::CREATE_KEY_PAIR_REQUEST, &schemas::KEY_PAIR);
 pub(crate) static CREATE_LAUNCH_TEMPLATE: OperationSpec =
-    OperationSpec::new("CreateLaunchTemplate", "POST", "/");
+    OperationSpec::new("CreateLaunchTemplate", "POST", "/").io(
+        &schemas::CREATE_LAUNCH_TEMPLATE_REQUEST,
+        &schemas::CREATE_LAUNCH_TEMPLATE_RESULT,
+    );
 pub(crate) static CREATE_LAUNCH_TEMPLATE_VERSION: OperationSpec =
-    OperationSpec::new("CreateLaunchTemplateVersion", "POST", "/");
+    OperationSpec::new("CreateLaunchTemplateVersion", "POST", "/").io(
+        &schemas::CREATE_LAUNCH_TEMPLATE_VERSION_REQUEST,
+        &schemas::CREATE_LAUNCH_TEMPLATE_VERSION_RESULT,
+    );
 pub(crate) static CREATE_LOCAL_GATEWAY_ROUTE: OperationSpec =
     OperationSpec::new("CreateLocalGatewayRoute", "POST", "/");
 pub(crate) static CREATE_LOCAL_GATEWAY_ROUTE_TABLE: OperationSpec =
@@ -1039,7 +1045,10 @@ pub(crate) static CREATE_MAC_SYSTEM_INTEGRITY_PROTECTION_MODIFICATION_TASK: Oper
         "/",
     );
 pub(crate) static CREATE_MANAGED_PREFIX_LIST: OperationSpec =
-    OperationSpec::new("CreateManagedPrefixList", "POST", "/");
+    OperationSpec::new("CreateManagedPrefixList", "POST", "/").io(
+        &schemas::CREATE_MANAGED_PREFIX_LIST_REQUEST,
+        &schemas::CREATE_MANAGED_PREFIX_LIST_RESULT,
+    );
 pub(crate) static CREATE_NAT_GATEWAY: OperationSpec =
     OperationSpec::new("CreateNatGateway", "POST", "/").io(
         &schemas::CREATE_NAT_GATEWAY_REQUEST,
@@ -1246,9 +1255,15 @@ pub(crate) static DELETE_KEY_PAIR: OperationSpec = OperationSpec::new("DeleteKey
         &schemas::DELETE_KEY_PAIR_RESULT,
     );
 pub(crate) static DELETE_LAUNCH_TEMPLATE: OperationSpec =
-    OperationSpec::new("DeleteLaunchTemplate", "POST", "/");
+    OperationSpec::new("DeleteLaunchTemplate", "POST", "/").io(
+        &schemas::DELETE_LAUNCH_TEMPLATE_REQUEST,
+        &schemas::DELETE_LAUNCH_TEMPLATE_RESULT,
+    );
 pub(crate) static DELETE_LAUNCH_TEMPLATE_VERSIONS: OperationSpec =
-    OperationSpec::new("DeleteLaunchTemplateVersions", "POST", "/");
+    OperationSpec::new("DeleteLaunchTemplateVersions", "POST", "/").io(
+        &schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
+        &schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
+    );
 pub(crate) static DELETE_LOCAL_GATEWAY_ROUTE: OperationSpec =
     OperationSpec::new("DeleteLocalGatewayRoute", "POST", "/");
 pub(crate) static DELETE_LOCAL_GATEWAY_ROUTE_TABLE: OperationSpec =
@@ -1266,7 +1281,10 @@ pub(crate) static DELETE_LOCAL_GATEWAY_VIRTUAL_INTERFACE: OperationSpec =
 pub(crate) static DELETE_LOCAL_GATEWAY_VIRTUAL_INTERFACE_GROUP: OperationSpec =
     OperationSpec::new("DeleteLocalGatewayVirtualInterfaceGroup", "POST", "/");
 pub(crate) static DELETE_MANAGED_PREFIX_LIST: OperationSpec =
-    OperationSpec::new("DeleteManagedPrefixList", "POST", "/");
+    OperationSpec::new("DeleteManagedPrefixList", "POST", "/").io(
+        &schemas::DELETE_MANAGED_PREFIX_LIST_REQUEST,
+        &schemas::DELETE_MANAGED_PREFIX_LIST_RESULT,
+    );
 pub(crate) static DELETE_NAT_GATEWAY: OperationSpec =
     OperationSpec::new("DeleteNatGateway", "POST", "/").io(
         &schemas::DELETE_NAT_GATEWAY_REQUEST,
@@ -1641,9 +1659,15 @@ pub(crate) static DESCRIBE_KEY_PAIRS: OperationSpec =
         &schemas::DESCRIBE_KEY_PAIRS_RESULT,
     );
 pub(crate) static DESCRIBE_LAUNCH_TEMPLATE_VERSIONS: OperationSpec =
-    OperationSpec::new("DescribeLaunchTemplateVersions", "POST", "/");
+    OperationSpec::new("DescribeLaunchTemplateVersions", "POST", "/").io(
+        &schemas::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
+        &schemas::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
+    );
 pub(crate) static DESCRIBE_LAUNCH_TEMPLATES: OperationSpec =
-    OperationSpec::new("DescribeLaunchTemplates", "POST", "/");
+    OperationSpec::new("DescribeLaunchTemplates", "POST", "/").io(
+        &schemas::DESCRIBE_LAUNCH_TEMPLATES_REQUEST,
+        &schemas::DESCRIBE_LAUNCH_TEMPLATES_RESULT,
+    );
 pub(crate) static DESCRIBE_LOCAL_GATEWAY_ROUTE_TABLE_VIRTUAL_INTERFACE_GROUP_ASSOCIATIONS:
     OperationSpec = OperationSpec::new(
     "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations",
@@ -1667,7 +1691,10 @@ pub(crate) static DESCRIBE_MAC_HOSTS: OperationSpec =
 pub(crate) static DESCRIBE_MAC_MODIFICATION_TASKS: OperationSpec =
     OperationSpec::new("DescribeMacModificationTasks", "POST", "/");
 pub(crate) static DESCRIBE_MANAGED_PREFIX_LISTS: OperationSpec =
-    OperationSpec::new("DescribeManagedPrefixLists", "POST", "/");
+    OperationSpec::new("DescribeManagedPrefixLists", "POST", "/").io(
+        &schemas::DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST,
+        &schemas::DESCRIBE_MANAGED_PREFIX_LISTS_RESULT,
+    );
 pub(crate) static DESCRIBE_MOVING_ADDRESSES: OperationSpec =
     OperationSpec::new("DescribeMovingAddresses", "POST", "/");
 pub(crate) static DESCRIBE_NAT_GATEWAYS: OperationSpec =
@@ -2156,11 +2183,17 @@ pub(crate) static GET_IPAM_PREFIX_LIST_RESOLVER_VERSIONS: OperationSpec =
 pub(crate) static GET_IPAM_RESOURCE_CIDRS: OperationSpec =
     OperationSpec::new("GetIpamResourceCidrs", "POST", "/");
 pub(crate) static GET_LAUNCH_TEMPLATE_DATA: OperationSpec =
-    OperationSpec::new("GetLaunchTemplateData", "POST", "/");
+    OperationSpec::new("GetLaunchTemplateData", "POST", "/").io(
+        &schemas::GET_LAUNCH_TEMPLATE_DATA_REQUEST,
+        &schemas::GET_LAUNCH_TEMPLATE_DATA_RESULT,
+    );
 pub(crate) static GET_MANAGED_PREFIX_LIST_ASSOCIATIONS: OperationSpec =
     OperationSpec::new("GetManagedPrefixListAssociations", "POST", "/");
 pub(crate) static GET_MANAGED_PREFIX_LIST_ENTRIES: OperationSpec =
-    OperationSpec::new("GetManagedPrefixListEntries", "POST", "/");
+    OperationSpec::new("GetManagedPrefixListEntries", "POST", "/").io(
+        &schemas::GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST,
+        &schemas::GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT,
+    );
 pub(crate) static GET_MANAGED_RESOURCE_VISIBILITY: OperationSpec =
     OperationSpec::new("GetManagedResourceVisibility", "POST", "/");
 pub(crate) static GET_NETWORK_INSIGHTS_ACCESS_SCOPE_ANALYSIS_FINDINGS: OperationSpec =
@@ -2313,11 +2346,17 @@ pub(crate) static MODIFY_IPAM_RESOURCE_DISCOVERY: OperationSpec =
 pub(crate) static MODIFY_IPAM_SCOPE: OperationSpec =
     OperationSpec::new("ModifyIpamScope", "POST", "/");
 pub(crate) static MODIFY_LAUNCH_TEMPLATE: OperationSpec =
-    OperationSpec::new("ModifyLaunchTemplate", "POST", "/");
+    OperationSpec::new("ModifyLaunchTemplate", "POST", "/").io(
+        &schemas::MODIFY_LAUNCH_TEMPLATE_REQUEST,
+        &schemas::MODIFY_LAUNCH_TEMPLATE_RESULT,
+    );
 pub(crate) static MODIFY_LOCAL_GATEWAY_ROUTE: OperationSpec =
     OperationSpec::new("ModifyLocalGatewayRoute", "POST", "/");
 pub(crate) static MODIFY_MANAGED_PREFIX_LIST: OperationSpec =
-    OperationSpec::new("ModifyManagedPrefixList", "POST", "/");
+    OperationSpec::new("ModifyManagedPrefixList", "POST", "/").io(
+        &schemas::MODIFY_MANAGED_PREFIX_LIST_REQUEST,
+        &schemas::MODIFY_MANAGED_PREFIX_LIST_RESULT,
+    );
 pub(crate) static MODIFY_MANAGED_RESOURCE_VISIBILITY: OperationSpec =
     OperationSpec::new("ModifyManagedResourceVisibility", "POST", "/");
 pub(crate) static MODIFY_NETWORK_INTERFACE_ATTRIBUTE: OperationSpec =

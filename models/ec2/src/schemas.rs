@@ -3,6 +3,77 @@
 
 use gureum_schema::{Kind, Member, Schema};
 
+pub static ACCELERATOR_COUNT: Schema = Schema::structure(
+    "AcceleratorCount",
+    &[
+        Member::new("Min", &INTEGER).json("min").xml("min"),
+        Member::new("Max", &INTEGER).json("max").xml("max"),
+    ],
+);
+pub static ACCELERATOR_COUNT_REQUEST: Schema = Schema::structure(
+    "AcceleratorCountRequest",
+    &[Member::new("Min", &INTEGER), Member::new("Max", &INTEGER)],
+);
+pub static ACCELERATOR_MANUFACTURER: Schema = Schema::new("AcceleratorManufacturer", Kind::String)
+    .values(&["amazon-web-services", "amd", "nvidia", "xilinx", "habana"]);
+pub static ACCELERATOR_MANUFACTURER_SET: Schema = Schema::list(
+    "AcceleratorManufacturerSet",
+    &Member::new("member", &ACCELERATOR_MANUFACTURER)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static ACCELERATOR_NAME: Schema = Schema::new("AcceleratorName", Kind::String).values(&[
+    "a100",
+    "inferentia",
+    "k520",
+    "k80",
+    "m60",
+    "radeon-pro-v520",
+    "t4",
+    "vu9p",
+    "v100",
+    "a10g",
+    "h100",
+    "t4g",
+    "l40s",
+    "l4",
+    "gaudi-hl-205",
+    "inferentia2",
+    "trainium",
+    "trainium2",
+    "u30",
+]);
+pub static ACCELERATOR_NAME_SET: Schema = Schema::list(
+    "AcceleratorNameSet",
+    &Member::new("member", &ACCELERATOR_NAME)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static ACCELERATOR_TOTAL_MEMORY_MI_B: Schema = Schema::structure(
+    "AcceleratorTotalMemoryMiB",
+    &[
+        Member::new("Min", &INTEGER).json("min").xml("min"),
+        Member::new("Max", &INTEGER).json("max").xml("max"),
+    ],
+);
+pub static ACCELERATOR_TOTAL_MEMORY_MI_B_REQUEST: Schema = Schema::structure(
+    "AcceleratorTotalMemoryMiBRequest",
+    &[Member::new("Min", &INTEGER), Member::new("Max", &INTEGER)],
+);
+pub static ACCELERATOR_TYPE: Schema =
+    Schema::new("AcceleratorType", Kind::String).values(&["gpu", "fpga", "inference", "media"]);
+pub static ACCELERATOR_TYPE_SET: Schema = Schema::list(
+    "AcceleratorTypeSet",
+    &Member::new("member", &ACCELERATOR_TYPE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static ACCEPT_VPC_PEERING_CONNECTION_REQUEST: Schema = Schema::structure(
     "AcceptVpcPeeringConnectionRequest",
     &[
@@ -65,6 +136,20 @@ pub static ACCOUNT_ATTRIBUTE_VALUE_LIST: Schema = Schema::list(
         .xml("item")
         .ec2("Item"),
     false,
+);
+pub static ADD_PREFIX_LIST_ENTRIES: Schema = Schema::list(
+    "AddPrefixListEntries",
+    &Member::new("member", &ADD_PREFIX_LIST_ENTRY).ec2("Member"),
+    false,
+)
+.min(0.0)
+.max(100.0);
+pub static ADD_PREFIX_LIST_ENTRY: Schema = Schema::structure(
+    "AddPrefixListEntry",
+    &[
+        Member::new("Cidr", &STRING).required(),
+        Member::new("Description", &STRING),
+    ],
 );
 pub static ADDITIONAL_FLEXIBLE_NETWORK_INTERFACES: Schema =
     Schema::new("AdditionalFlexibleNetworkInterfaces", Kind::Integer);
@@ -184,6 +269,20 @@ pub static ALLOCATION_ID_LIST: Schema = Schema::list(
         .ec2("AllocationId"),
     false,
 );
+pub static ALLOWED_INSTANCE_TYPE: Schema = Schema::new("AllowedInstanceType", Kind::String)
+    .min(1.0)
+    .max(30.0)
+    .pattern(r"[a-zA-Z0-9\.\*\-]+");
+pub static ALLOWED_INSTANCE_TYPE_SET: Schema = Schema::list(
+    "AllowedInstanceTypeSet",
+    &Member::new("member", &ALLOWED_INSTANCE_TYPE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+)
+.min(0.0)
+.max(400.0);
 pub static AMD_SEV_SNP_SPECIFICATION: Schema =
     Schema::new("AmdSevSnpSpecification", Kind::String).values(&["enabled", "disabled"]);
 pub static ARCHITECTURE_TYPE: Schema = Schema::new("ArchitectureType", Kind::String).values(&[
@@ -690,12 +789,35 @@ pub static BANDWIDTH_WEIGHTING_TYPE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static BARE_METAL: Schema =
+    Schema::new("BareMetal", Kind::String).values(&["included", "required", "excluded"]);
 pub static BARE_METAL_FLAG: Schema = Schema::new("BareMetalFlag", Kind::Boolean);
 pub static BASELINE_BANDWIDTH_IN_GBPS: Schema =
     Schema::new("BaselineBandwidthInGbps", Kind::Double);
 pub static BASELINE_BANDWIDTH_IN_MBPS: Schema =
     Schema::new("BaselineBandwidthInMbps", Kind::Integer);
+pub static BASELINE_EBS_BANDWIDTH_MBPS: Schema = Schema::structure(
+    "BaselineEbsBandwidthMbps",
+    &[
+        Member::new("Min", &INTEGER).json("min").xml("min"),
+        Member::new("Max", &INTEGER).json("max").xml("max"),
+    ],
+);
+pub static BASELINE_EBS_BANDWIDTH_MBPS_REQUEST: Schema = Schema::structure(
+    "BaselineEbsBandwidthMbpsRequest",
+    &[Member::new("Min", &INTEGER), Member::new("Max", &INTEGER)],
+);
 pub static BASELINE_IOPS: Schema = Schema::new("BaselineIops", Kind::Integer);
+pub static BASELINE_PERFORMANCE_FACTORS: Schema = Schema::structure(
+    "BaselinePerformanceFactors",
+    &[Member::new("Cpu", &CPU_PERFORMANCE_FACTOR)
+        .json("cpu")
+        .xml("cpu")],
+);
+pub static BASELINE_PERFORMANCE_FACTORS_REQUEST: Schema = Schema::structure(
+    "BaselinePerformanceFactorsRequest",
+    &[Member::new("Cpu", &CPU_PERFORMANCE_FACTOR_REQUEST)],
+);
 pub static BASELINE_THROUGHPUT_IN_M_BPS: Schema =
     Schema::new("BaselineThroughputInMBps", Kind::Double);
 pub static BLOB: Schema = Schema::new("Blob", Kind::Blob);
@@ -757,6 +879,9 @@ pub static BOOT_MODE_TYPE_LIST: Schema = Schema::list(
 );
 pub static BOOT_MODE_VALUES: Schema =
     Schema::new("BootModeValues", Kind::String).values(&["legacy-bios", "uefi", "uefi-preferred"]);
+pub static BOXED_BOOLEAN: Schema = Schema::new("BoxedBoolean", Kind::Boolean);
+pub static BURSTABLE_PERFORMANCE: Schema =
+    Schema::new("BurstablePerformance", Kind::String).values(&["included", "required", "excluded"]);
 pub static BURSTABLE_PERFORMANCE_FLAG: Schema =
     Schema::new("BurstablePerformanceFlag", Kind::Boolean);
 pub static CAPACITY_RESERVATION_ID: Schema = Schema::new("CapacityReservationId", Kind::String);
@@ -841,6 +966,20 @@ pub static CONNECTION_TRACKING_CONFIGURATION: Schema = Schema::structure(
             .xml("udpTimeout"),
     ],
 );
+pub static CONNECTION_TRACKING_SPECIFICATION: Schema = Schema::structure(
+    "ConnectionTrackingSpecification",
+    &[
+        Member::new("TcpEstablishedTimeout", &INTEGER)
+            .json("tcpEstablishedTimeout")
+            .xml("tcpEstablishedTimeout"),
+        Member::new("UdpTimeout", &INTEGER)
+            .json("udpTimeout")
+            .xml("udpTimeout"),
+        Member::new("UdpStreamTimeout", &INTEGER)
+            .json("udpStreamTimeout")
+            .xml("udpStreamTimeout"),
+    ],
+);
 pub static CONNECTION_TRACKING_SPECIFICATION_REQUEST: Schema = Schema::structure(
     "ConnectionTrackingSpecificationRequest",
     &[
@@ -875,7 +1014,21 @@ pub static CORE_COUNT_LIST: Schema = Schema::list(
     false,
 );
 pub static CORE_NETWORK_ARN: Schema = Schema::new("CoreNetworkArn", Kind::String);
+pub static CPU_MANUFACTURER: Schema = Schema::new("CpuManufacturer", Kind::String).values(&[
+    "intel",
+    "amd",
+    "amazon-web-services",
+    "apple",
+]);
 pub static CPU_MANUFACTURER_NAME: Schema = Schema::new("CpuManufacturerName", Kind::String);
+pub static CPU_MANUFACTURER_SET: Schema = Schema::list(
+    "CpuManufacturerSet",
+    &Member::new("member", &CPU_MANUFACTURER)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static CPU_OPTIONS: Schema = Schema::structure(
     "CpuOptions",
     &[
@@ -900,6 +1053,22 @@ pub static CPU_OPTIONS_REQUEST: Schema = Schema::structure(
         Member::new("ThreadsPerCore", &INTEGER),
         Member::new("AmdSevSnp", &AMD_SEV_SNP_SPECIFICATION),
         Member::new("NestedVirtualization", &NESTED_VIRTUALIZATION_SPECIFICATION),
+    ],
+);
+pub static CPU_PERFORMANCE_FACTOR: Schema = Schema::structure(
+    "CpuPerformanceFactor",
+    &[Member::new("References", &PERFORMANCE_FACTOR_REFERENCE_SET)
+        .json("referenceSet")
+        .xml("referenceSet")
+        .ec2("ReferenceSet")],
+);
+pub static CPU_PERFORMANCE_FACTOR_REQUEST: Schema = Schema::structure(
+    "CpuPerformanceFactorRequest",
+    &[
+        Member::new("References", &PERFORMANCE_FACTOR_REFERENCE_SET_REQUEST)
+            .json("Reference")
+            .xml("Reference")
+            .ec2("Reference"),
     ],
 );
 pub static CREATE_DEFAULT_SUBNET_REQUEST: Schema = Schema::structure(
@@ -972,6 +1141,80 @@ pub static CREATE_KEY_PAIR_REQUEST: Schema = Schema::structure(
         Member::new("KeyFormat", &KEY_FORMAT),
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
+);
+pub static CREATE_LAUNCH_TEMPLATE_REQUEST: Schema = Schema::structure(
+    "CreateLaunchTemplateRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME).required(),
+        Member::new("VersionDescription", &VERSION_DESCRIPTION),
+        Member::new("LaunchTemplateData", &REQUEST_LAUNCH_TEMPLATE_DATA).required(),
+        Member::new("Operator", &OPERATOR_REQUEST),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+    ],
+);
+pub static CREATE_LAUNCH_TEMPLATE_RESULT: Schema = Schema::structure(
+    "CreateLaunchTemplateResult",
+    &[
+        Member::new("LaunchTemplate", &LAUNCH_TEMPLATE)
+            .json("launchTemplate")
+            .xml("launchTemplate"),
+        Member::new("Warning", &VALIDATION_WARNING)
+            .json("warning")
+            .xml("warning"),
+    ],
+);
+pub static CREATE_LAUNCH_TEMPLATE_VERSION_REQUEST: Schema = Schema::structure(
+    "CreateLaunchTemplateVersionRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::new("SourceVersion", &STRING),
+        Member::new("VersionDescription", &VERSION_DESCRIPTION),
+        Member::new("LaunchTemplateData", &REQUEST_LAUNCH_TEMPLATE_DATA).required(),
+        Member::new("ResolveAlias", &BOOLEAN),
+    ],
+);
+pub static CREATE_LAUNCH_TEMPLATE_VERSION_RESULT: Schema = Schema::structure(
+    "CreateLaunchTemplateVersionResult",
+    &[
+        Member::new("LaunchTemplateVersion", &LAUNCH_TEMPLATE_VERSION)
+            .json("launchTemplateVersion")
+            .xml("launchTemplateVersion"),
+        Member::new("Warning", &VALIDATION_WARNING)
+            .json("warning")
+            .xml("warning"),
+    ],
+);
+pub static CREATE_MANAGED_PREFIX_LIST_REQUEST: Schema = Schema::structure(
+    "CreateManagedPrefixListRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("PrefixListName", &STRING).required(),
+        Member::new("Entries", &ADD_PREFIX_LIST_ENTRIES)
+            .json("Entry")
+            .xml("Entry")
+            .ec2("Entry"),
+        Member::new("MaxEntries", &INTEGER).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("AddressFamily", &STRING).required(),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+    ],
+);
+pub static CREATE_MANAGED_PREFIX_LIST_RESULT: Schema = Schema::structure(
+    "CreateManagedPrefixListResult",
+    &[Member::new("PrefixList", &MANAGED_PREFIX_LIST)
+        .json("prefixList")
+        .xml("prefixList")],
 );
 pub static CREATE_NAT_GATEWAY_REQUEST: Schema = Schema::structure(
     "CreateNatGatewayRequest",
@@ -1401,6 +1644,12 @@ pub static CREATE_VPC_RESULT: Schema = Schema::structure(
     "CreateVpcResult",
     &[Member::new("Vpc", &VPC).json("vpc").xml("vpc")],
 );
+pub static CREDIT_SPECIFICATION: Schema = Schema::structure(
+    "CreditSpecification",
+    &[Member::new("CpuCredits", &STRING)
+        .json("cpuCredits")
+        .xml("cpuCredits")],
+);
 pub static CREDIT_SPECIFICATION_REQUEST: Schema = Schema::structure(
     "CreditSpecificationRequest",
     &[Member::new("CpuCredits", &STRING).required()],
@@ -1414,6 +1663,7 @@ pub static DITO_MAX_RESULTS: Schema = Schema::new("DITOMaxResults", Kind::Intege
     .max(1000.0);
 pub static DATE_TIME: Schema = Schema::new("DateTime", Kind::Timestamp(None));
 pub static DEDICATED_HOST_FLAG: Schema = Schema::new("DedicatedHostFlag", Kind::Boolean);
+pub static DEDICATED_HOST_ID: Schema = Schema::new("DedicatedHostId", Kind::String);
 pub static DEFAULT_CONNECTION_TRACKING_CONFIGURATION: Schema = Schema::structure(
     "DefaultConnectionTrackingConfiguration",
     &[
@@ -1478,6 +1728,118 @@ pub static DELETE_KEY_PAIR_RESULT: Schema = Schema::structure(
             .json("keyPairId")
             .xml("keyPairId"),
     ],
+);
+pub static DELETE_LAUNCH_TEMPLATE_REQUEST: Schema = Schema::structure(
+    "DeleteLaunchTemplateRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+    ],
+);
+pub static DELETE_LAUNCH_TEMPLATE_RESULT: Schema = Schema::structure(
+    "DeleteLaunchTemplateResult",
+    &[Member::new("LaunchTemplate", &LAUNCH_TEMPLATE)
+        .json("launchTemplate")
+        .xml("launchTemplate")],
+);
+pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_REQUEST: Schema = Schema::structure(
+    "DeleteLaunchTemplateVersionsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::new("Versions", &VERSION_STRING_LIST)
+            .json("LaunchTemplateVersion")
+            .xml("LaunchTemplateVersion")
+            .ec2("LaunchTemplateVersion")
+            .required(),
+    ],
+);
+pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_ITEM: Schema = Schema::structure(
+    "DeleteLaunchTemplateVersionsResponseErrorItem",
+    &[
+        Member::new("LaunchTemplateId", &STRING)
+            .json("launchTemplateId")
+            .xml("launchTemplateId"),
+        Member::new("LaunchTemplateName", &STRING)
+            .json("launchTemplateName")
+            .xml("launchTemplateName"),
+        Member::new("VersionNumber", &LONG)
+            .json("versionNumber")
+            .xml("versionNumber"),
+        Member::new("ResponseError", &RESPONSE_ERROR)
+            .json("responseError")
+            .xml("responseError"),
+    ],
+);
+pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_SET: Schema = Schema::list(
+    "DeleteLaunchTemplateVersionsResponseErrorSet",
+    &Member::new(
+        "member",
+        &DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_ITEM,
+    )
+    .json("item")
+    .xml("item")
+    .ec2("Item"),
+    false,
+);
+pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_ITEM: Schema = Schema::structure(
+    "DeleteLaunchTemplateVersionsResponseSuccessItem",
+    &[
+        Member::new("LaunchTemplateId", &STRING)
+            .json("launchTemplateId")
+            .xml("launchTemplateId"),
+        Member::new("LaunchTemplateName", &STRING)
+            .json("launchTemplateName")
+            .xml("launchTemplateName"),
+        Member::new("VersionNumber", &LONG)
+            .json("versionNumber")
+            .xml("versionNumber"),
+    ],
+);
+pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_SET: Schema = Schema::list(
+    "DeleteLaunchTemplateVersionsResponseSuccessSet",
+    &Member::new(
+        "member",
+        &DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_ITEM,
+    )
+    .json("item")
+    .xml("item")
+    .ec2("Item"),
+    false,
+);
+pub static DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT: Schema = Schema::structure(
+    "DeleteLaunchTemplateVersionsResult",
+    &[
+        Member::new(
+            "SuccessfullyDeletedLaunchTemplateVersions",
+            &DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_SET,
+        )
+        .json("successfullyDeletedLaunchTemplateVersionSet")
+        .xml("successfullyDeletedLaunchTemplateVersionSet")
+        .ec2("SuccessfullyDeletedLaunchTemplateVersionSet"),
+        Member::new(
+            "UnsuccessfullyDeletedLaunchTemplateVersions",
+            &DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_SET,
+        )
+        .json("unsuccessfullyDeletedLaunchTemplateVersionSet")
+        .xml("unsuccessfullyDeletedLaunchTemplateVersionSet")
+        .ec2("UnsuccessfullyDeletedLaunchTemplateVersionSet"),
+    ],
+);
+pub static DELETE_MANAGED_PREFIX_LIST_REQUEST: Schema = Schema::structure(
+    "DeleteManagedPrefixListRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).required(),
+    ],
+);
+pub static DELETE_MANAGED_PREFIX_LIST_RESULT: Schema = Schema::structure(
+    "DeleteManagedPrefixListResult",
+    &[Member::new("PrefixList", &MANAGED_PREFIX_LIST)
+        .json("prefixList")
+        .xml("prefixList")],
 );
 pub static DELETE_NAT_GATEWAY_REQUEST: Schema = Schema::structure(
     "DeleteNatGatewayRequest",
@@ -2011,6 +2373,104 @@ pub static DESCRIBE_KEY_PAIRS_RESULT: Schema = Schema::structure(
         .json("keySet")
         .xml("keySet")
         .ec2("KeySet")],
+);
+pub static DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_REQUEST: Schema = Schema::structure(
+    "DescribeLaunchTemplateVersionsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::new("Versions", &VERSION_STRING_LIST)
+            .json("LaunchTemplateVersion")
+            .xml("LaunchTemplateVersion")
+            .ec2("LaunchTemplateVersion"),
+        Member::new("MinVersion", &STRING),
+        Member::new("MaxVersion", &STRING),
+        Member::new("NextToken", &STRING),
+        Member::new("MaxResults", &INTEGER),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("ResolveAlias", &BOOLEAN),
+        Member::new("IncludeManagedResources", &BOOLEAN),
+    ],
+);
+pub static DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_RESULT: Schema = Schema::structure(
+    "DescribeLaunchTemplateVersionsResult",
+    &[
+        Member::new("LaunchTemplateVersions", &LAUNCH_TEMPLATE_VERSION_SET)
+            .json("launchTemplateVersionSet")
+            .xml("launchTemplateVersionSet")
+            .ec2("LaunchTemplateVersionSet"),
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+    ],
+);
+pub static DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS: Schema =
+    Schema::new("DescribeLaunchTemplatesMaxResults", Kind::Integer)
+        .min(1.0)
+        .max(200.0);
+pub static DESCRIBE_LAUNCH_TEMPLATES_REQUEST: Schema = Schema::structure(
+    "DescribeLaunchTemplatesRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("LaunchTemplateIds", &LAUNCH_TEMPLATE_ID_STRING_LIST)
+            .json("LaunchTemplateId")
+            .xml("LaunchTemplateId")
+            .ec2("LaunchTemplateId"),
+        Member::new("LaunchTemplateNames", &LAUNCH_TEMPLATE_NAME_STRING_LIST)
+            .json("LaunchTemplateName")
+            .xml("LaunchTemplateName")
+            .ec2("LaunchTemplateName"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("NextToken", &STRING),
+        Member::new("MaxResults", &DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS),
+        Member::new("IncludeManagedResources", &BOOLEAN),
+    ],
+);
+pub static DESCRIBE_LAUNCH_TEMPLATES_RESULT: Schema = Schema::structure(
+    "DescribeLaunchTemplatesResult",
+    &[
+        Member::new("LaunchTemplates", &LAUNCH_TEMPLATE_SET)
+            .json("launchTemplates")
+            .xml("launchTemplates"),
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+    ],
+);
+pub static DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST: Schema = Schema::structure(
+    "DescribeManagedPrefixListsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("MaxResults", &PREFIX_LIST_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("PrefixListIds", &VALUE_STRING_LIST)
+            .json("PrefixListId")
+            .xml("PrefixListId")
+            .ec2("PrefixListId"),
+    ],
+);
+pub static DESCRIBE_MANAGED_PREFIX_LISTS_RESULT: Schema = Schema::structure(
+    "DescribeManagedPrefixListsResult",
+    &[
+        Member::new("NextToken", &NEXT_TOKEN)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("PrefixLists", &MANAGED_PREFIX_LIST_SET)
+            .json("prefixListSet")
+            .xml("prefixListSet")
+            .ec2("PrefixListSet"),
+    ],
 );
 pub static DESCRIBE_NAT_GATEWAYS_MAX_RESULTS: Schema =
     Schema::new("DescribeNatGatewaysMaxResults", Kind::Integer)
@@ -2739,6 +3199,7 @@ pub static DNS_RECORD_IP_TYPE: Schema = Schema::new("DnsRecordIpType", Kind::Str
 ]);
 pub static DOMAIN_TYPE: Schema =
     Schema::new("DomainType", Kind::String).values(&["vpc", "standard"]);
+pub static DOUBLE: Schema = Schema::new("Double", Kind::Double);
 pub static EBS_BLOCK_DEVICE: Schema = Schema::structure(
     "EbsBlockDevice",
     &[
@@ -2980,6 +3441,26 @@ pub static ELASTIC_GPU_SPECIFICATION: Schema = Schema::structure(
     "ElasticGpuSpecification",
     &[Member::new("Type", &STRING).required()],
 );
+pub static ELASTIC_GPU_SPECIFICATION_LIST: Schema = Schema::list(
+    "ElasticGpuSpecificationList",
+    &Member::new("member", &ELASTIC_GPU_SPECIFICATION)
+        .json("ElasticGpuSpecification")
+        .xml("ElasticGpuSpecification")
+        .ec2("ElasticGpuSpecification"),
+    false,
+);
+pub static ELASTIC_GPU_SPECIFICATION_RESPONSE: Schema = Schema::structure(
+    "ElasticGpuSpecificationResponse",
+    &[Member::new("Type", &STRING).json("type").xml("type")],
+);
+pub static ELASTIC_GPU_SPECIFICATION_RESPONSE_LIST: Schema = Schema::list(
+    "ElasticGpuSpecificationResponseList",
+    &Member::new("member", &ELASTIC_GPU_SPECIFICATION_RESPONSE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static ELASTIC_GPU_SPECIFICATIONS: Schema = Schema::list(
     "ElasticGpuSpecifications",
     &Member::new("member", &ELASTIC_GPU_SPECIFICATION)
@@ -3068,6 +3549,14 @@ pub static ENCRYPTION_IN_TRANSIT_SUPPORTED: Schema =
     Schema::new("EncryptionInTransitSupported", Kind::Boolean);
 pub static EPHEMERAL_NVME_SUPPORT: Schema = Schema::new("EphemeralNvmeSupport", Kind::String)
     .values(&["unsupported", "supported", "required"]);
+pub static ERROR_SET: Schema = Schema::list(
+    "ErrorSet",
+    &Member::new("member", &VALIDATION_ERROR)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static EVENT_CODE: Schema = Schema::new("EventCode", Kind::String).values(&[
     "instance-reboot",
     "system-reboot",
@@ -3075,6 +3564,20 @@ pub static EVENT_CODE: Schema = Schema::new("EventCode", Kind::String).values(&[
     "instance-retirement",
     "instance-stop",
 ]);
+pub static EXCLUDED_INSTANCE_TYPE: Schema = Schema::new("ExcludedInstanceType", Kind::String)
+    .min(1.0)
+    .max(30.0)
+    .pattern(r"[a-zA-Z0-9\.\*\-]+");
+pub static EXCLUDED_INSTANCE_TYPE_SET: Schema = Schema::list(
+    "ExcludedInstanceTypeSet",
+    &Member::new("member", &EXCLUDED_INSTANCE_TYPE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+)
+.min(0.0)
+.max(400.0);
 pub static EXECUTABLE_BY_STRING_LIST: Schema = Schema::list(
     "ExecutableByStringList",
     &Member::new("member", &STRING)
@@ -3169,6 +3672,43 @@ pub static GET_CONSOLE_OUTPUT_RESULT: Schema = Schema::structure(
             .json("timestamp")
             .xml("timestamp"),
         Member::new("Output", &STRING).json("output").xml("output"),
+    ],
+);
+pub static GET_LAUNCH_TEMPLATE_DATA_REQUEST: Schema = Schema::structure(
+    "GetLaunchTemplateDataRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("InstanceId", &INSTANCE_ID).required(),
+    ],
+);
+pub static GET_LAUNCH_TEMPLATE_DATA_RESULT: Schema = Schema::structure(
+    "GetLaunchTemplateDataResult",
+    &[
+        Member::new("LaunchTemplateData", &RESPONSE_LAUNCH_TEMPLATE_DATA)
+            .json("launchTemplateData")
+            .xml("launchTemplateData"),
+    ],
+);
+pub static GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST: Schema = Schema::structure(
+    "GetManagedPrefixListEntriesRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).required(),
+        Member::new("TargetVersion", &LONG),
+        Member::new("MaxResults", &PREFIX_LIST_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ],
+);
+pub static GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT: Schema = Schema::structure(
+    "GetManagedPrefixListEntriesResult",
+    &[
+        Member::new("Entries", &PREFIX_LIST_ENTRY_SET)
+            .json("entrySet")
+            .xml("entrySet")
+            .ec2("EntrySet"),
+        Member::new("NextToken", &NEXT_TOKEN)
+            .json("nextToken")
+            .xml("nextToken"),
     ],
 );
 pub static GPU_DEVICE_COUNT: Schema = Schema::new("GpuDeviceCount", Kind::Integer);
@@ -3937,6 +4477,16 @@ pub static INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION_LIST: Schema = Schema::li
 pub static INSTANCE_BOOT_MODE_VALUES: Schema =
     Schema::new("InstanceBootModeValues", Kind::String).values(&["legacy-bios", "uefi"]);
 pub static INSTANCE_EVENT_ID: Schema = Schema::new("InstanceEventId", Kind::String);
+pub static INSTANCE_GENERATION: Schema =
+    Schema::new("InstanceGeneration", Kind::String).values(&["current", "previous"]);
+pub static INSTANCE_GENERATION_SET: Schema = Schema::list(
+    "InstanceGenerationSet",
+    &Member::new("member", &INSTANCE_GENERATION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static INSTANCE_ID: Schema = Schema::new("InstanceId", Kind::String);
 pub static INSTANCE_ID_STRING_LIST: Schema = Schema::list(
     "InstanceIdStringList",
@@ -3984,6 +4534,18 @@ pub static INSTANCE_IPV6_ADDRESS_LIST: Schema = Schema::list(
         .xml("item")
         .ec2("Item"),
     false,
+);
+pub static INSTANCE_IPV6_ADDRESS_LIST_REQUEST: Schema = Schema::list(
+    "InstanceIpv6AddressListRequest",
+    &Member::new("member", &INSTANCE_IPV6_ADDRESS_REQUEST)
+        .json("InstanceIpv6Address")
+        .xml("InstanceIpv6Address")
+        .ec2("InstanceIpv6Address"),
+    false,
+);
+pub static INSTANCE_IPV6_ADDRESS_REQUEST: Schema = Schema::structure(
+    "InstanceIpv6AddressRequest",
+    &[Member::new("Ipv6Address", &STRING)],
 );
 pub static INSTANCE_IPV6_PREFIX: Schema = Schema::structure(
     "InstanceIpv6Prefix",
@@ -4339,6 +4901,161 @@ pub static INSTANCE_PRIVATE_IP_ADDRESS_LIST: Schema = Schema::list(
 );
 pub static INSTANCE_REBOOT_MIGRATION_STATE: Schema =
     Schema::new("InstanceRebootMigrationState", Kind::String).values(&["disabled", "default"]);
+pub static INSTANCE_REQUIREMENTS: Schema = Schema::structure(
+    "InstanceRequirements",
+    &[
+        Member::new("VCpuCount", &V_CPU_COUNT_RANGE)
+            .json("vCpuCount")
+            .xml("vCpuCount"),
+        Member::new("MemoryMiB", &MEMORY_MI_B)
+            .json("memoryMiB")
+            .xml("memoryMiB"),
+        Member::new("CpuManufacturers", &CPU_MANUFACTURER_SET)
+            .json("cpuManufacturerSet")
+            .xml("cpuManufacturerSet")
+            .ec2("CpuManufacturerSet"),
+        Member::new("MemoryGiBPerVCpu", &MEMORY_GI_B_PER_V_CPU)
+            .json("memoryGiBPerVCpu")
+            .xml("memoryGiBPerVCpu"),
+        Member::new("ExcludedInstanceTypes", &EXCLUDED_INSTANCE_TYPE_SET)
+            .json("excludedInstanceTypeSet")
+            .xml("excludedInstanceTypeSet")
+            .ec2("ExcludedInstanceTypeSet"),
+        Member::new("InstanceGenerations", &INSTANCE_GENERATION_SET)
+            .json("instanceGenerationSet")
+            .xml("instanceGenerationSet")
+            .ec2("InstanceGenerationSet"),
+        Member::new("SpotMaxPricePercentageOverLowestPrice", &INTEGER)
+            .json("spotMaxPricePercentageOverLowestPrice")
+            .xml("spotMaxPricePercentageOverLowestPrice"),
+        Member::new("OnDemandMaxPricePercentageOverLowestPrice", &INTEGER)
+            .json("onDemandMaxPricePercentageOverLowestPrice")
+            .xml("onDemandMaxPricePercentageOverLowestPrice"),
+        Member::new("BareMetal", &BARE_METAL)
+            .json("bareMetal")
+            .xml("bareMetal"),
+        Member::new("BurstablePerformance", &BURSTABLE_PERFORMANCE)
+            .json("burstablePerformance")
+            .xml("burstablePerformance"),
+        Member::new("RequireHibernateSupport", &BOOLEAN)
+            .json("requireHibernateSupport")
+            .xml("requireHibernateSupport"),
+        Member::new("NetworkInterfaceCount", &NETWORK_INTERFACE_COUNT)
+            .json("networkInterfaceCount")
+            .xml("networkInterfaceCount"),
+        Member::new("LocalStorage", &LOCAL_STORAGE)
+            .json("localStorage")
+            .xml("localStorage"),
+        Member::new("LocalStorageTypes", &LOCAL_STORAGE_TYPE_SET)
+            .json("localStorageTypeSet")
+            .xml("localStorageTypeSet")
+            .ec2("LocalStorageTypeSet"),
+        Member::new("TotalLocalStorageGB", &TOTAL_LOCAL_STORAGE_GB)
+            .json("totalLocalStorageGB")
+            .xml("totalLocalStorageGB"),
+        Member::new("BaselineEbsBandwidthMbps", &BASELINE_EBS_BANDWIDTH_MBPS)
+            .json("baselineEbsBandwidthMbps")
+            .xml("baselineEbsBandwidthMbps"),
+        Member::new("AcceleratorTypes", &ACCELERATOR_TYPE_SET)
+            .json("acceleratorTypeSet")
+            .xml("acceleratorTypeSet")
+            .ec2("AcceleratorTypeSet"),
+        Member::new("AcceleratorCount", &ACCELERATOR_COUNT)
+            .json("acceleratorCount")
+            .xml("acceleratorCount"),
+        Member::new("AcceleratorManufacturers", &ACCELERATOR_MANUFACTURER_SET)
+            .json("acceleratorManufacturerSet")
+            .xml("acceleratorManufacturerSet")
+            .ec2("AcceleratorManufacturerSet"),
+        Member::new("AcceleratorNames", &ACCELERATOR_NAME_SET)
+            .json("acceleratorNameSet")
+            .xml("acceleratorNameSet")
+            .ec2("AcceleratorNameSet"),
+        Member::new("AcceleratorTotalMemoryMiB", &ACCELERATOR_TOTAL_MEMORY_MI_B)
+            .json("acceleratorTotalMemoryMiB")
+            .xml("acceleratorTotalMemoryMiB"),
+        Member::new("NetworkBandwidthGbps", &NETWORK_BANDWIDTH_GBPS)
+            .json("networkBandwidthGbps")
+            .xml("networkBandwidthGbps"),
+        Member::new("AllowedInstanceTypes", &ALLOWED_INSTANCE_TYPE_SET)
+            .json("allowedInstanceTypeSet")
+            .xml("allowedInstanceTypeSet")
+            .ec2("AllowedInstanceTypeSet"),
+        Member::new("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", &INTEGER)
+            .json("maxSpotPriceAsPercentageOfOptimalOnDemandPrice")
+            .xml("maxSpotPriceAsPercentageOfOptimalOnDemandPrice"),
+        Member::new("BaselinePerformanceFactors", &BASELINE_PERFORMANCE_FACTORS)
+            .json("baselinePerformanceFactors")
+            .xml("baselinePerformanceFactors"),
+        Member::new("RequireEncryptionInTransit", &BOOLEAN)
+            .json("requireEncryptionInTransit")
+            .xml("requireEncryptionInTransit"),
+    ],
+);
+pub static INSTANCE_REQUIREMENTS_REQUEST: Schema = Schema::structure(
+    "InstanceRequirementsRequest",
+    &[
+        Member::new("VCpuCount", &V_CPU_COUNT_RANGE_REQUEST).required(),
+        Member::new("MemoryMiB", &MEMORY_MI_B_REQUEST).required(),
+        Member::new("CpuManufacturers", &CPU_MANUFACTURER_SET)
+            .json("CpuManufacturer")
+            .xml("CpuManufacturer")
+            .ec2("CpuManufacturer"),
+        Member::new("MemoryGiBPerVCpu", &MEMORY_GI_B_PER_V_CPU_REQUEST),
+        Member::new("ExcludedInstanceTypes", &EXCLUDED_INSTANCE_TYPE_SET)
+            .json("ExcludedInstanceType")
+            .xml("ExcludedInstanceType")
+            .ec2("ExcludedInstanceType"),
+        Member::new("InstanceGenerations", &INSTANCE_GENERATION_SET)
+            .json("InstanceGeneration")
+            .xml("InstanceGeneration")
+            .ec2("InstanceGeneration"),
+        Member::new("SpotMaxPricePercentageOverLowestPrice", &INTEGER),
+        Member::new("OnDemandMaxPricePercentageOverLowestPrice", &INTEGER),
+        Member::new("BareMetal", &BARE_METAL),
+        Member::new("BurstablePerformance", &BURSTABLE_PERFORMANCE),
+        Member::new("RequireHibernateSupport", &BOOLEAN),
+        Member::new("NetworkInterfaceCount", &NETWORK_INTERFACE_COUNT_REQUEST),
+        Member::new("LocalStorage", &LOCAL_STORAGE),
+        Member::new("LocalStorageTypes", &LOCAL_STORAGE_TYPE_SET)
+            .json("LocalStorageType")
+            .xml("LocalStorageType")
+            .ec2("LocalStorageType"),
+        Member::new("TotalLocalStorageGB", &TOTAL_LOCAL_STORAGE_GB_REQUEST),
+        Member::new(
+            "BaselineEbsBandwidthMbps",
+            &BASELINE_EBS_BANDWIDTH_MBPS_REQUEST,
+        ),
+        Member::new("AcceleratorTypes", &ACCELERATOR_TYPE_SET)
+            .json("AcceleratorType")
+            .xml("AcceleratorType")
+            .ec2("AcceleratorType"),
+        Member::new("AcceleratorCount", &ACCELERATOR_COUNT_REQUEST),
+        Member::new("AcceleratorManufacturers", &ACCELERATOR_MANUFACTURER_SET)
+            .json("AcceleratorManufacturer")
+            .xml("AcceleratorManufacturer")
+            .ec2("AcceleratorManufacturer"),
+        Member::new("AcceleratorNames", &ACCELERATOR_NAME_SET)
+            .json("AcceleratorName")
+            .xml("AcceleratorName")
+            .ec2("AcceleratorName"),
+        Member::new(
+            "AcceleratorTotalMemoryMiB",
+            &ACCELERATOR_TOTAL_MEMORY_MI_B_REQUEST,
+        ),
+        Member::new("NetworkBandwidthGbps", &NETWORK_BANDWIDTH_GBPS_REQUEST),
+        Member::new("AllowedInstanceTypes", &ALLOWED_INSTANCE_TYPE_SET)
+            .json("AllowedInstanceType")
+            .xml("AllowedInstanceType")
+            .ec2("AllowedInstanceType"),
+        Member::new("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", &INTEGER),
+        Member::new(
+            "BaselinePerformanceFactors",
+            &BASELINE_PERFORMANCE_FACTORS_REQUEST,
+        ),
+        Member::new("RequireEncryptionInTransit", &BOOLEAN),
+    ],
+);
 pub static INSTANCE_SECONDARY_INTERFACE: Schema = Schema::structure(
     "InstanceSecondaryInterface",
     &[
@@ -6114,6 +6831,14 @@ pub static IPV4_PREFIX_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static IPV4_PREFIX_LIST_RESPONSE: Schema = Schema::list(
+    "Ipv4PrefixListResponse",
+    &Member::new("member", &IPV4_PREFIX_SPECIFICATION_RESPONSE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static IPV4_PREFIX_SPECIFICATION: Schema = Schema::structure(
     "Ipv4PrefixSpecification",
     &[Member::new("Ipv4Prefix", &STRING)
@@ -6123,6 +6848,12 @@ pub static IPV4_PREFIX_SPECIFICATION: Schema = Schema::structure(
 pub static IPV4_PREFIX_SPECIFICATION_REQUEST: Schema = Schema::structure(
     "Ipv4PrefixSpecificationRequest",
     &[Member::new("Ipv4Prefix", &STRING)],
+);
+pub static IPV4_PREFIX_SPECIFICATION_RESPONSE: Schema = Schema::structure(
+    "Ipv4PrefixSpecificationResponse",
+    &[Member::new("Ipv4Prefix", &STRING)
+        .json("ipv4Prefix")
+        .xml("ipv4Prefix")],
 );
 pub static IPV4_PREFIXES_LIST: Schema = Schema::list(
     "Ipv4PrefixesList",
@@ -6158,6 +6889,14 @@ pub static IPV6_PREFIX_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static IPV6_PREFIX_LIST_RESPONSE: Schema = Schema::list(
+    "Ipv6PrefixListResponse",
+    &Member::new("member", &IPV6_PREFIX_SPECIFICATION_RESPONSE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static IPV6_PREFIX_SPECIFICATION: Schema = Schema::structure(
     "Ipv6PrefixSpecification",
     &[Member::new("Ipv6Prefix", &STRING)
@@ -6167,6 +6906,12 @@ pub static IPV6_PREFIX_SPECIFICATION: Schema = Schema::structure(
 pub static IPV6_PREFIX_SPECIFICATION_REQUEST: Schema = Schema::structure(
     "Ipv6PrefixSpecificationRequest",
     &[Member::new("Ipv6Prefix", &STRING)],
+);
+pub static IPV6_PREFIX_SPECIFICATION_RESPONSE: Schema = Schema::structure(
+    "Ipv6PrefixSpecificationResponse",
+    &[Member::new("Ipv6Prefix", &STRING)
+        .json("ipv6Prefix")
+        .xml("ipv6Prefix")],
 );
 pub static IPV6_PREFIXES_LIST: Schema = Schema::list(
     "Ipv6PrefixesList",
@@ -6274,6 +7019,7 @@ pub static KEY_PAIR_NAME: Schema = Schema::new("KeyPairName", Kind::String);
 pub static KEY_PAIR_NAME_WITH_RESOLVER: Schema =
     Schema::new("KeyPairNameWithResolver", Kind::String);
 pub static KEY_TYPE: Schema = Schema::new("KeyType", Kind::String).values(&["rsa", "ed25519"]);
+pub static KMS_KEY_ID: Schema = Schema::new("KmsKeyId", Kind::String);
 pub static LAST_ERROR: Schema = Schema::structure(
     "LastError",
     &[
@@ -6283,7 +7029,741 @@ pub static LAST_ERROR: Schema = Schema::structure(
         Member::new("Code", &STRING).json("code").xml("code"),
     ],
 );
+pub static LAUNCH_TEMPLATE: Schema = Schema::structure(
+    "LaunchTemplate",
+    &[
+        Member::new("LaunchTemplateId", &STRING)
+            .json("launchTemplateId")
+            .xml("launchTemplateId"),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME)
+            .json("launchTemplateName")
+            .xml("launchTemplateName"),
+        Member::new("CreateTime", &DATE_TIME)
+            .json("createTime")
+            .xml("createTime"),
+        Member::new("CreatedBy", &STRING)
+            .json("createdBy")
+            .xml("createdBy"),
+        Member::new("DefaultVersionNumber", &LONG)
+            .json("defaultVersionNumber")
+            .xml("defaultVersionNumber"),
+        Member::new("LatestVersionNumber", &LONG)
+            .json("latestVersionNumber")
+            .xml("latestVersionNumber"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_AUTO_RECOVERY_STATE: Schema =
+    Schema::new("LaunchTemplateAutoRecoveryState", Kind::String).values(&["default", "disabled"]);
+pub static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING: Schema = Schema::structure(
+    "LaunchTemplateBlockDeviceMapping",
+    &[
+        Member::new("DeviceName", &STRING)
+            .json("deviceName")
+            .xml("deviceName"),
+        Member::new("VirtualName", &STRING)
+            .json("virtualName")
+            .xml("virtualName"),
+        Member::new("Ebs", &LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE)
+            .json("ebs")
+            .xml("ebs"),
+        Member::new("NoDevice", &STRING)
+            .json("noDevice")
+            .xml("noDevice"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_LIST: Schema = Schema::list(
+    "LaunchTemplateBlockDeviceMappingList",
+    &Member::new("member", &LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateBlockDeviceMappingRequest",
+    &[
+        Member::new("DeviceName", &STRING),
+        Member::new("VirtualName", &STRING),
+        Member::new("Ebs", &LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST),
+        Member::new("NoDevice", &STRING),
+    ],
+);
+pub static LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST_LIST: Schema = Schema::list(
+    "LaunchTemplateBlockDeviceMappingRequestList",
+    &Member::new("member", &LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST)
+        .json("BlockDeviceMapping")
+        .xml("BlockDeviceMapping")
+        .ec2("BlockDeviceMapping"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateCapacityReservationSpecificationRequest",
+    &[
+        Member::new(
+            "CapacityReservationPreference",
+            &CAPACITY_RESERVATION_PREFERENCE,
+        ),
+        Member::new("CapacityReservationTarget", &CAPACITY_RESERVATION_TARGET),
+    ],
+);
+pub static LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_RESPONSE: Schema = Schema::structure(
+    "LaunchTemplateCapacityReservationSpecificationResponse",
+    &[
+        Member::new(
+            "CapacityReservationPreference",
+            &CAPACITY_RESERVATION_PREFERENCE,
+        )
+        .json("capacityReservationPreference")
+        .xml("capacityReservationPreference"),
+        Member::new(
+            "CapacityReservationTarget",
+            &CAPACITY_RESERVATION_TARGET_RESPONSE,
+        )
+        .json("capacityReservationTarget")
+        .xml("capacityReservationTarget"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_CPU_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateCpuOptions",
+    &[
+        Member::new("CoreCount", &INTEGER)
+            .json("coreCount")
+            .xml("coreCount"),
+        Member::new("ThreadsPerCore", &INTEGER)
+            .json("threadsPerCore")
+            .xml("threadsPerCore"),
+        Member::new("AmdSevSnp", &AMD_SEV_SNP_SPECIFICATION)
+            .json("amdSevSnp")
+            .xml("amdSevSnp"),
+        Member::new("NestedVirtualization", &NESTED_VIRTUALIZATION_SPECIFICATION)
+            .json("nestedVirtualization")
+            .xml("nestedVirtualization"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateCpuOptionsRequest",
+    &[
+        Member::new("CoreCount", &INTEGER),
+        Member::new("ThreadsPerCore", &INTEGER),
+        Member::new("AmdSevSnp", &AMD_SEV_SNP_SPECIFICATION),
+        Member::new("NestedVirtualization", &NESTED_VIRTUALIZATION_SPECIFICATION),
+    ],
+);
+pub static LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE: Schema = Schema::structure(
+    "LaunchTemplateEbsBlockDevice",
+    &[
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("DeleteOnTermination", &BOOLEAN)
+            .json("deleteOnTermination")
+            .xml("deleteOnTermination"),
+        Member::new("Iops", &INTEGER).json("iops").xml("iops"),
+        Member::new("KmsKeyId", &KMS_KEY_ID)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("SnapshotId", &SNAPSHOT_ID)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("VolumeSize", &INTEGER)
+            .json("volumeSize")
+            .xml("volumeSize"),
+        Member::new("VolumeType", &VOLUME_TYPE)
+            .json("volumeType")
+            .xml("volumeType"),
+        Member::new("Throughput", &INTEGER)
+            .json("throughput")
+            .xml("throughput"),
+        Member::new("VolumeInitializationRate", &INTEGER)
+            .json("volumeInitializationRate")
+            .xml("volumeInitializationRate"),
+        Member::new("EbsCardIndex", &INTEGER)
+            .json("ebsCardIndex")
+            .xml("ebsCardIndex"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateEbsBlockDeviceRequest",
+    &[
+        Member::new("Encrypted", &BOOLEAN),
+        Member::new("DeleteOnTermination", &BOOLEAN),
+        Member::new("Iops", &INTEGER),
+        Member::new("KmsKeyId", &KMS_KEY_ID),
+        Member::new("SnapshotId", &SNAPSHOT_ID),
+        Member::new("VolumeSize", &INTEGER),
+        Member::new("VolumeType", &VOLUME_TYPE),
+        Member::new("Throughput", &INTEGER),
+        Member::new("VolumeInitializationRate", &INTEGER),
+        Member::new("EbsCardIndex", &INTEGER),
+    ],
+);
+pub static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR: Schema = Schema::structure(
+    "LaunchTemplateElasticInferenceAccelerator",
+    &[
+        Member::new("Type", &STRING).required(),
+        Member::new(
+            "Count",
+            &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_COUNT,
+        ),
+    ],
+);
+pub static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_COUNT: Schema = Schema::new(
+    "LaunchTemplateElasticInferenceAcceleratorCount",
+    Kind::Integer,
+)
+.min(1.0);
+pub static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_LIST: Schema = Schema::list(
+    "LaunchTemplateElasticInferenceAcceleratorList",
+    &Member::new("member", &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE: Schema = Schema::structure(
+    "LaunchTemplateElasticInferenceAcceleratorResponse",
+    &[
+        Member::new("Type", &STRING).json("type").xml("type"),
+        Member::new("Count", &INTEGER).json("count").xml("count"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE_LIST: Schema = Schema::list(
+    "LaunchTemplateElasticInferenceAcceleratorResponseList",
+    &Member::new(
+        "member",
+        &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE,
+    )
+    .json("item")
+    .xml("item")
+    .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_ENA_SRD_SPECIFICATION: Schema = Schema::structure(
+    "LaunchTemplateEnaSrdSpecification",
+    &[
+        Member::new("EnaSrdEnabled", &BOOLEAN)
+            .json("enaSrdEnabled")
+            .xml("enaSrdEnabled"),
+        Member::new(
+            "EnaSrdUdpSpecification",
+            &LAUNCH_TEMPLATE_ENA_SRD_UDP_SPECIFICATION,
+        )
+        .json("enaSrdUdpSpecification")
+        .xml("enaSrdUdpSpecification"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_ENA_SRD_UDP_SPECIFICATION: Schema = Schema::structure(
+    "LaunchTemplateEnaSrdUdpSpecification",
+    &[Member::new("EnaSrdUdpEnabled", &BOOLEAN)
+        .json("enaSrdUdpEnabled")
+        .xml("enaSrdUdpEnabled")],
+);
+pub static LAUNCH_TEMPLATE_ENCLAVE_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateEnclaveOptions",
+    &[Member::new("Enabled", &BOOLEAN)
+        .json("enabled")
+        .xml("enabled")],
+);
+pub static LAUNCH_TEMPLATE_ENCLAVE_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateEnclaveOptionsRequest",
+    &[Member::new("Enabled", &BOOLEAN)],
+);
+pub static LAUNCH_TEMPLATE_ERROR_CODE: Schema =
+    Schema::new("LaunchTemplateErrorCode", Kind::String).values(&[
+        "launchTemplateIdDoesNotExist",
+        "launchTemplateIdMalformed",
+        "launchTemplateNameDoesNotExist",
+        "launchTemplateNameMalformed",
+        "launchTemplateVersionDoesNotExist",
+        "unexpectedError",
+    ]);
+pub static LAUNCH_TEMPLATE_HIBERNATION_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateHibernationOptions",
+    &[Member::new("Configured", &BOOLEAN)
+        .json("configured")
+        .xml("configured")],
+);
+pub static LAUNCH_TEMPLATE_HIBERNATION_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateHibernationOptionsRequest",
+    &[Member::new("Configured", &BOOLEAN)],
+);
+pub static LAUNCH_TEMPLATE_HTTP_TOKENS_STATE: Schema =
+    Schema::new("LaunchTemplateHttpTokensState", Kind::String).values(&["optional", "required"]);
+pub static LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION: Schema = Schema::structure(
+    "LaunchTemplateIamInstanceProfileSpecification",
+    &[
+        Member::new("Arn", &STRING).json("arn").xml("arn"),
+        Member::new("Name", &STRING).json("name").xml("name"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateIamInstanceProfileSpecificationRequest",
+    &[Member::new("Arn", &STRING), Member::new("Name", &STRING)],
+);
 pub static LAUNCH_TEMPLATE_ID: Schema = Schema::new("LaunchTemplateId", Kind::String);
+pub static LAUNCH_TEMPLATE_ID_STRING_LIST: Schema = Schema::list(
+    "LaunchTemplateIdStringList",
+    &Member::new("member", &LAUNCH_TEMPLATE_ID)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateInstanceMaintenanceOptions",
+    &[
+        Member::new("AutoRecovery", &LAUNCH_TEMPLATE_AUTO_RECOVERY_STATE)
+            .json("autoRecovery")
+            .xml("autoRecovery"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateInstanceMaintenanceOptionsRequest",
+    &[Member::new(
+        "AutoRecovery",
+        &LAUNCH_TEMPLATE_AUTO_RECOVERY_STATE,
+    )],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateInstanceMarketOptions",
+    &[
+        Member::new("MarketType", &MARKET_TYPE)
+            .json("marketType")
+            .xml("marketType"),
+        Member::new("SpotOptions", &LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS)
+            .json("spotOptions")
+            .xml("spotOptions"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateInstanceMarketOptionsRequest",
+    &[
+        Member::new("MarketType", &MARKET_TYPE),
+        Member::new("SpotOptions", &LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_METADATA_ENDPOINT_STATE: Schema =
+    Schema::new("LaunchTemplateInstanceMetadataEndpointState", Kind::String)
+        .values(&["disabled", "enabled"]);
+pub static LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateInstanceMetadataOptions",
+    &[
+        Member::new("State", &LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_STATE)
+            .json("state")
+            .xml("state"),
+        Member::new("HttpTokens", &LAUNCH_TEMPLATE_HTTP_TOKENS_STATE)
+            .json("httpTokens")
+            .xml("httpTokens"),
+        Member::new("HttpPutResponseHopLimit", &INTEGER)
+            .json("httpPutResponseHopLimit")
+            .xml("httpPutResponseHopLimit"),
+        Member::new(
+            "HttpEndpoint",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_ENDPOINT_STATE,
+        )
+        .json("httpEndpoint")
+        .xml("httpEndpoint"),
+        Member::new(
+            "HttpProtocolIpv6",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_PROTOCOL_IPV6,
+        )
+        .json("httpProtocolIpv6")
+        .xml("httpProtocolIpv6"),
+        Member::new(
+            "InstanceMetadataTags",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_TAGS_STATE,
+        )
+        .json("instanceMetadataTags")
+        .xml("instanceMetadataTags"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateInstanceMetadataOptionsRequest",
+    &[
+        Member::new("HttpTokens", &LAUNCH_TEMPLATE_HTTP_TOKENS_STATE),
+        Member::new("HttpPutResponseHopLimit", &INTEGER),
+        Member::new(
+            "HttpEndpoint",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_ENDPOINT_STATE,
+        ),
+        Member::new(
+            "HttpProtocolIpv6",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_PROTOCOL_IPV6,
+        ),
+        Member::new(
+            "InstanceMetadataTags",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_TAGS_STATE,
+        ),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_STATE: Schema =
+    Schema::new("LaunchTemplateInstanceMetadataOptionsState", Kind::String)
+        .values(&["pending", "applied"]);
+pub static LAUNCH_TEMPLATE_INSTANCE_METADATA_PROTOCOL_IPV6: Schema =
+    Schema::new("LaunchTemplateInstanceMetadataProtocolIpv6", Kind::String)
+        .values(&["disabled", "enabled"]);
+pub static LAUNCH_TEMPLATE_INSTANCE_METADATA_TAGS_STATE: Schema =
+    Schema::new("LaunchTemplateInstanceMetadataTagsState", Kind::String)
+        .values(&["disabled", "enabled"]);
+pub static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION: Schema = Schema::structure(
+    "LaunchTemplateInstanceNetworkInterfaceSpecification",
+    &[
+        Member::new("AssociateCarrierIpAddress", &BOOLEAN)
+            .json("associateCarrierIpAddress")
+            .xml("associateCarrierIpAddress"),
+        Member::new("AssociatePublicIpAddress", &BOOLEAN)
+            .json("associatePublicIpAddress")
+            .xml("associatePublicIpAddress"),
+        Member::new("DeleteOnTermination", &BOOLEAN)
+            .json("deleteOnTermination")
+            .xml("deleteOnTermination"),
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("DeviceIndex", &INTEGER)
+            .json("deviceIndex")
+            .xml("deviceIndex"),
+        Member::new("Groups", &GROUP_ID_STRING_LIST)
+            .json("groupSet")
+            .xml("groupSet")
+            .ec2("GroupSet"),
+        Member::new("InterfaceType", &STRING)
+            .json("interfaceType")
+            .xml("interfaceType"),
+        Member::new("Ipv6AddressCount", &INTEGER)
+            .json("ipv6AddressCount")
+            .xml("ipv6AddressCount"),
+        Member::new("Ipv6Addresses", &INSTANCE_IPV6_ADDRESS_LIST)
+            .json("ipv6AddressesSet")
+            .xml("ipv6AddressesSet")
+            .ec2("Ipv6AddressesSet"),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID)
+            .json("networkInterfaceId")
+            .xml("networkInterfaceId"),
+        Member::new("PrivateIpAddress", &STRING)
+            .json("privateIpAddress")
+            .xml("privateIpAddress"),
+        Member::new("PrivateIpAddresses", &PRIVATE_IP_ADDRESS_SPECIFICATION_LIST)
+            .json("privateIpAddressesSet")
+            .xml("privateIpAddressesSet")
+            .ec2("PrivateIpAddressesSet"),
+        Member::new("SecondaryPrivateIpAddressCount", &INTEGER)
+            .json("secondaryPrivateIpAddressCount")
+            .xml("secondaryPrivateIpAddressCount"),
+        Member::new("SubnetId", &SUBNET_ID)
+            .json("subnetId")
+            .xml("subnetId"),
+        Member::new("NetworkCardIndex", &INTEGER)
+            .json("networkCardIndex")
+            .xml("networkCardIndex"),
+        Member::new("Ipv4Prefixes", &IPV4_PREFIX_LIST_RESPONSE)
+            .json("ipv4PrefixSet")
+            .xml("ipv4PrefixSet")
+            .ec2("Ipv4PrefixSet"),
+        Member::new("Ipv4PrefixCount", &INTEGER)
+            .json("ipv4PrefixCount")
+            .xml("ipv4PrefixCount"),
+        Member::new("Ipv6Prefixes", &IPV6_PREFIX_LIST_RESPONSE)
+            .json("ipv6PrefixSet")
+            .xml("ipv6PrefixSet")
+            .ec2("Ipv6PrefixSet"),
+        Member::new("Ipv6PrefixCount", &INTEGER)
+            .json("ipv6PrefixCount")
+            .xml("ipv6PrefixCount"),
+        Member::new("PrimaryIpv6", &BOOLEAN)
+            .json("primaryIpv6")
+            .xml("primaryIpv6"),
+        Member::new(
+            "EnaSrdSpecification",
+            &LAUNCH_TEMPLATE_ENA_SRD_SPECIFICATION,
+        )
+        .json("enaSrdSpecification")
+        .xml("enaSrdSpecification"),
+        Member::new(
+            "ConnectionTrackingSpecification",
+            &CONNECTION_TRACKING_SPECIFICATION,
+        )
+        .json("connectionTrackingSpecification")
+        .xml("connectionTrackingSpecification"),
+        Member::new("EnaQueueCount", &INTEGER)
+            .json("enaQueueCount")
+            .xml("enaQueueCount"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_LIST: Schema = Schema::list(
+    "LaunchTemplateInstanceNetworkInterfaceSpecificationList",
+    &Member::new(
+        "member",
+        &LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION,
+    )
+    .json("item")
+    .xml("item")
+    .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST: Schema =
+    Schema::structure(
+        "LaunchTemplateInstanceNetworkInterfaceSpecificationRequest",
+        &[
+            Member::new("AssociateCarrierIpAddress", &BOOLEAN),
+            Member::new("AssociatePublicIpAddress", &BOOLEAN),
+            Member::new("DeleteOnTermination", &BOOLEAN),
+            Member::new("Description", &STRING),
+            Member::new("DeviceIndex", &INTEGER),
+            Member::new("Groups", &SECURITY_GROUP_ID_STRING_LIST)
+                .json("SecurityGroupId")
+                .xml("SecurityGroupId")
+                .ec2("SecurityGroupId"),
+            Member::new("InterfaceType", &STRING),
+            Member::new("Ipv6AddressCount", &INTEGER),
+            Member::new("Ipv6Addresses", &INSTANCE_IPV6_ADDRESS_LIST_REQUEST),
+            Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID),
+            Member::new("PrivateIpAddress", &STRING),
+            Member::new("PrivateIpAddresses", &PRIVATE_IP_ADDRESS_SPECIFICATION_LIST),
+            Member::new("SecondaryPrivateIpAddressCount", &INTEGER),
+            Member::new("SubnetId", &SUBNET_ID),
+            Member::new("NetworkCardIndex", &INTEGER),
+            Member::new("Ipv4Prefixes", &IPV4_PREFIX_LIST)
+                .json("Ipv4Prefix")
+                .xml("Ipv4Prefix")
+                .ec2("Ipv4Prefix"),
+            Member::new("Ipv4PrefixCount", &INTEGER),
+            Member::new("Ipv6Prefixes", &IPV6_PREFIX_LIST)
+                .json("Ipv6Prefix")
+                .xml("Ipv6Prefix")
+                .ec2("Ipv6Prefix"),
+            Member::new("Ipv6PrefixCount", &INTEGER),
+            Member::new("PrimaryIpv6", &BOOLEAN),
+            Member::new("EnaSrdSpecification", &ENA_SRD_SPECIFICATION_REQUEST),
+            Member::new(
+                "ConnectionTrackingSpecification",
+                &CONNECTION_TRACKING_SPECIFICATION_REQUEST,
+            ),
+            Member::new("EnaQueueCount", &INTEGER),
+        ],
+    );
+pub static LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST_LIST: Schema =
+    Schema::list(
+        "LaunchTemplateInstanceNetworkInterfaceSpecificationRequestList",
+        &Member::new(
+            "member",
+            &LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST,
+        )
+        .json("InstanceNetworkInterfaceSpecification")
+        .xml("InstanceNetworkInterfaceSpecification")
+        .ec2("InstanceNetworkInterfaceSpecification"),
+        false,
+    );
+pub static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION: Schema = Schema::structure(
+    "LaunchTemplateInstanceSecondaryInterfaceSpecification",
+    &[
+        Member::new("DeleteOnTermination", &BOOLEAN)
+            .json("deleteOnTermination")
+            .xml("deleteOnTermination"),
+        Member::new("DeviceIndex", &INTEGER)
+            .json("deviceIndex")
+            .xml("deviceIndex"),
+        Member::new(
+            "PrivateIpAddresses",
+            &SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST,
+        )
+        .json("privateIpAddressesSet")
+        .xml("privateIpAddressesSet")
+        .ec2("PrivateIpAddressesSet"),
+        Member::new("PrivateIpAddressCount", &INTEGER)
+            .json("privateIpAddressCount")
+            .xml("privateIpAddressCount"),
+        Member::new("SecondarySubnetId", &SECONDARY_SUBNET_ID)
+            .json("secondarySubnetId")
+            .xml("secondarySubnetId"),
+        Member::new("InterfaceType", &SECONDARY_INTERFACE_TYPE)
+            .json("interfaceType")
+            .xml("interfaceType"),
+        Member::new("NetworkCardIndex", &INTEGER)
+            .json("networkCardIndex")
+            .xml("networkCardIndex"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_LIST: Schema = Schema::list(
+    "LaunchTemplateInstanceSecondaryInterfaceSpecificationList",
+    &Member::new(
+        "member",
+        &LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION,
+    )
+    .json("item")
+    .xml("item")
+    .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST: Schema =
+    Schema::structure(
+        "LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest",
+        &[
+            Member::new("DeleteOnTermination", &BOOLEAN),
+            Member::new("DeviceIndex", &INTEGER),
+            Member::new(
+                "PrivateIpAddresses",
+                &SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST_REQUEST,
+            )
+            .json("PrivateIpAddress")
+            .xml("PrivateIpAddress")
+            .ec2("PrivateIpAddress"),
+            Member::new("PrivateIpAddressCount", &INTEGER),
+            Member::new("SecondarySubnetId", &SECONDARY_SUBNET_ID),
+            Member::new("InterfaceType", &SECONDARY_INTERFACE_TYPE),
+            Member::new("NetworkCardIndex", &INTEGER),
+        ],
+    );
+pub static LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST_LIST: Schema =
+    Schema::list(
+        "LaunchTemplateInstanceSecondaryInterfaceSpecificationRequestList",
+        &Member::new(
+            "member",
+            &LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST,
+        )
+        .json("InstanceSecondaryInterfaceSpecification")
+        .xml("InstanceSecondaryInterfaceSpecification")
+        .ec2("InstanceSecondaryInterfaceSpecification"),
+        false,
+    );
+pub static LAUNCH_TEMPLATE_LICENSE_CONFIGURATION: Schema = Schema::structure(
+    "LaunchTemplateLicenseConfiguration",
+    &[Member::new("LicenseConfigurationArn", &STRING)
+        .json("licenseConfigurationArn")
+        .xml("licenseConfigurationArn")],
+);
+pub static LAUNCH_TEMPLATE_LICENSE_CONFIGURATION_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateLicenseConfigurationRequest",
+    &[Member::new("LicenseConfigurationArn", &STRING)],
+);
+pub static LAUNCH_TEMPLATE_LICENSE_LIST: Schema = Schema::list(
+    "LaunchTemplateLicenseList",
+    &Member::new("member", &LAUNCH_TEMPLATE_LICENSE_CONFIGURATION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_LICENSE_SPECIFICATION_LIST_REQUEST: Schema = Schema::list(
+    "LaunchTemplateLicenseSpecificationListRequest",
+    &Member::new("member", &LAUNCH_TEMPLATE_LICENSE_CONFIGURATION_REQUEST)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_NAME: Schema = Schema::new("LaunchTemplateName", Kind::String)
+    .min(3.0)
+    .max(128.0)
+    .pattern(r"[a-zA-Z0-9\(\)\.\-/_]+");
+pub static LAUNCH_TEMPLATE_NAME_STRING_LIST: Schema = Schema::list(
+    "LaunchTemplateNameStringList",
+    &Member::new("member", &LAUNCH_TEMPLATE_NAME)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateNetworkPerformanceOptions",
+    &[
+        Member::new("BandwidthWeighting", &INSTANCE_BANDWIDTH_WEIGHTING)
+            .json("bandwidthWeighting")
+            .xml("bandwidthWeighting"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateNetworkPerformanceOptionsRequest",
+    &[Member::new(
+        "BandwidthWeighting",
+        &INSTANCE_BANDWIDTH_WEIGHTING,
+    )],
+);
+pub static LAUNCH_TEMPLATE_PLACEMENT: Schema = Schema::structure(
+    "LaunchTemplatePlacement",
+    &[
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("AvailabilityZoneId", &AVAILABILITY_ZONE_ID)
+            .json("availabilityZoneId")
+            .xml("availabilityZoneId"),
+        Member::new("Affinity", &STRING)
+            .json("affinity")
+            .xml("affinity"),
+        Member::new("GroupName", &STRING)
+            .json("groupName")
+            .xml("groupName"),
+        Member::new("HostId", &STRING).json("hostId").xml("hostId"),
+        Member::new("Tenancy", &TENANCY)
+            .json("tenancy")
+            .xml("tenancy"),
+        Member::new("SpreadDomain", &STRING)
+            .json("spreadDomain")
+            .xml("spreadDomain"),
+        Member::new("HostResourceGroupArn", &STRING)
+            .json("hostResourceGroupArn")
+            .xml("hostResourceGroupArn"),
+        Member::new("PartitionNumber", &INTEGER)
+            .json("partitionNumber")
+            .xml("partitionNumber"),
+        Member::new("GroupId", &PLACEMENT_GROUP_ID)
+            .json("groupId")
+            .xml("groupId"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_PLACEMENT_REQUEST: Schema = Schema::structure(
+    "LaunchTemplatePlacementRequest",
+    &[
+        Member::new("AvailabilityZone", &STRING),
+        Member::new("AvailabilityZoneId", &AVAILABILITY_ZONE_ID),
+        Member::new("Affinity", &STRING),
+        Member::new("GroupName", &PLACEMENT_GROUP_NAME),
+        Member::new("HostId", &DEDICATED_HOST_ID),
+        Member::new("Tenancy", &TENANCY),
+        Member::new("SpreadDomain", &STRING),
+        Member::new("HostResourceGroupArn", &STRING),
+        Member::new("PartitionNumber", &INTEGER),
+        Member::new("GroupId", &PLACEMENT_GROUP_ID),
+    ],
+);
+pub static LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplatePrivateDnsNameOptions",
+    &[
+        Member::new("HostnameType", &HOSTNAME_TYPE)
+            .json("hostnameType")
+            .xml("hostnameType"),
+        Member::new("EnableResourceNameDnsARecord", &BOOLEAN)
+            .json("enableResourceNameDnsARecord")
+            .xml("enableResourceNameDnsARecord"),
+        Member::new("EnableResourceNameDnsAAAARecord", &BOOLEAN)
+            .json("enableResourceNameDnsAAAARecord")
+            .xml("enableResourceNameDnsAAAARecord"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplatePrivateDnsNameOptionsRequest",
+    &[
+        Member::new("HostnameType", &HOSTNAME_TYPE),
+        Member::new("EnableResourceNameDnsARecord", &BOOLEAN),
+        Member::new("EnableResourceNameDnsAAAARecord", &BOOLEAN),
+    ],
+);
+pub static LAUNCH_TEMPLATE_SET: Schema = Schema::list(
+    "LaunchTemplateSet",
+    &Member::new("member", &LAUNCH_TEMPLATE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static LAUNCH_TEMPLATE_SPECIFICATION: Schema = Schema::structure(
     "LaunchTemplateSpecification",
     &[
@@ -6291,6 +7771,130 @@ pub static LAUNCH_TEMPLATE_SPECIFICATION: Schema = Schema::structure(
         Member::new("LaunchTemplateName", &STRING),
         Member::new("Version", &STRING),
     ],
+);
+pub static LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS: Schema = Schema::structure(
+    "LaunchTemplateSpotMarketOptions",
+    &[
+        Member::new("MaxPrice", &STRING)
+            .json("maxPrice")
+            .xml("maxPrice"),
+        Member::new("SpotInstanceType", &SPOT_INSTANCE_TYPE)
+            .json("spotInstanceType")
+            .xml("spotInstanceType"),
+        Member::new("BlockDurationMinutes", &INTEGER)
+            .json("blockDurationMinutes")
+            .xml("blockDurationMinutes"),
+        Member::new("ValidUntil", &DATE_TIME)
+            .json("validUntil")
+            .xml("validUntil"),
+        Member::new(
+            "InstanceInterruptionBehavior",
+            &INSTANCE_INTERRUPTION_BEHAVIOR,
+        )
+        .json("instanceInterruptionBehavior")
+        .xml("instanceInterruptionBehavior"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateSpotMarketOptionsRequest",
+    &[
+        Member::new("MaxPrice", &STRING),
+        Member::new("SpotInstanceType", &SPOT_INSTANCE_TYPE),
+        Member::new("BlockDurationMinutes", &INTEGER),
+        Member::new("ValidUntil", &DATE_TIME),
+        Member::new(
+            "InstanceInterruptionBehavior",
+            &INSTANCE_INTERRUPTION_BEHAVIOR,
+        ),
+    ],
+);
+pub static LAUNCH_TEMPLATE_TAG_SPECIFICATION: Schema = Schema::structure(
+    "LaunchTemplateTagSpecification",
+    &[
+        Member::new("ResourceType", &RESOURCE_TYPE)
+            .json("resourceType")
+            .xml("resourceType"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_TAG_SPECIFICATION_LIST: Schema = Schema::list(
+    "LaunchTemplateTagSpecificationList",
+    &Member::new("member", &LAUNCH_TEMPLATE_TAG_SPECIFICATION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST: Schema = Schema::structure(
+    "LaunchTemplateTagSpecificationRequest",
+    &[
+        Member::new("ResourceType", &RESOURCE_TYPE),
+        Member::new("Tags", &TAG_LIST)
+            .json("Tag")
+            .xml("Tag")
+            .ec2("Tag"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST_LIST: Schema = Schema::list(
+    "LaunchTemplateTagSpecificationRequestList",
+    &Member::new("member", &LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST)
+        .json("LaunchTemplateTagSpecificationRequest")
+        .xml("LaunchTemplateTagSpecificationRequest")
+        .ec2("LaunchTemplateTagSpecificationRequest"),
+    false,
+);
+pub static LAUNCH_TEMPLATE_VERSION: Schema = Schema::structure(
+    "LaunchTemplateVersion",
+    &[
+        Member::new("LaunchTemplateId", &STRING)
+            .json("launchTemplateId")
+            .xml("launchTemplateId"),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME)
+            .json("launchTemplateName")
+            .xml("launchTemplateName"),
+        Member::new("VersionNumber", &LONG)
+            .json("versionNumber")
+            .xml("versionNumber"),
+        Member::new("VersionDescription", &VERSION_DESCRIPTION)
+            .json("versionDescription")
+            .xml("versionDescription"),
+        Member::new("CreateTime", &DATE_TIME)
+            .json("createTime")
+            .xml("createTime"),
+        Member::new("CreatedBy", &STRING)
+            .json("createdBy")
+            .xml("createdBy"),
+        Member::new("DefaultVersion", &BOOLEAN)
+            .json("defaultVersion")
+            .xml("defaultVersion"),
+        Member::new("LaunchTemplateData", &RESPONSE_LAUNCH_TEMPLATE_DATA)
+            .json("launchTemplateData")
+            .xml("launchTemplateData"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+    ],
+);
+pub static LAUNCH_TEMPLATE_VERSION_SET: Schema = Schema::list(
+    "LaunchTemplateVersionSet",
+    &Member::new("member", &LAUNCH_TEMPLATE_VERSION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_TEMPLATES_MONITORING: Schema = Schema::structure(
+    "LaunchTemplatesMonitoring",
+    &[Member::new("Enabled", &BOOLEAN)
+        .json("enabled")
+        .xml("enabled")],
+);
+pub static LAUNCH_TEMPLATES_MONITORING_REQUEST: Schema = Schema::structure(
+    "LaunchTemplatesMonitoringRequest",
+    &[Member::new("Enabled", &BOOLEAN)],
 );
 pub static LICENSE_CONFIGURATION: Schema = Schema::structure(
     "LicenseConfiguration",
@@ -6319,6 +7923,18 @@ pub static LICENSE_SPECIFICATION_LIST_REQUEST: Schema = Schema::list(
     false,
 );
 pub static LOCAL_GATEWAY_ID: Schema = Schema::new("LocalGatewayId", Kind::String);
+pub static LOCAL_STORAGE: Schema =
+    Schema::new("LocalStorage", Kind::String).values(&["included", "required", "excluded"]);
+pub static LOCAL_STORAGE_TYPE: Schema =
+    Schema::new("LocalStorageType", Kind::String).values(&["hdd", "ssd"]);
+pub static LOCAL_STORAGE_TYPE_SET: Schema = Schema::list(
+    "LocalStorageTypeSet",
+    &Member::new("member", &LOCAL_STORAGE_TYPE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static LOCATION: Schema = Schema::new("Location", Kind::String);
 pub static LOCATION_TYPE: Schema = Schema::new("LocationType", Kind::String).values(&[
     "region",
@@ -6327,6 +7943,55 @@ pub static LOCATION_TYPE: Schema = Schema::new("LocationType", Kind::String).val
     "outpost",
 ]);
 pub static LOGICAL_GPU_COUNT: Schema = Schema::new("LogicalGpuCount", Kind::Integer);
+pub static LONG: Schema = Schema::new("Long", Kind::Long);
+pub static MANAGED_PREFIX_LIST: Schema = Schema::structure(
+    "ManagedPrefixList",
+    &[
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID)
+            .json("prefixListId")
+            .xml("prefixListId"),
+        Member::new("AddressFamily", &STRING)
+            .json("addressFamily")
+            .xml("addressFamily"),
+        Member::new("State", &PREFIX_LIST_STATE)
+            .json("state")
+            .xml("state"),
+        Member::new("StateMessage", &STRING)
+            .json("stateMessage")
+            .xml("stateMessage"),
+        Member::new("PrefixListArn", &RESOURCE_ARN)
+            .json("prefixListArn")
+            .xml("prefixListArn"),
+        Member::new("PrefixListName", &STRING)
+            .json("prefixListName")
+            .xml("prefixListName"),
+        Member::new("MaxEntries", &INTEGER)
+            .json("maxEntries")
+            .xml("maxEntries"),
+        Member::new("Version", &LONG).json("version").xml("version"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("OwnerId", &STRING)
+            .json("ownerId")
+            .xml("ownerId"),
+        Member::new("IpamPrefixListResolverTargetId", &STRING)
+            .json("ipamPrefixListResolverTargetId")
+            .xml("ipamPrefixListResolverTargetId"),
+        Member::new("IpamPrefixListResolverSyncEnabled", &BOOLEAN)
+            .json("ipamPrefixListResolverSyncEnabled")
+            .xml("ipamPrefixListResolverSyncEnabled"),
+    ],
+);
+pub static MANAGED_PREFIX_LIST_SET: Schema = Schema::list(
+    "ManagedPrefixListSet",
+    &Member::new("member", &MANAGED_PREFIX_LIST)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static MARKET_TYPE: Schema = Schema::new("MarketType", Kind::String).values(&[
     "spot",
     "capacity-block",
@@ -6397,11 +8062,36 @@ pub static MEDIA_DEVICE_MEMORY_INFO: Schema = Schema::structure(
 );
 pub static MEDIA_DEVICE_MEMORY_SIZE: Schema = Schema::new("MediaDeviceMemorySize", Kind::Integer);
 pub static MEDIA_DEVICE_NAME: Schema = Schema::new("MediaDeviceName", Kind::String);
+pub static MEMORY_GI_B_PER_V_CPU: Schema = Schema::structure(
+    "MemoryGiBPerVCpu",
+    &[
+        Member::new("Min", &DOUBLE).json("min").xml("min"),
+        Member::new("Max", &DOUBLE).json("max").xml("max"),
+    ],
+);
+pub static MEMORY_GI_B_PER_V_CPU_REQUEST: Schema = Schema::structure(
+    "MemoryGiBPerVCpuRequest",
+    &[Member::new("Min", &DOUBLE), Member::new("Max", &DOUBLE)],
+);
 pub static MEMORY_INFO: Schema = Schema::structure(
     "MemoryInfo",
     &[Member::new("SizeInMiB", &MEMORY_SIZE)
         .json("sizeInMiB")
         .xml("sizeInMiB")],
+);
+pub static MEMORY_MI_B: Schema = Schema::structure(
+    "MemoryMiB",
+    &[
+        Member::new("Min", &INTEGER).json("min").xml("min"),
+        Member::new("Max", &INTEGER).json("max").xml("max"),
+    ],
+);
+pub static MEMORY_MI_B_REQUEST: Schema = Schema::structure(
+    "MemoryMiBRequest",
+    &[
+        Member::new("Min", &INTEGER).required(),
+        Member::new("Max", &INTEGER),
+    ],
 );
 pub static MEMORY_SIZE: Schema = Schema::new("MemorySize", Kind::Long);
 pub static MILLISECOND_DATE_TIME: Schema =
@@ -6491,6 +8181,50 @@ pub static MODIFY_INSTANCE_METADATA_OPTIONS_RESULT: Schema = Schema::structure(
         .json("instanceMetadataOptions")
         .xml("instanceMetadataOptions"),
     ],
+);
+pub static MODIFY_LAUNCH_TEMPLATE_REQUEST: Schema = Schema::structure(
+    "ModifyLaunchTemplateRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("LaunchTemplateId", &LAUNCH_TEMPLATE_ID),
+        Member::new("LaunchTemplateName", &LAUNCH_TEMPLATE_NAME),
+        Member::new("DefaultVersion", &STRING)
+            .json("SetDefaultVersion")
+            .xml("SetDefaultVersion")
+            .ec2("SetDefaultVersion"),
+    ],
+);
+pub static MODIFY_LAUNCH_TEMPLATE_RESULT: Schema = Schema::structure(
+    "ModifyLaunchTemplateResult",
+    &[Member::new("LaunchTemplate", &LAUNCH_TEMPLATE)
+        .json("launchTemplate")
+        .xml("launchTemplate")],
+);
+pub static MODIFY_MANAGED_PREFIX_LIST_REQUEST: Schema = Schema::structure(
+    "ModifyManagedPrefixListRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).required(),
+        Member::new("CurrentVersion", &LONG),
+        Member::new("PrefixListName", &STRING),
+        Member::new("AddEntries", &ADD_PREFIX_LIST_ENTRIES)
+            .json("AddEntry")
+            .xml("AddEntry")
+            .ec2("AddEntry"),
+        Member::new("RemoveEntries", &REMOVE_PREFIX_LIST_ENTRIES)
+            .json("RemoveEntry")
+            .xml("RemoveEntry")
+            .ec2("RemoveEntry"),
+        Member::new("MaxEntries", &INTEGER),
+        Member::new("IpamPrefixListResolverSyncEnabled", &BOXED_BOOLEAN),
+    ],
+);
+pub static MODIFY_MANAGED_PREFIX_LIST_RESULT: Schema = Schema::structure(
+    "ModifyManagedPrefixListResult",
+    &[Member::new("PrefixList", &MANAGED_PREFIX_LIST)
+        .json("prefixList")
+        .xml("prefixList")],
 );
 pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifyNetworkInterfaceAttributeOutput", &[]);
@@ -6954,6 +8688,17 @@ pub static NETWORK_ACL_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static NETWORK_BANDWIDTH_GBPS: Schema = Schema::structure(
+    "NetworkBandwidthGbps",
+    &[
+        Member::new("Min", &DOUBLE).json("min").xml("min"),
+        Member::new("Max", &DOUBLE).json("max").xml("max"),
+    ],
+);
+pub static NETWORK_BANDWIDTH_GBPS_REQUEST: Schema = Schema::structure(
+    "NetworkBandwidthGbpsRequest",
+    &[Member::new("Min", &DOUBLE), Member::new("Max", &DOUBLE)],
+);
 pub static NETWORK_CARD_INDEX: Schema = Schema::new("NetworkCardIndex", Kind::Integer);
 pub static NETWORK_CARD_INFO: Schema = Schema::structure(
     "NetworkCardInfo",
@@ -7276,6 +9021,17 @@ pub static NETWORK_INTERFACE_ATTRIBUTE: Schema =
         "attachment",
         "associatePublicIpAddress",
     ]);
+pub static NETWORK_INTERFACE_COUNT: Schema = Schema::structure(
+    "NetworkInterfaceCount",
+    &[
+        Member::new("Min", &INTEGER).json("min").xml("min"),
+        Member::new("Max", &INTEGER).json("max").xml("max"),
+    ],
+);
+pub static NETWORK_INTERFACE_COUNT_REQUEST: Schema = Schema::structure(
+    "NetworkInterfaceCountRequest",
+    &[Member::new("Min", &INTEGER), Member::new("Max", &INTEGER)],
+);
 pub static NETWORK_INTERFACE_CREATION_TYPE: Schema =
     Schema::new("NetworkInterfaceCreationType", Kind::String)
         .values(&["efa", "efa-only", "branch", "trunk"]);
@@ -7501,6 +9257,32 @@ pub static OWNER_STRING_LIST: Schema = Schema::list(
 pub static PAYER_RESPONSIBILITY: Schema =
     Schema::new("PayerResponsibility", Kind::String).values(&["ServiceOwner"]);
 pub static PEAK_BANDWIDTH_IN_GBPS: Schema = Schema::new("PeakBandwidthInGbps", Kind::Double);
+pub static PERFORMANCE_FACTOR_REFERENCE: Schema = Schema::structure(
+    "PerformanceFactorReference",
+    &[Member::new("InstanceFamily", &STRING)
+        .json("instanceFamily")
+        .xml("instanceFamily")],
+);
+pub static PERFORMANCE_FACTOR_REFERENCE_REQUEST: Schema = Schema::structure(
+    "PerformanceFactorReferenceRequest",
+    &[Member::new("InstanceFamily", &STRING)],
+);
+pub static PERFORMANCE_FACTOR_REFERENCE_SET: Schema = Schema::list(
+    "PerformanceFactorReferenceSet",
+    &Member::new("member", &PERFORMANCE_FACTOR_REFERENCE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static PERFORMANCE_FACTOR_REFERENCE_SET_REQUEST: Schema = Schema::list(
+    "PerformanceFactorReferenceSetRequest",
+    &Member::new("member", &PERFORMANCE_FACTOR_REFERENCE_REQUEST)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static PHC_SUPPORT: Schema =
     Schema::new("PhcSupport", Kind::String).values(&["unsupported", "supported"]);
 pub static PLACEMENT: Schema = Schema::structure(
@@ -7580,6 +9362,23 @@ pub static PREFIX_LIST: Schema = Schema::structure(
             .xml("prefixListName"),
     ],
 );
+pub static PREFIX_LIST_ENTRY: Schema = Schema::structure(
+    "PrefixListEntry",
+    &[
+        Member::new("Cidr", &STRING).json("cidr").xml("cidr"),
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+    ],
+);
+pub static PREFIX_LIST_ENTRY_SET: Schema = Schema::list(
+    "PrefixListEntrySet",
+    &Member::new("member", &PREFIX_LIST_ENTRY)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static PREFIX_LIST_ID: Schema = Schema::structure(
     "PrefixListId",
     &[
@@ -7599,6 +9398,9 @@ pub static PREFIX_LIST_ID_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static PREFIX_LIST_MAX_RESULTS: Schema = Schema::new("PrefixListMaxResults", Kind::Integer)
+    .min(1.0)
+    .max(100.0);
 pub static PREFIX_LIST_RESOURCE_ID: Schema = Schema::new("PrefixListResourceId", Kind::String);
 pub static PREFIX_LIST_RESOURCE_ID_STRING_LIST: Schema = Schema::list(
     "PrefixListResourceIdStringList",
@@ -7616,6 +9418,20 @@ pub static PREFIX_LIST_SET: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static PREFIX_LIST_STATE: Schema = Schema::new("PrefixListState", Kind::String).values(&[
+    "create-in-progress",
+    "create-complete",
+    "create-failed",
+    "modify-in-progress",
+    "modify-complete",
+    "modify-failed",
+    "restore-in-progress",
+    "restore-complete",
+    "restore-failed",
+    "delete-in-progress",
+    "delete-complete",
+    "delete-failed",
+]);
 pub static PRIVATE_DNS_DETAILS: Schema = Schema::structure(
     "PrivateDnsDetails",
     &[Member::new("PrivateDnsName", &STRING)
@@ -7911,6 +9727,17 @@ pub static RELEASE_ADDRESS_REQUEST: Schema = Schema::structure(
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
+pub static REMOVE_PREFIX_LIST_ENTRIES: Schema = Schema::list(
+    "RemovePrefixListEntries",
+    &Member::new("member", &REMOVE_PREFIX_LIST_ENTRY).ec2("Member"),
+    false,
+)
+.min(0.0)
+.max(100.0);
+pub static REMOVE_PREFIX_LIST_ENTRY: Schema = Schema::structure(
+    "RemovePrefixListEntry",
+    &[Member::new("Cidr", &STRING).required()],
+);
 pub static REPLACE_NETWORK_ACL_ASSOCIATION_REQUEST: Schema = Schema::structure(
     "ReplaceNetworkAclAssociationRequest",
     &[
@@ -8050,6 +9877,114 @@ pub static REQUEST_INSTANCE_TYPE_LIST: Schema = Schema::list(
 )
 .min(0.0)
 .max(100.0);
+pub static REQUEST_LAUNCH_TEMPLATE_DATA: Schema = Schema::structure(
+    "RequestLaunchTemplateData",
+    &[
+        Member::new("KernelId", &KERNEL_ID),
+        Member::new("EbsOptimized", &BOOLEAN),
+        Member::new(
+            "IamInstanceProfile",
+            &LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION_REQUEST,
+        ),
+        Member::new(
+            "BlockDeviceMappings",
+            &LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST_LIST,
+        )
+        .json("BlockDeviceMapping")
+        .xml("BlockDeviceMapping")
+        .ec2("BlockDeviceMapping"),
+        Member::new(
+            "NetworkInterfaces",
+            &LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST_LIST,
+        )
+        .json("NetworkInterface")
+        .xml("NetworkInterface")
+        .ec2("NetworkInterface"),
+        Member::new("ImageId", &IMAGE_ID),
+        Member::new("InstanceType", &INSTANCE_TYPE),
+        Member::new("KeyName", &KEY_PAIR_NAME),
+        Member::new("Monitoring", &LAUNCH_TEMPLATES_MONITORING_REQUEST),
+        Member::new("Placement", &LAUNCH_TEMPLATE_PLACEMENT_REQUEST),
+        Member::new("RamDiskId", &RAMDISK_ID),
+        Member::new("DisableApiTermination", &BOOLEAN),
+        Member::new("InstanceInitiatedShutdownBehavior", &SHUTDOWN_BEHAVIOR),
+        Member::new("UserData", &SENSITIVE_USER_DATA),
+        Member::new(
+            "TagSpecifications",
+            &LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST_LIST,
+        )
+        .json("TagSpecification")
+        .xml("TagSpecification")
+        .ec2("TagSpecification"),
+        Member::new("ElasticGpuSpecifications", &ELASTIC_GPU_SPECIFICATION_LIST)
+            .json("ElasticGpuSpecification")
+            .xml("ElasticGpuSpecification")
+            .ec2("ElasticGpuSpecification"),
+        Member::new(
+            "ElasticInferenceAccelerators",
+            &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_LIST,
+        )
+        .json("ElasticInferenceAccelerator")
+        .xml("ElasticInferenceAccelerator")
+        .ec2("ElasticInferenceAccelerator"),
+        Member::new("SecurityGroupIds", &SECURITY_GROUP_ID_STRING_LIST)
+            .json("SecurityGroupId")
+            .xml("SecurityGroupId")
+            .ec2("SecurityGroupId"),
+        Member::new("SecurityGroups", &SECURITY_GROUP_STRING_LIST)
+            .json("SecurityGroup")
+            .xml("SecurityGroup")
+            .ec2("SecurityGroup"),
+        Member::new(
+            "InstanceMarketOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS_REQUEST,
+        ),
+        Member::new("CreditSpecification", &CREDIT_SPECIFICATION_REQUEST),
+        Member::new("CpuOptions", &LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST),
+        Member::new(
+            "CapacityReservationSpecification",
+            &LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST,
+        ),
+        Member::new(
+            "LicenseSpecifications",
+            &LAUNCH_TEMPLATE_LICENSE_SPECIFICATION_LIST_REQUEST,
+        )
+        .json("LicenseSpecification")
+        .xml("LicenseSpecification")
+        .ec2("LicenseSpecification"),
+        Member::new(
+            "HibernationOptions",
+            &LAUNCH_TEMPLATE_HIBERNATION_OPTIONS_REQUEST,
+        ),
+        Member::new(
+            "MetadataOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST,
+        ),
+        Member::new("EnclaveOptions", &LAUNCH_TEMPLATE_ENCLAVE_OPTIONS_REQUEST),
+        Member::new("InstanceRequirements", &INSTANCE_REQUIREMENTS_REQUEST),
+        Member::new(
+            "PrivateDnsNameOptions",
+            &LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS_REQUEST,
+        ),
+        Member::new(
+            "MaintenanceOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS_REQUEST,
+        ),
+        Member::new("DisableApiStop", &BOOLEAN),
+        Member::new("Operator", &OPERATOR_REQUEST),
+        Member::new(
+            "NetworkPerformanceOptions",
+            &LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS_REQUEST,
+        ),
+        Member::new(
+            "SecondaryInterfaces",
+            &LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST_LIST,
+        )
+        .json("SecondaryInterface")
+        .xml("SecondaryInterface")
+        .ec2("SecondaryInterface"),
+    ],
+);
 pub static RESERVATION: Schema = Schema::structure(
     "Reservation",
     &[
@@ -8080,6 +10015,9 @@ pub static RESERVATION_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static RESOURCE_ARN: Schema = Schema::new("ResourceArn", Kind::String)
+    .min(1.0)
+    .max(1283.0);
 pub static RESOURCE_CONFIGURATION_ARN: Schema =
     Schema::new("ResourceConfigurationArn", Kind::String);
 pub static RESOURCE_ID_LIST: Schema = Schema::list(
@@ -8197,6 +10135,169 @@ pub static RESOURCE_TYPE: Schema = Schema::new("ResourceType", Kind::String).val
     "vpn-concentrator",
     "ipam-pool-allocation",
 ]);
+pub static RESPONSE_ERROR: Schema = Schema::structure(
+    "ResponseError",
+    &[
+        Member::new("Code", &LAUNCH_TEMPLATE_ERROR_CODE)
+            .json("code")
+            .xml("code"),
+        Member::new("Message", &STRING)
+            .json("message")
+            .xml("message"),
+    ],
+);
+pub static RESPONSE_LAUNCH_TEMPLATE_DATA: Schema = Schema::structure(
+    "ResponseLaunchTemplateData",
+    &[
+        Member::new("KernelId", &STRING)
+            .json("kernelId")
+            .xml("kernelId"),
+        Member::new("EbsOptimized", &BOOLEAN)
+            .json("ebsOptimized")
+            .xml("ebsOptimized"),
+        Member::new(
+            "IamInstanceProfile",
+            &LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION,
+        )
+        .json("iamInstanceProfile")
+        .xml("iamInstanceProfile"),
+        Member::new(
+            "BlockDeviceMappings",
+            &LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_LIST,
+        )
+        .json("blockDeviceMappingSet")
+        .xml("blockDeviceMappingSet")
+        .ec2("BlockDeviceMappingSet"),
+        Member::new(
+            "NetworkInterfaces",
+            &LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_LIST,
+        )
+        .json("networkInterfaceSet")
+        .xml("networkInterfaceSet")
+        .ec2("NetworkInterfaceSet"),
+        Member::new("ImageId", &STRING)
+            .json("imageId")
+            .xml("imageId"),
+        Member::new("InstanceType", &INSTANCE_TYPE)
+            .json("instanceType")
+            .xml("instanceType"),
+        Member::new("KeyName", &STRING)
+            .json("keyName")
+            .xml("keyName"),
+        Member::new("Monitoring", &LAUNCH_TEMPLATES_MONITORING)
+            .json("monitoring")
+            .xml("monitoring"),
+        Member::new("Placement", &LAUNCH_TEMPLATE_PLACEMENT)
+            .json("placement")
+            .xml("placement"),
+        Member::new("RamDiskId", &STRING)
+            .json("ramDiskId")
+            .xml("ramDiskId"),
+        Member::new("DisableApiTermination", &BOOLEAN)
+            .json("disableApiTermination")
+            .xml("disableApiTermination"),
+        Member::new("InstanceInitiatedShutdownBehavior", &SHUTDOWN_BEHAVIOR)
+            .json("instanceInitiatedShutdownBehavior")
+            .xml("instanceInitiatedShutdownBehavior"),
+        Member::new("UserData", &SENSITIVE_USER_DATA)
+            .json("userData")
+            .xml("userData"),
+        Member::new("TagSpecifications", &LAUNCH_TEMPLATE_TAG_SPECIFICATION_LIST)
+            .json("tagSpecificationSet")
+            .xml("tagSpecificationSet")
+            .ec2("TagSpecificationSet"),
+        Member::new(
+            "ElasticGpuSpecifications",
+            &ELASTIC_GPU_SPECIFICATION_RESPONSE_LIST,
+        )
+        .json("elasticGpuSpecificationSet")
+        .xml("elasticGpuSpecificationSet")
+        .ec2("ElasticGpuSpecificationSet"),
+        Member::new(
+            "ElasticInferenceAccelerators",
+            &LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE_LIST,
+        )
+        .json("elasticInferenceAcceleratorSet")
+        .xml("elasticInferenceAcceleratorSet")
+        .ec2("ElasticInferenceAcceleratorSet"),
+        Member::new("SecurityGroupIds", &VALUE_STRING_LIST)
+            .json("securityGroupIdSet")
+            .xml("securityGroupIdSet")
+            .ec2("SecurityGroupIdSet"),
+        Member::new("SecurityGroups", &VALUE_STRING_LIST)
+            .json("securityGroupSet")
+            .xml("securityGroupSet")
+            .ec2("SecurityGroupSet"),
+        Member::new(
+            "InstanceMarketOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS,
+        )
+        .json("instanceMarketOptions")
+        .xml("instanceMarketOptions"),
+        Member::new("CreditSpecification", &CREDIT_SPECIFICATION)
+            .json("creditSpecification")
+            .xml("creditSpecification"),
+        Member::new("CpuOptions", &LAUNCH_TEMPLATE_CPU_OPTIONS)
+            .json("cpuOptions")
+            .xml("cpuOptions"),
+        Member::new(
+            "CapacityReservationSpecification",
+            &LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_RESPONSE,
+        )
+        .json("capacityReservationSpecification")
+        .xml("capacityReservationSpecification"),
+        Member::new("LicenseSpecifications", &LAUNCH_TEMPLATE_LICENSE_LIST)
+            .json("licenseSet")
+            .xml("licenseSet")
+            .ec2("LicenseSet"),
+        Member::new("HibernationOptions", &LAUNCH_TEMPLATE_HIBERNATION_OPTIONS)
+            .json("hibernationOptions")
+            .xml("hibernationOptions"),
+        Member::new(
+            "MetadataOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS,
+        )
+        .json("metadataOptions")
+        .xml("metadataOptions"),
+        Member::new("EnclaveOptions", &LAUNCH_TEMPLATE_ENCLAVE_OPTIONS)
+            .json("enclaveOptions")
+            .xml("enclaveOptions"),
+        Member::new("InstanceRequirements", &INSTANCE_REQUIREMENTS)
+            .json("instanceRequirements")
+            .xml("instanceRequirements"),
+        Member::new(
+            "PrivateDnsNameOptions",
+            &LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS,
+        )
+        .json("privateDnsNameOptions")
+        .xml("privateDnsNameOptions"),
+        Member::new(
+            "MaintenanceOptions",
+            &LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS,
+        )
+        .json("maintenanceOptions")
+        .xml("maintenanceOptions"),
+        Member::new("DisableApiStop", &BOOLEAN)
+            .json("disableApiStop")
+            .xml("disableApiStop"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+        Member::new(
+            "NetworkPerformanceOptions",
+            &LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS,
+        )
+        .json("networkPerformanceOptions")
+        .xml("networkPerformanceOptions"),
+        Member::new(
+            "SecondaryInterfaces",
+            &LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_LIST,
+        )
+        .json("secondaryInterfaceSet")
+        .xml("secondaryInterfaceSet")
+        .ec2("SecondaryInterfaceSet"),
+    ],
+);
 pub static REVOKE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::structure(
     "RevokeSecurityGroupEgressRequest",
     &[
@@ -8626,6 +10727,38 @@ pub static RUN_INSTANCES_REQUEST: Schema = Schema::structure(
 pub static RUN_INSTANCES_USER_DATA: Schema =
     Schema::new("RunInstancesUserData", Kind::String).sensitive();
 pub static SECONDARY_INTERFACE_ID: Schema = Schema::new("SecondaryInterfaceId", Kind::String);
+pub static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION: Schema = Schema::structure(
+    "SecondaryInterfacePrivateIpAddressSpecification",
+    &[Member::new("PrivateIpAddress", &STRING)
+        .json("privateIpAddress")
+        .xml("privateIpAddress")],
+);
+pub static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST: Schema = Schema::list(
+    "SecondaryInterfacePrivateIpAddressSpecificationList",
+    &Member::new(
+        "member",
+        &SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION,
+    )
+    .json("item")
+    .xml("item")
+    .ec2("Item"),
+    false,
+);
+pub static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_LIST_REQUEST: Schema = Schema::list(
+    "SecondaryInterfacePrivateIpAddressSpecificationListRequest",
+    &Member::new(
+        "member",
+        &SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_REQUEST,
+    )
+    .json("SecondaryInterfacePrivateIpAddressSpecification")
+    .xml("SecondaryInterfacePrivateIpAddressSpecification")
+    .ec2("SecondaryInterfacePrivateIpAddressSpecification"),
+    false,
+);
+pub static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_REQUEST: Schema = Schema::structure(
+    "SecondaryInterfacePrivateIpAddressSpecificationRequest",
+    &[Member::new("PrivateIpAddress", &STRING)],
+);
 pub static SECONDARY_INTERFACE_STATUS: Schema =
     Schema::new("SecondaryInterfaceStatus", Kind::String).values(&["available", "in-use"]);
 pub static SECONDARY_INTERFACE_TYPE: Schema =
@@ -9308,6 +11441,17 @@ pub static THREADS_PER_CORE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static TOTAL_LOCAL_STORAGE_GB: Schema = Schema::structure(
+    "TotalLocalStorageGB",
+    &[
+        Member::new("Min", &DOUBLE).json("min").xml("min"),
+        Member::new("Max", &DOUBLE).json("max").xml("max"),
+    ],
+);
+pub static TOTAL_LOCAL_STORAGE_GB_REQUEST: Schema = Schema::structure(
+    "TotalLocalStorageGBRequest",
+    &[Member::new("Min", &DOUBLE), Member::new("Max", &DOUBLE)],
+);
 pub static TOTAL_MEDIA_MEMORY: Schema = Schema::new("TotalMediaMemory", Kind::Integer);
 pub static TOTAL_NEURON_MEMORY: Schema = Schema::new("TotalNeuronMemory", Kind::Integer);
 pub static TPM_SUPPORT_VALUES: Schema =
@@ -9461,6 +11605,20 @@ pub static USER_ID_GROUP_PAIR_LIST: Schema = Schema::list(
     false,
 );
 pub static V_CPU_COUNT: Schema = Schema::new("VCpuCount", Kind::Integer);
+pub static V_CPU_COUNT_RANGE: Schema = Schema::structure(
+    "VCpuCountRange",
+    &[
+        Member::new("Min", &INTEGER).json("min").xml("min"),
+        Member::new("Max", &INTEGER).json("max").xml("max"),
+    ],
+);
+pub static V_CPU_COUNT_RANGE_REQUEST: Schema = Schema::structure(
+    "VCpuCountRangeRequest",
+    &[
+        Member::new("Min", &INTEGER).required(),
+        Member::new("Max", &INTEGER),
+    ],
+);
 pub static V_CPU_INFO: Schema = Schema::structure(
     "VCpuInfo",
     &[
@@ -9481,8 +11639,35 @@ pub static V_CPU_INFO: Schema = Schema::structure(
             .xml("validThreadsPerCore"),
     ],
 );
+pub static VALIDATION_ERROR: Schema = Schema::structure(
+    "ValidationError",
+    &[
+        Member::new("Code", &STRING).json("code").xml("code"),
+        Member::new("Message", &STRING)
+            .json("message")
+            .xml("message"),
+    ],
+);
+pub static VALIDATION_WARNING: Schema = Schema::structure(
+    "ValidationWarning",
+    &[Member::new("Errors", &ERROR_SET)
+        .json("errorSet")
+        .xml("errorSet")
+        .ec2("ErrorSet")],
+);
 pub static VALUE_STRING_LIST: Schema = Schema::list(
     "ValueStringList",
+    &Member::new("member", &STRING)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VERSION_DESCRIPTION: Schema = Schema::new("VersionDescription", Kind::String)
+    .min(0.0)
+    .max(255.0);
+pub static VERSION_STRING_LIST: Schema = Schema::list(
+    "VersionStringList",
     &Member::new("member", &STRING)
         .json("item")
         .xml("item")

@@ -6,6 +6,36 @@ use gureum_schema::{Bytes, Timestamp, structure};
 use crate::schemas;
 
 #[derive(Clone, Default)]
+pub struct AcceleratorCount {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(AcceleratorCount, schemas::ACCELERATOR_COUNT, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct AcceleratorCountRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(AcceleratorCountRequest, schemas::ACCELERATOR_COUNT_REQUEST, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct AcceleratorTotalMemoryMiB {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(AcceleratorTotalMemoryMiB, schemas::ACCELERATOR_TOTAL_MEMORY_MI_B, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct AcceleratorTotalMemoryMiBRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(
+    AcceleratorTotalMemoryMiBRequest, schemas::ACCELERATOR_TOTAL_MEMORY_MI_B_REQUEST, 0 min, 1 max,
+);
+
+#[derive(Clone, Default)]
 pub struct AcceptVpcPeeringConnectionRequest {
     pub dry_run: Option<bool>,
     pub vpc_peering_connection_id: String,
@@ -36,6 +66,13 @@ pub struct AccountAttributeValue {
     pub attribute_value: Option<String>,
 }
 structure!(AccountAttributeValue, schemas::ACCOUNT_ATTRIBUTE_VALUE, 0 attribute_value);
+
+#[derive(Clone, Default)]
+pub struct AddPrefixListEntry {
+    pub cidr: String,
+    pub description: Option<String>,
+}
+structure!(AddPrefixListEntry, schemas::ADD_PREFIX_LIST_ENTRY, 0 cidr, 1 description);
 
 #[derive(Clone, Default)]
 pub struct Address {
@@ -430,6 +467,34 @@ pub struct AvailabilityZoneSubGeography {
 structure!(AvailabilityZoneSubGeography, schemas::AVAILABILITY_ZONE_SUB_GEOGRAPHY, 0 name);
 
 #[derive(Clone, Default)]
+pub struct BaselineEbsBandwidthMbps {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(BaselineEbsBandwidthMbps, schemas::BASELINE_EBS_BANDWIDTH_MBPS, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct BaselineEbsBandwidthMbpsRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(
+    BaselineEbsBandwidthMbpsRequest, schemas::BASELINE_EBS_BANDWIDTH_MBPS_REQUEST, 0 min, 1 max,
+);
+
+#[derive(Clone, Default)]
+pub struct BaselinePerformanceFactors {
+    pub cpu: Option<CpuPerformanceFactor>,
+}
+structure!(BaselinePerformanceFactors, schemas::BASELINE_PERFORMANCE_FACTORS, 0 cpu);
+
+#[derive(Clone, Default)]
+pub struct BaselinePerformanceFactorsRequest {
+    pub cpu: Option<CpuPerformanceFactorRequest>,
+}
+structure!(BaselinePerformanceFactorsRequest, schemas::BASELINE_PERFORMANCE_FACTORS_REQUEST, 0 cpu);
+
+#[derive(Clone, Default)]
 pub struct BlobAttributeValue {
     pub value: Option<Bytes>,
 }
@@ -513,6 +578,17 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct ConnectionTrackingSpecification {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+}
+structure!(
+    ConnectionTrackingSpecification, schemas::CONNECTION_TRACKING_SPECIFICATION,
+    0 tcp_established_timeout, 1 udp_timeout, 2 udp_stream_timeout,
+);
+
+#[derive(Clone, Default)]
 pub struct ConnectionTrackingSpecificationRequest {
     pub tcp_established_timeout: Option<i32>,
     pub udp_stream_timeout: Option<i32>,
@@ -557,6 +633,18 @@ structure!(
     CpuOptionsRequest, schemas::CPU_OPTIONS_REQUEST, 0 core_count, 1 threads_per_core,
     2 amd_sev_snp, 3 nested_virtualization,
 );
+
+#[derive(Clone, Default)]
+pub struct CpuPerformanceFactor {
+    pub references: Option<Vec<PerformanceFactorReference>>,
+}
+structure!(CpuPerformanceFactor, schemas::CPU_PERFORMANCE_FACTOR, 0 references);
+
+#[derive(Clone, Default)]
+pub struct CpuPerformanceFactorRequest {
+    pub references: Option<Vec<PerformanceFactorReferenceRequest>>,
+}
+structure!(CpuPerformanceFactorRequest, schemas::CPU_PERFORMANCE_FACTOR_REQUEST, 0 references);
 
 #[derive(Clone, Default)]
 pub struct CreateDefaultSubnetRequest {
@@ -634,6 +722,83 @@ pub struct CreateKeyPairRequest {
 structure!(
     CreateKeyPairRequest, schemas::CREATE_KEY_PAIR_REQUEST, 0 key_name, 1 key_type,
     2 tag_specifications, 3 key_format, 4 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateLaunchTemplateRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub launch_template_name: String,
+    pub version_description: Option<String>,
+    pub launch_template_data: RequestLaunchTemplateData,
+    pub operator: Option<OperatorRequest>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+structure!(
+    CreateLaunchTemplateRequest, schemas::CREATE_LAUNCH_TEMPLATE_REQUEST, 0 dry_run, 1 client_token,
+    2 launch_template_name, 3 version_description, 4 launch_template_data, 5 operator,
+    6 tag_specifications,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateLaunchTemplateResult {
+    pub launch_template: Option<LaunchTemplate>,
+    pub warning: Option<ValidationWarning>,
+}
+structure!(
+    CreateLaunchTemplateResult, schemas::CREATE_LAUNCH_TEMPLATE_RESULT, 0 launch_template,
+    1 warning,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateLaunchTemplateVersionRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub source_version: Option<String>,
+    pub version_description: Option<String>,
+    pub launch_template_data: RequestLaunchTemplateData,
+    pub resolve_alias: Option<bool>,
+}
+structure!(
+    CreateLaunchTemplateVersionRequest, schemas::CREATE_LAUNCH_TEMPLATE_VERSION_REQUEST, 0 dry_run,
+    1 client_token, 2 launch_template_id, 3 launch_template_name, 4 source_version,
+    5 version_description, 6 launch_template_data, 7 resolve_alias,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateLaunchTemplateVersionResult {
+    pub launch_template_version: Option<LaunchTemplateVersion>,
+    pub warning: Option<ValidationWarning>,
+}
+structure!(
+    CreateLaunchTemplateVersionResult, schemas::CREATE_LAUNCH_TEMPLATE_VERSION_RESULT,
+    0 launch_template_version, 1 warning,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_name: String,
+    pub entries: Option<Vec<AddPrefixListEntry>>,
+    pub max_entries: i32,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub address_family: String,
+    pub client_token: Option<String>,
+}
+structure!(
+    CreateManagedPrefixListRequest, schemas::CREATE_MANAGED_PREFIX_LIST_REQUEST, 0 dry_run,
+    1 prefix_list_name, 2 entries, 3 max_entries, 4 tag_specifications, 5 address_family,
+    6 client_token,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+structure!(
+    CreateManagedPrefixListResult, schemas::CREATE_MANAGED_PREFIX_LIST_RESULT, 0 prefix_list,
 );
 
 #[derive(Clone, Default)]
@@ -967,6 +1132,12 @@ pub struct CreateVpcResult {
 structure!(CreateVpcResult, schemas::CREATE_VPC_RESULT, 0 vpc);
 
 #[derive(Clone, Default)]
+pub struct CreditSpecification {
+    pub cpu_credits: Option<String>,
+}
+structure!(CreditSpecification, schemas::CREDIT_SPECIFICATION, 0 cpu_credits);
+
+#[derive(Clone, Default)]
 pub struct CreditSpecificationRequest {
     pub cpu_credits: String,
 }
@@ -1029,6 +1200,91 @@ pub struct DeleteKeyPairResult {
     pub key_pair_id: Option<String>,
 }
 structure!(DeleteKeyPairResult, schemas::DELETE_KEY_PAIR_RESULT, 0 return_, 1 key_pair_id);
+
+#[derive(Clone, Default)]
+pub struct DeleteLaunchTemplateRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+}
+structure!(
+    DeleteLaunchTemplateRequest, schemas::DELETE_LAUNCH_TEMPLATE_REQUEST, 0 dry_run,
+    1 launch_template_id, 2 launch_template_name,
+);
+
+#[derive(Clone, Default)]
+pub struct DeleteLaunchTemplateResult {
+    pub launch_template: Option<LaunchTemplate>,
+}
+structure!(DeleteLaunchTemplateResult, schemas::DELETE_LAUNCH_TEMPLATE_RESULT, 0 launch_template);
+
+#[derive(Clone, Default)]
+pub struct DeleteLaunchTemplateVersionsRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub versions: Vec<String>,
+}
+structure!(
+    DeleteLaunchTemplateVersionsRequest, schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
+    0 dry_run, 1 launch_template_id, 2 launch_template_name, 3 versions,
+);
+
+#[derive(Clone, Default)]
+pub struct DeleteLaunchTemplateVersionsResponseErrorItem {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+    pub response_error: Option<ResponseError>,
+}
+structure!(
+    DeleteLaunchTemplateVersionsResponseErrorItem,
+    schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_ERROR_ITEM, 0 launch_template_id,
+    1 launch_template_name, 2 version_number, 3 response_error,
+);
+
+#[derive(Clone, Default)]
+pub struct DeleteLaunchTemplateVersionsResponseSuccessItem {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+}
+structure!(
+    DeleteLaunchTemplateVersionsResponseSuccessItem,
+    schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_RESPONSE_SUCCESS_ITEM, 0 launch_template_id,
+    1 launch_template_name, 2 version_number,
+);
+
+#[derive(Clone, Default)]
+pub struct DeleteLaunchTemplateVersionsResult {
+    pub successfully_deleted_launch_template_versions:
+        Option<Vec<DeleteLaunchTemplateVersionsResponseSuccessItem>>,
+    pub unsuccessfully_deleted_launch_template_versions:
+        Option<Vec<DeleteLaunchTemplateVersionsResponseErrorItem>>,
+}
+structure!(
+    DeleteLaunchTemplateVersionsResult, schemas::DELETE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
+    0 successfully_deleted_launch_template_versions,
+    1 unsuccessfully_deleted_launch_template_versions,
+);
+
+#[derive(Clone, Default)]
+pub struct DeleteManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+}
+structure!(
+    DeleteManagedPrefixListRequest, schemas::DELETE_MANAGED_PREFIX_LIST_REQUEST, 0 dry_run,
+    1 prefix_list_id,
+);
+
+#[derive(Clone, Default)]
+pub struct DeleteManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+structure!(
+    DeleteManagedPrefixListResult, schemas::DELETE_MANAGED_PREFIX_LIST_RESULT, 0 prefix_list,
+);
 
 #[derive(Clone, Default)]
 pub struct DeleteNatGatewayRequest {
@@ -1487,6 +1743,86 @@ pub struct DescribeKeyPairsResult {
     pub key_pairs: Option<Vec<KeyPairInfo>>,
 }
 structure!(DescribeKeyPairsResult, schemas::DESCRIBE_KEY_PAIRS_RESULT, 0 key_pairs);
+
+#[derive(Clone, Default)]
+pub struct DescribeLaunchTemplateVersionsRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub versions: Option<Vec<String>>,
+    pub min_version: Option<String>,
+    pub max_version: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub filters: Option<Vec<Filter>>,
+    pub resolve_alias: Option<bool>,
+    pub include_managed_resources: Option<bool>,
+}
+structure!(
+    DescribeLaunchTemplateVersionsRequest, schemas::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_REQUEST,
+    0 dry_run, 1 launch_template_id, 2 launch_template_name, 3 versions, 4 min_version,
+    5 max_version, 6 next_token, 7 max_results, 8 filters, 9 resolve_alias,
+    10 include_managed_resources,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeLaunchTemplateVersionsResult {
+    pub launch_template_versions: Option<Vec<LaunchTemplateVersion>>,
+    pub next_token: Option<String>,
+}
+structure!(
+    DescribeLaunchTemplateVersionsResult, schemas::DESCRIBE_LAUNCH_TEMPLATE_VERSIONS_RESULT,
+    0 launch_template_versions, 1 next_token,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeLaunchTemplatesRequest {
+    pub dry_run: Option<bool>,
+    pub launch_template_ids: Option<Vec<String>>,
+    pub launch_template_names: Option<Vec<String>>,
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub include_managed_resources: Option<bool>,
+}
+structure!(
+    DescribeLaunchTemplatesRequest, schemas::DESCRIBE_LAUNCH_TEMPLATES_REQUEST, 0 dry_run,
+    1 launch_template_ids, 2 launch_template_names, 3 filters, 4 next_token, 5 max_results,
+    6 include_managed_resources,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeLaunchTemplatesResult {
+    pub launch_templates: Option<Vec<LaunchTemplate>>,
+    pub next_token: Option<String>,
+}
+structure!(
+    DescribeLaunchTemplatesResult, schemas::DESCRIBE_LAUNCH_TEMPLATES_RESULT, 0 launch_templates,
+    1 next_token,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeManagedPrefixListsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_ids: Option<Vec<String>>,
+}
+structure!(
+    DescribeManagedPrefixListsRequest, schemas::DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST, 0 dry_run,
+    1 filters, 2 max_results, 3 next_token, 4 prefix_list_ids,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeManagedPrefixListsResult {
+    pub next_token: Option<String>,
+    pub prefix_lists: Option<Vec<ManagedPrefixList>>,
+}
+structure!(
+    DescribeManagedPrefixListsResult, schemas::DESCRIBE_MANAGED_PREFIX_LISTS_RESULT, 0 next_token,
+    1 prefix_lists,
+);
 
 #[derive(Clone, Default)]
 pub struct DescribeNatGatewaysRequest {
@@ -2149,6 +2485,12 @@ pub struct ElasticGpuSpecification {
 structure!(ElasticGpuSpecification, schemas::ELASTIC_GPU_SPECIFICATION, 0 type_);
 
 #[derive(Clone, Default)]
+pub struct ElasticGpuSpecificationResponse {
+    pub type_: Option<String>,
+}
+structure!(ElasticGpuSpecificationResponse, schemas::ELASTIC_GPU_SPECIFICATION_RESPONSE, 0 type_);
+
+#[derive(Clone, Default)]
 pub struct ElasticInferenceAccelerator {
     pub type_: String,
     pub count: Option<i32>,
@@ -2267,6 +2609,47 @@ pub struct GetConsoleOutputResult {
 structure!(
     GetConsoleOutputResult, schemas::GET_CONSOLE_OUTPUT_RESULT, 0 instance_id, 1 timestamp,
     2 output,
+);
+
+#[derive(Clone, Default)]
+pub struct GetLaunchTemplateDataRequest {
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+}
+structure!(
+    GetLaunchTemplateDataRequest, schemas::GET_LAUNCH_TEMPLATE_DATA_REQUEST, 0 dry_run,
+    1 instance_id,
+);
+
+#[derive(Clone, Default)]
+pub struct GetLaunchTemplateDataResult {
+    pub launch_template_data: Option<ResponseLaunchTemplateData>,
+}
+structure!(
+    GetLaunchTemplateDataResult, schemas::GET_LAUNCH_TEMPLATE_DATA_RESULT, 0 launch_template_data,
+);
+
+#[derive(Clone, Default)]
+pub struct GetManagedPrefixListEntriesRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+    pub target_version: Option<i64>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+structure!(
+    GetManagedPrefixListEntriesRequest, schemas::GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST, 0 dry_run,
+    1 prefix_list_id, 2 target_version, 3 max_results, 4 next_token,
+);
+
+#[derive(Clone, Default)]
+pub struct GetManagedPrefixListEntriesResult {
+    pub entries: Option<Vec<PrefixListEntry>>,
+    pub next_token: Option<String>,
+}
+structure!(
+    GetManagedPrefixListEntriesResult, schemas::GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT, 0 entries,
+    1 next_token,
 );
 
 #[derive(Clone, Default)]
@@ -2620,6 +3003,12 @@ pub struct InstanceIpv6Address {
 structure!(InstanceIpv6Address, schemas::INSTANCE_IPV6_ADDRESS, 0 ipv6_address, 1 is_primary_ipv6);
 
 #[derive(Clone, Default)]
+pub struct InstanceIpv6AddressRequest {
+    pub ipv6_address: Option<String>,
+}
+structure!(InstanceIpv6AddressRequest, schemas::INSTANCE_IPV6_ADDRESS_REQUEST, 0 ipv6_address);
+
+#[derive(Clone, Default)]
 pub struct InstanceIpv6Prefix {
     pub ipv6_prefix: Option<String>,
 }
@@ -2814,6 +3203,90 @@ pub struct InstancePrivateIpAddress {
 structure!(
     InstancePrivateIpAddress, schemas::INSTANCE_PRIVATE_IP_ADDRESS, 0 association, 1 primary,
     2 private_dns_name, 3 private_ip_address,
+);
+
+#[derive(Clone, Default)]
+pub struct InstanceRequirements {
+    pub v_cpu_count: Option<VCpuCountRange>,
+    pub memory_mi_b: Option<MemoryMiB>,
+    pub cpu_manufacturers: Option<Vec<String>>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpu>,
+    pub excluded_instance_types: Option<Vec<String>>,
+    pub instance_generations: Option<Vec<String>>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub bare_metal: Option<String>,
+    pub burstable_performance: Option<String>,
+    pub require_hibernate_support: Option<bool>,
+    pub network_interface_count: Option<NetworkInterfaceCount>,
+    pub local_storage: Option<String>,
+    pub local_storage_types: Option<Vec<String>>,
+    pub total_local_storage_gb: Option<TotalLocalStorageGB>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbps>,
+    pub accelerator_types: Option<Vec<String>>,
+    pub accelerator_count: Option<AcceleratorCount>,
+    pub accelerator_manufacturers: Option<Vec<String>>,
+    pub accelerator_names: Option<Vec<String>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiB>,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbps>,
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    pub baseline_performance_factors: Option<BaselinePerformanceFactors>,
+    pub require_encryption_in_transit: Option<bool>,
+}
+structure!(
+    InstanceRequirements, schemas::INSTANCE_REQUIREMENTS, 0 v_cpu_count, 1 memory_mi_b,
+    2 cpu_manufacturers, 3 memory_gi_b_per_v_cpu, 4 excluded_instance_types, 5 instance_generations,
+    6 spot_max_price_percentage_over_lowest_price,
+    7 on_demand_max_price_percentage_over_lowest_price, 8 bare_metal, 9 burstable_performance,
+    10 require_hibernate_support, 11 network_interface_count, 12 local_storage,
+    13 local_storage_types, 14 total_local_storage_gb, 15 baseline_ebs_bandwidth_mbps,
+    16 accelerator_types, 17 accelerator_count, 18 accelerator_manufacturers, 19 accelerator_names,
+    20 accelerator_total_memory_mi_b, 21 network_bandwidth_gbps, 22 allowed_instance_types,
+    23 max_spot_price_as_percentage_of_optimal_on_demand_price, 24 baseline_performance_factors,
+    25 require_encryption_in_transit,
+);
+
+#[derive(Clone, Default)]
+pub struct InstanceRequirementsRequest {
+    pub v_cpu_count: VCpuCountRangeRequest,
+    pub memory_mi_b: MemoryMiBRequest,
+    pub cpu_manufacturers: Option<Vec<String>>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpuRequest>,
+    pub excluded_instance_types: Option<Vec<String>>,
+    pub instance_generations: Option<Vec<String>>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub bare_metal: Option<String>,
+    pub burstable_performance: Option<String>,
+    pub require_hibernate_support: Option<bool>,
+    pub network_interface_count: Option<NetworkInterfaceCountRequest>,
+    pub local_storage: Option<String>,
+    pub local_storage_types: Option<Vec<String>>,
+    pub total_local_storage_gb: Option<TotalLocalStorageGBRequest>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbpsRequest>,
+    pub accelerator_types: Option<Vec<String>>,
+    pub accelerator_count: Option<AcceleratorCountRequest>,
+    pub accelerator_manufacturers: Option<Vec<String>>,
+    pub accelerator_names: Option<Vec<String>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiBRequest>,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    pub baseline_performance_factors: Option<BaselinePerformanceFactorsRequest>,
+    pub require_encryption_in_transit: Option<bool>,
+}
+structure!(
+    InstanceRequirementsRequest, schemas::INSTANCE_REQUIREMENTS_REQUEST, 0 v_cpu_count,
+    1 memory_mi_b, 2 cpu_manufacturers, 3 memory_gi_b_per_v_cpu, 4 excluded_instance_types,
+    5 instance_generations, 6 spot_max_price_percentage_over_lowest_price,
+    7 on_demand_max_price_percentage_over_lowest_price, 8 bare_metal, 9 burstable_performance,
+    10 require_hibernate_support, 11 network_interface_count, 12 local_storage,
+    13 local_storage_types, 14 total_local_storage_gb, 15 baseline_ebs_bandwidth_mbps,
+    16 accelerator_types, 17 accelerator_count, 18 accelerator_manufacturers, 19 accelerator_names,
+    20 accelerator_total_memory_mi_b, 21 network_bandwidth_gbps, 22 allowed_instance_types,
+    23 max_spot_price_as_percentage_of_optimal_on_demand_price, 24 baseline_performance_factors,
+    25 require_encryption_in_transit,
 );
 
 #[derive(Clone, Default)]
@@ -3079,6 +3552,14 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct Ipv4PrefixSpecificationResponse {
+    pub ipv4_prefix: Option<String>,
+}
+structure!(
+    Ipv4PrefixSpecificationResponse, schemas::IPV4_PREFIX_SPECIFICATION_RESPONSE, 0 ipv4_prefix,
+);
+
+#[derive(Clone, Default)]
 pub struct Ipv6CidrBlock {
     pub ipv6_cidr_block: Option<String>,
 }
@@ -3096,6 +3577,14 @@ pub struct Ipv6PrefixSpecificationRequest {
 }
 structure!(
     Ipv6PrefixSpecificationRequest, schemas::IPV6_PREFIX_SPECIFICATION_REQUEST, 0 ipv6_prefix,
+);
+
+#[derive(Clone, Default)]
+pub struct Ipv6PrefixSpecificationResponse {
+    pub ipv6_prefix: Option<String>,
+}
+structure!(
+    Ipv6PrefixSpecificationResponse, schemas::IPV6_PREFIX_SPECIFICATION_RESPONSE, 0 ipv6_prefix,
 );
 
 #[derive(Clone, Default)]
@@ -3141,6 +3630,494 @@ pub struct LastError {
 structure!(LastError, schemas::LAST_ERROR, 0 message, 1 code);
 
 #[derive(Clone, Default)]
+pub struct LaunchTemplate {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub create_time: Option<Timestamp>,
+    pub created_by: Option<String>,
+    pub default_version_number: Option<i64>,
+    pub latest_version_number: Option<i64>,
+    pub tags: Option<Vec<Tag>>,
+    pub operator: Option<OperatorResponse>,
+}
+structure!(
+    LaunchTemplate, schemas::LAUNCH_TEMPLATE, 0 launch_template_id, 1 launch_template_name,
+    2 create_time, 3 created_by, 4 default_version_number, 5 latest_version_number, 6 tags,
+    7 operator,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateBlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub virtual_name: Option<String>,
+    pub ebs: Option<LaunchTemplateEbsBlockDevice>,
+    pub no_device: Option<String>,
+}
+structure!(
+    LaunchTemplateBlockDeviceMapping, schemas::LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING, 0 device_name,
+    1 virtual_name, 2 ebs, 3 no_device,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateBlockDeviceMappingRequest {
+    pub device_name: Option<String>,
+    pub virtual_name: Option<String>,
+    pub ebs: Option<LaunchTemplateEbsBlockDeviceRequest>,
+    pub no_device: Option<String>,
+}
+structure!(
+    LaunchTemplateBlockDeviceMappingRequest, schemas::LAUNCH_TEMPLATE_BLOCK_DEVICE_MAPPING_REQUEST,
+    0 device_name, 1 virtual_name, 2 ebs, 3 no_device,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateCapacityReservationSpecificationRequest {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<CapacityReservationTarget>,
+}
+structure!(
+    LaunchTemplateCapacityReservationSpecificationRequest,
+    schemas::LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_REQUEST,
+    0 capacity_reservation_preference, 1 capacity_reservation_target,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateCapacityReservationSpecificationResponse {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
+}
+structure!(
+    LaunchTemplateCapacityReservationSpecificationResponse,
+    schemas::LAUNCH_TEMPLATE_CAPACITY_RESERVATION_SPECIFICATION_RESPONSE,
+    0 capacity_reservation_preference, 1 capacity_reservation_target,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateCpuOptions {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+structure!(
+    LaunchTemplateCpuOptions, schemas::LAUNCH_TEMPLATE_CPU_OPTIONS, 0 core_count,
+    1 threads_per_core, 2 amd_sev_snp, 3 nested_virtualization,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateCpuOptionsRequest {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+structure!(
+    LaunchTemplateCpuOptionsRequest, schemas::LAUNCH_TEMPLATE_CPU_OPTIONS_REQUEST, 0 core_count,
+    1 threads_per_core, 2 amd_sev_snp, 3 nested_virtualization,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateEbsBlockDevice {
+    pub encrypted: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<String>,
+    pub throughput: Option<i32>,
+    pub volume_initialization_rate: Option<i32>,
+    pub ebs_card_index: Option<i32>,
+}
+structure!(
+    LaunchTemplateEbsBlockDevice, schemas::LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE, 0 encrypted,
+    1 delete_on_termination, 2 iops, 3 kms_key_id, 4 snapshot_id, 5 volume_size, 6 volume_type,
+    7 throughput, 8 volume_initialization_rate, 9 ebs_card_index,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateEbsBlockDeviceRequest {
+    pub encrypted: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<String>,
+    pub throughput: Option<i32>,
+    pub volume_initialization_rate: Option<i32>,
+    pub ebs_card_index: Option<i32>,
+}
+structure!(
+    LaunchTemplateEbsBlockDeviceRequest, schemas::LAUNCH_TEMPLATE_EBS_BLOCK_DEVICE_REQUEST,
+    0 encrypted, 1 delete_on_termination, 2 iops, 3 kms_key_id, 4 snapshot_id, 5 volume_size,
+    6 volume_type, 7 throughput, 8 volume_initialization_rate, 9 ebs_card_index,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateElasticInferenceAccelerator {
+    pub type_: String,
+    pub count: Option<i32>,
+}
+structure!(
+    LaunchTemplateElasticInferenceAccelerator,
+    schemas::LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR, 0 type_, 1 count,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateElasticInferenceAcceleratorResponse {
+    pub type_: Option<String>,
+    pub count: Option<i32>,
+}
+structure!(
+    LaunchTemplateElasticInferenceAcceleratorResponse,
+    schemas::LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_RESPONSE, 0 type_, 1 count,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<LaunchTemplateEnaSrdUdpSpecification>,
+}
+structure!(
+    LaunchTemplateEnaSrdSpecification, schemas::LAUNCH_TEMPLATE_ENA_SRD_SPECIFICATION,
+    0 ena_srd_enabled, 1 ena_srd_udp_specification,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+structure!(
+    LaunchTemplateEnaSrdUdpSpecification, schemas::LAUNCH_TEMPLATE_ENA_SRD_UDP_SPECIFICATION,
+    0 ena_srd_udp_enabled,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateEnclaveOptions {
+    pub enabled: Option<bool>,
+}
+structure!(LaunchTemplateEnclaveOptions, schemas::LAUNCH_TEMPLATE_ENCLAVE_OPTIONS, 0 enabled);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateEnclaveOptionsRequest {
+    pub enabled: Option<bool>,
+}
+structure!(
+    LaunchTemplateEnclaveOptionsRequest, schemas::LAUNCH_TEMPLATE_ENCLAVE_OPTIONS_REQUEST,
+    0 enabled,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateHibernationOptions {
+    pub configured: Option<bool>,
+}
+structure!(
+    LaunchTemplateHibernationOptions, schemas::LAUNCH_TEMPLATE_HIBERNATION_OPTIONS, 0 configured,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateHibernationOptionsRequest {
+    pub configured: Option<bool>,
+}
+structure!(
+    LaunchTemplateHibernationOptionsRequest, schemas::LAUNCH_TEMPLATE_HIBERNATION_OPTIONS_REQUEST,
+    0 configured,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateIamInstanceProfileSpecification {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+structure!(
+    LaunchTemplateIamInstanceProfileSpecification,
+    schemas::LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION, 0 arn, 1 name,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateIamInstanceProfileSpecificationRequest {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+structure!(
+    LaunchTemplateIamInstanceProfileSpecificationRequest,
+    schemas::LAUNCH_TEMPLATE_IAM_INSTANCE_PROFILE_SPECIFICATION_REQUEST, 0 arn, 1 name,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceMaintenanceOptions {
+    pub auto_recovery: Option<String>,
+}
+structure!(
+    LaunchTemplateInstanceMaintenanceOptions, schemas::LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS,
+    0 auto_recovery,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceMaintenanceOptionsRequest {
+    pub auto_recovery: Option<String>,
+}
+structure!(
+    LaunchTemplateInstanceMaintenanceOptionsRequest,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_MAINTENANCE_OPTIONS_REQUEST, 0 auto_recovery,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceMarketOptions {
+    pub market_type: Option<String>,
+    pub spot_options: Option<LaunchTemplateSpotMarketOptions>,
+}
+structure!(
+    LaunchTemplateInstanceMarketOptions, schemas::LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS,
+    0 market_type, 1 spot_options,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceMarketOptionsRequest {
+    pub market_type: Option<String>,
+    pub spot_options: Option<LaunchTemplateSpotMarketOptionsRequest>,
+}
+structure!(
+    LaunchTemplateInstanceMarketOptionsRequest,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_MARKET_OPTIONS_REQUEST, 0 market_type, 1 spot_options,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceMetadataOptions {
+    pub state: Option<String>,
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+structure!(
+    LaunchTemplateInstanceMetadataOptions, schemas::LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS,
+    0 state, 1 http_tokens, 2 http_put_response_hop_limit, 3 http_endpoint, 4 http_protocol_ipv6,
+    5 instance_metadata_tags,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceMetadataOptionsRequest {
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+structure!(
+    LaunchTemplateInstanceMetadataOptionsRequest,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_METADATA_OPTIONS_REQUEST, 0 http_tokens,
+    1 http_put_response_hop_limit, 2 http_endpoint, 3 http_protocol_ipv6, 4 instance_metadata_tags,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecification {
+    pub associate_carrier_ip_address: Option<bool>,
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    pub groups: Option<Vec<String>>,
+    pub interface_type: Option<String>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationResponse>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationResponse>>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub primary_ipv6: Option<bool>,
+    pub ena_srd_specification: Option<LaunchTemplateEnaSrdSpecification>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecification>,
+    pub ena_queue_count: Option<i32>,
+}
+structure!(
+    LaunchTemplateInstanceNetworkInterfaceSpecification,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION,
+    0 associate_carrier_ip_address, 1 associate_public_ip_address, 2 delete_on_termination,
+    3 description, 4 device_index, 5 groups, 6 interface_type, 7 ipv6_address_count,
+    8 ipv6_addresses, 9 network_interface_id, 10 private_ip_address, 11 private_ip_addresses,
+    12 secondary_private_ip_address_count, 13 subnet_id, 14 network_card_index, 15 ipv4_prefixes,
+    16 ipv4_prefix_count, 17 ipv6_prefixes, 18 ipv6_prefix_count, 19 primary_ipv6,
+    20 ena_srd_specification, 21 connection_tracking_specification, 22 ena_queue_count,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+    pub associate_carrier_ip_address: Option<bool>,
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    pub groups: Option<Vec<String>>,
+    pub interface_type: Option<String>,
+    pub ipv6_address_count: Option<i32>,
+    pub ipv6_addresses: Option<Vec<InstanceIpv6AddressRequest>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationRequest>>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub primary_ipv6: Option<bool>,
+    pub ena_srd_specification: Option<EnaSrdSpecificationRequest>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub ena_queue_count: Option<i32>,
+}
+structure!(
+    LaunchTemplateInstanceNetworkInterfaceSpecificationRequest,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_NETWORK_INTERFACE_SPECIFICATION_REQUEST,
+    0 associate_carrier_ip_address, 1 associate_public_ip_address, 2 delete_on_termination,
+    3 description, 4 device_index, 5 groups, 6 interface_type, 7 ipv6_address_count,
+    8 ipv6_addresses, 9 network_interface_id, 10 private_ip_address, 11 private_ip_addresses,
+    12 secondary_private_ip_address_count, 13 subnet_id, 14 network_card_index, 15 ipv4_prefixes,
+    16 ipv4_prefix_count, 17 ipv6_prefixes, 18 ipv6_prefix_count, 19 primary_ipv6,
+    20 ena_srd_specification, 21 connection_tracking_specification, 22 ena_queue_count,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecification {
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecification>>,
+    pub private_ip_address_count: Option<i32>,
+    pub secondary_subnet_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+structure!(
+    LaunchTemplateInstanceSecondaryInterfaceSpecification,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION, 0 delete_on_termination,
+    1 device_index, 2 private_ip_addresses, 3 private_ip_address_count, 4 secondary_subnet_id,
+    5 interface_type, 6 network_card_index,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest {
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecificationRequest>>,
+    pub private_ip_address_count: Option<i32>,
+    pub secondary_subnet_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+structure!(
+    LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest,
+    schemas::LAUNCH_TEMPLATE_INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST,
+    0 delete_on_termination, 1 device_index, 2 private_ip_addresses, 3 private_ip_address_count,
+    4 secondary_subnet_id, 5 interface_type, 6 network_card_index,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateLicenseConfiguration {
+    pub license_configuration_arn: Option<String>,
+}
+structure!(
+    LaunchTemplateLicenseConfiguration, schemas::LAUNCH_TEMPLATE_LICENSE_CONFIGURATION,
+    0 license_configuration_arn,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateLicenseConfigurationRequest {
+    pub license_configuration_arn: Option<String>,
+}
+structure!(
+    LaunchTemplateLicenseConfigurationRequest,
+    schemas::LAUNCH_TEMPLATE_LICENSE_CONFIGURATION_REQUEST, 0 license_configuration_arn,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateNetworkPerformanceOptions {
+    pub bandwidth_weighting: Option<String>,
+}
+structure!(
+    LaunchTemplateNetworkPerformanceOptions, schemas::LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS,
+    0 bandwidth_weighting,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateNetworkPerformanceOptionsRequest {
+    pub bandwidth_weighting: Option<String>,
+}
+structure!(
+    LaunchTemplateNetworkPerformanceOptionsRequest,
+    schemas::LAUNCH_TEMPLATE_NETWORK_PERFORMANCE_OPTIONS_REQUEST, 0 bandwidth_weighting,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplatePlacement {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<String>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub partition_number: Option<i32>,
+    pub group_id: Option<String>,
+}
+structure!(
+    LaunchTemplatePlacement, schemas::LAUNCH_TEMPLATE_PLACEMENT, 0 availability_zone,
+    1 availability_zone_id, 2 affinity, 3 group_name, 4 host_id, 5 tenancy, 6 spread_domain,
+    7 host_resource_group_arn, 8 partition_number, 9 group_id,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplatePlacementRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<String>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub partition_number: Option<i32>,
+    pub group_id: Option<String>,
+}
+structure!(
+    LaunchTemplatePlacementRequest, schemas::LAUNCH_TEMPLATE_PLACEMENT_REQUEST, 0 availability_zone,
+    1 availability_zone_id, 2 affinity, 3 group_name, 4 host_id, 5 tenancy, 6 spread_domain,
+    7 host_resource_group_arn, 8 partition_number, 9 group_id,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplatePrivateDnsNameOptions {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+structure!(
+    LaunchTemplatePrivateDnsNameOptions, schemas::LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS,
+    0 hostname_type, 1 enable_resource_name_dns_a_record, 2 enable_resource_name_dns_aaaa_record,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplatePrivateDnsNameOptionsRequest {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+structure!(
+    LaunchTemplatePrivateDnsNameOptionsRequest,
+    schemas::LAUNCH_TEMPLATE_PRIVATE_DNS_NAME_OPTIONS_REQUEST, 0 hostname_type,
+    1 enable_resource_name_dns_a_record, 2 enable_resource_name_dns_aaaa_record,
+);
+
+#[derive(Clone, Default)]
 pub struct LaunchTemplateSpecification {
     pub launch_template_id: Option<String>,
     pub launch_template_name: Option<String>,
@@ -3149,6 +4126,85 @@ pub struct LaunchTemplateSpecification {
 structure!(
     LaunchTemplateSpecification, schemas::LAUNCH_TEMPLATE_SPECIFICATION, 0 launch_template_id,
     1 launch_template_name, 2 version,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateSpotMarketOptions {
+    pub max_price: Option<String>,
+    pub spot_instance_type: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub valid_until: Option<Timestamp>,
+    pub instance_interruption_behavior: Option<String>,
+}
+structure!(
+    LaunchTemplateSpotMarketOptions, schemas::LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS, 0 max_price,
+    1 spot_instance_type, 2 block_duration_minutes, 3 valid_until, 4 instance_interruption_behavior,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateSpotMarketOptionsRequest {
+    pub max_price: Option<String>,
+    pub spot_instance_type: Option<String>,
+    pub block_duration_minutes: Option<i32>,
+    pub valid_until: Option<Timestamp>,
+    pub instance_interruption_behavior: Option<String>,
+}
+structure!(
+    LaunchTemplateSpotMarketOptionsRequest, schemas::LAUNCH_TEMPLATE_SPOT_MARKET_OPTIONS_REQUEST,
+    0 max_price, 1 spot_instance_type, 2 block_duration_minutes, 3 valid_until,
+    4 instance_interruption_behavior,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateTagSpecification {
+    pub resource_type: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+structure!(
+    LaunchTemplateTagSpecification, schemas::LAUNCH_TEMPLATE_TAG_SPECIFICATION, 0 resource_type,
+    1 tags,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateTagSpecificationRequest {
+    pub resource_type: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+structure!(
+    LaunchTemplateTagSpecificationRequest, schemas::LAUNCH_TEMPLATE_TAG_SPECIFICATION_REQUEST,
+    0 resource_type, 1 tags,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplateVersion {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+    pub version_description: Option<String>,
+    pub create_time: Option<Timestamp>,
+    pub created_by: Option<String>,
+    pub default_version: Option<bool>,
+    pub launch_template_data: Option<ResponseLaunchTemplateData>,
+    pub operator: Option<OperatorResponse>,
+}
+structure!(
+    LaunchTemplateVersion, schemas::LAUNCH_TEMPLATE_VERSION, 0 launch_template_id,
+    1 launch_template_name, 2 version_number, 3 version_description, 4 create_time, 5 created_by,
+    6 default_version, 7 launch_template_data, 8 operator,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplatesMonitoring {
+    pub enabled: Option<bool>,
+}
+structure!(LaunchTemplatesMonitoring, schemas::LAUNCH_TEMPLATES_MONITORING, 0 enabled);
+
+#[derive(Clone, Default)]
+pub struct LaunchTemplatesMonitoringRequest {
+    pub enabled: Option<bool>,
+}
+structure!(
+    LaunchTemplatesMonitoringRequest, schemas::LAUNCH_TEMPLATES_MONITORING_REQUEST, 0 enabled,
 );
 
 #[derive(Clone, Default)]
@@ -3164,6 +4220,27 @@ pub struct LicenseConfigurationRequest {
 structure!(
     LicenseConfigurationRequest, schemas::LICENSE_CONFIGURATION_REQUEST,
     0 license_configuration_arn,
+);
+
+#[derive(Clone, Default)]
+pub struct ManagedPrefixList {
+    pub prefix_list_id: Option<String>,
+    pub address_family: Option<String>,
+    pub state: Option<String>,
+    pub state_message: Option<String>,
+    pub prefix_list_arn: Option<String>,
+    pub prefix_list_name: Option<String>,
+    pub max_entries: Option<i32>,
+    pub version: Option<i64>,
+    pub tags: Option<Vec<Tag>>,
+    pub owner_id: Option<String>,
+    pub ipam_prefix_list_resolver_target_id: Option<String>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+}
+structure!(
+    ManagedPrefixList, schemas::MANAGED_PREFIX_LIST, 0 prefix_list_id, 1 address_family, 2 state,
+    3 state_message, 4 prefix_list_arn, 5 prefix_list_name, 6 max_entries, 7 version, 8 tags,
+    9 owner_id, 10 ipam_prefix_list_resolver_target_id, 11 ipam_prefix_list_resolver_sync_enabled,
 );
 
 #[derive(Clone, Default)]
@@ -3194,10 +4271,38 @@ pub struct MediaDeviceMemoryInfo {
 structure!(MediaDeviceMemoryInfo, schemas::MEDIA_DEVICE_MEMORY_INFO, 0 size_in_mi_b);
 
 #[derive(Clone, Default)]
+pub struct MemoryGiBPerVCpu {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+structure!(MemoryGiBPerVCpu, schemas::MEMORY_GI_B_PER_V_CPU, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct MemoryGiBPerVCpuRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+structure!(MemoryGiBPerVCpuRequest, schemas::MEMORY_GI_B_PER_V_CPU_REQUEST, 0 min, 1 max);
+
+#[derive(Clone, Default)]
 pub struct MemoryInfo {
     pub size_in_mi_b: Option<i64>,
 }
 structure!(MemoryInfo, schemas::MEMORY_INFO, 0 size_in_mi_b);
+
+#[derive(Clone, Default)]
+pub struct MemoryMiB {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(MemoryMiB, schemas::MEMORY_MI_B, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct MemoryMiBRequest {
+    pub min: i32,
+    pub max: Option<i32>,
+}
+structure!(MemoryMiBRequest, schemas::MEMORY_MI_B_REQUEST, 0 min, 1 max);
 
 #[derive(Clone, Default)]
 pub struct ModifyInstanceAttributeOutput {}
@@ -3258,6 +4363,50 @@ pub struct ModifyInstanceMetadataOptionsResult {
 structure!(
     ModifyInstanceMetadataOptionsResult, schemas::MODIFY_INSTANCE_METADATA_OPTIONS_RESULT,
     0 instance_id, 1 instance_metadata_options,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyLaunchTemplateRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub default_version: Option<String>,
+}
+structure!(
+    ModifyLaunchTemplateRequest, schemas::MODIFY_LAUNCH_TEMPLATE_REQUEST, 0 dry_run, 1 client_token,
+    2 launch_template_id, 3 launch_template_name, 4 default_version,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyLaunchTemplateResult {
+    pub launch_template: Option<LaunchTemplate>,
+}
+structure!(ModifyLaunchTemplateResult, schemas::MODIFY_LAUNCH_TEMPLATE_RESULT, 0 launch_template);
+
+#[derive(Clone, Default)]
+pub struct ModifyManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+    pub current_version: Option<i64>,
+    pub prefix_list_name: Option<String>,
+    pub add_entries: Option<Vec<AddPrefixListEntry>>,
+    pub remove_entries: Option<Vec<RemovePrefixListEntry>>,
+    pub max_entries: Option<i32>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+}
+structure!(
+    ModifyManagedPrefixListRequest, schemas::MODIFY_MANAGED_PREFIX_LIST_REQUEST, 0 dry_run,
+    1 prefix_list_id, 2 current_version, 3 prefix_list_name, 4 add_entries, 5 remove_entries,
+    6 max_entries, 7 ipam_prefix_list_resolver_sync_enabled,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+structure!(
+    ModifyManagedPrefixListResult, schemas::MODIFY_MANAGED_PREFIX_LIST_RESULT, 0 prefix_list,
 );
 
 #[derive(Clone, Default)]
@@ -3507,6 +4656,20 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct NetworkBandwidthGbps {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+structure!(NetworkBandwidthGbps, schemas::NETWORK_BANDWIDTH_GBPS, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct NetworkBandwidthGbpsRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+structure!(NetworkBandwidthGbpsRequest, schemas::NETWORK_BANDWIDTH_GBPS_REQUEST, 0 min, 1 max);
+
+#[derive(Clone, Default)]
 pub struct NetworkCardInfo {
     pub network_card_index: Option<i32>,
     pub network_performance: Option<String>,
@@ -3651,6 +4814,20 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct NetworkInterfaceCount {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(NetworkInterfaceCount, schemas::NETWORK_INTERFACE_COUNT, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct NetworkInterfaceCountRequest {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(NetworkInterfaceCountRequest, schemas::NETWORK_INTERFACE_COUNT_REQUEST, 0 min, 1 max);
+
+#[derive(Clone, Default)]
 pub struct NetworkInterfaceIpv6Address {
     pub ipv6_address: Option<String>,
     pub public_ipv6_dns_name: Option<String>,
@@ -3736,6 +4913,21 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct PerformanceFactorReference {
+    pub instance_family: Option<String>,
+}
+structure!(PerformanceFactorReference, schemas::PERFORMANCE_FACTOR_REFERENCE, 0 instance_family);
+
+#[derive(Clone, Default)]
+pub struct PerformanceFactorReferenceRequest {
+    pub instance_family: Option<String>,
+}
+structure!(
+    PerformanceFactorReferenceRequest, schemas::PERFORMANCE_FACTOR_REFERENCE_REQUEST,
+    0 instance_family,
+);
+
+#[derive(Clone, Default)]
 pub struct Placement {
     pub availability_zone_id: Option<String>,
     pub affinity: Option<String>,
@@ -3774,6 +4966,13 @@ pub struct PrefixList {
     pub prefix_list_name: Option<String>,
 }
 structure!(PrefixList, schemas::PREFIX_LIST, 0 cidrs, 1 prefix_list_id, 2 prefix_list_name);
+
+#[derive(Clone, Default)]
+pub struct PrefixListEntry {
+    pub cidr: Option<String>,
+    pub description: Option<String>,
+}
+structure!(PrefixListEntry, schemas::PREFIX_LIST_ENTRY, 0 cidr, 1 description);
 
 #[derive(Clone, Default)]
 pub struct PrefixListId {
@@ -3955,6 +5154,12 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct RemovePrefixListEntry {
+    pub cidr: String,
+}
+structure!(RemovePrefixListEntry, schemas::REMOVE_PREFIX_LIST_ENTRY, 0 cidr);
+
+#[derive(Clone, Default)]
 pub struct ReplaceNetworkAclAssociationRequest {
     pub dry_run: Option<bool>,
     pub association_id: String,
@@ -4056,6 +5261,58 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct RequestLaunchTemplateData {
+    pub kernel_id: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecificationRequest>,
+    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMappingRequest>>,
+    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest>>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<LaunchTemplatesMonitoringRequest>,
+    pub placement: Option<LaunchTemplatePlacementRequest>,
+    pub ram_disk_id: Option<String>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<String>,
+    pub user_data: Option<String>,
+    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecificationRequest>>,
+    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecification>>,
+    pub elastic_inference_accelerators: Option<Vec<LaunchTemplateElasticInferenceAccelerator>>,
+    pub security_group_ids: Option<Vec<String>>,
+    pub security_groups: Option<Vec<String>>,
+    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptionsRequest>,
+    pub credit_specification: Option<CreditSpecificationRequest>,
+    pub cpu_options: Option<LaunchTemplateCpuOptionsRequest>,
+    pub capacity_reservation_specification:
+        Option<LaunchTemplateCapacityReservationSpecificationRequest>,
+    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfigurationRequest>>,
+    pub hibernation_options: Option<LaunchTemplateHibernationOptionsRequest>,
+    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptionsRequest>,
+    pub enclave_options: Option<LaunchTemplateEnclaveOptionsRequest>,
+    pub instance_requirements: Option<InstanceRequirementsRequest>,
+    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptionsRequest>,
+    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptionsRequest>,
+    pub disable_api_stop: Option<bool>,
+    pub operator: Option<OperatorRequest>,
+    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptionsRequest>,
+    pub secondary_interfaces:
+        Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest>>,
+}
+structure!(
+    RequestLaunchTemplateData, schemas::REQUEST_LAUNCH_TEMPLATE_DATA, 0 kernel_id, 1 ebs_optimized,
+    2 iam_instance_profile, 3 block_device_mappings, 4 network_interfaces, 5 image_id,
+    6 instance_type, 7 key_name, 8 monitoring, 9 placement, 10 ram_disk_id,
+    11 disable_api_termination, 12 instance_initiated_shutdown_behavior, 13 user_data,
+    14 tag_specifications, 15 elastic_gpu_specifications, 16 elastic_inference_accelerators,
+    17 security_group_ids, 18 security_groups, 19 instance_market_options, 20 credit_specification,
+    21 cpu_options, 22 capacity_reservation_specification, 23 license_specifications,
+    24 hibernation_options, 25 metadata_options, 26 enclave_options, 27 instance_requirements,
+    28 private_dns_name_options, 29 maintenance_options, 30 disable_api_stop, 31 operator,
+    32 network_performance_options, 33 secondary_interfaces,
+);
+
+#[derive(Clone, Default)]
 pub struct Reservation {
     pub reservation_id: Option<String>,
     pub owner_id: Option<String>,
@@ -4066,6 +5323,65 @@ pub struct Reservation {
 structure!(
     Reservation, schemas::RESERVATION, 0 reservation_id, 1 owner_id, 2 requester_id, 3 groups,
     4 instances,
+);
+
+#[derive(Clone, Default)]
+pub struct ResponseError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+structure!(ResponseError, schemas::RESPONSE_ERROR, 0 code, 1 message);
+
+#[derive(Clone, Default)]
+pub struct ResponseLaunchTemplateData {
+    pub kernel_id: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecification>,
+    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMapping>>,
+    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecification>>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<LaunchTemplatesMonitoring>,
+    pub placement: Option<LaunchTemplatePlacement>,
+    pub ram_disk_id: Option<String>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<String>,
+    pub user_data: Option<String>,
+    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecification>>,
+    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecificationResponse>>,
+    pub elastic_inference_accelerators:
+        Option<Vec<LaunchTemplateElasticInferenceAcceleratorResponse>>,
+    pub security_group_ids: Option<Vec<String>>,
+    pub security_groups: Option<Vec<String>>,
+    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptions>,
+    pub credit_specification: Option<CreditSpecification>,
+    pub cpu_options: Option<LaunchTemplateCpuOptions>,
+    pub capacity_reservation_specification:
+        Option<LaunchTemplateCapacityReservationSpecificationResponse>,
+    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfiguration>>,
+    pub hibernation_options: Option<LaunchTemplateHibernationOptions>,
+    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptions>,
+    pub enclave_options: Option<LaunchTemplateEnclaveOptions>,
+    pub instance_requirements: Option<InstanceRequirements>,
+    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptions>,
+    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptions>,
+    pub disable_api_stop: Option<bool>,
+    pub operator: Option<OperatorResponse>,
+    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptions>,
+    pub secondary_interfaces: Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecification>>,
+}
+structure!(
+    ResponseLaunchTemplateData, schemas::RESPONSE_LAUNCH_TEMPLATE_DATA, 0 kernel_id,
+    1 ebs_optimized, 2 iam_instance_profile, 3 block_device_mappings, 4 network_interfaces,
+    5 image_id, 6 instance_type, 7 key_name, 8 monitoring, 9 placement, 10 ram_disk_id,
+    11 disable_api_termination, 12 instance_initiated_shutdown_behavior, 13 user_data,
+    14 tag_specifications, 15 elastic_gpu_specifications, 16 elastic_inference_accelerators,
+    17 security_group_ids, 18 security_groups, 19 instance_market_options, 20 credit_specification,
+    21 cpu_options, 22 capacity_reservation_specification, 23 license_specifications,
+    24 hibernation_options, 25 metadata_options, 26 enclave_options, 27 instance_requirements,
+    28 private_dns_name_options, 29 maintenance_options, 30 disable_api_stop, 31 operator,
+    32 network_performance_options, 33 secondary_interfaces,
 );
 
 #[derive(Clone, Default)]
@@ -4285,6 +5601,24 @@ structure!(
     34 secondary_interfaces, 35 dry_run, 36 disable_api_termination,
     37 instance_initiated_shutdown_behavior, 38 private_ip_address, 39 client_token,
     40 additional_info, 41 network_interfaces, 42 iam_instance_profile, 43 ebs_optimized,
+);
+
+#[derive(Clone, Default)]
+pub struct SecondaryInterfacePrivateIpAddressSpecification {
+    pub private_ip_address: Option<String>,
+}
+structure!(
+    SecondaryInterfacePrivateIpAddressSpecification,
+    schemas::SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION, 0 private_ip_address,
+);
+
+#[derive(Clone, Default)]
+pub struct SecondaryInterfacePrivateIpAddressSpecificationRequest {
+    pub private_ip_address: Option<String>,
+}
+structure!(
+    SecondaryInterfacePrivateIpAddressSpecificationRequest,
+    schemas::SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION_REQUEST, 0 private_ip_address,
 );
 
 #[derive(Clone, Default)]
@@ -4576,6 +5910,20 @@ pub struct TerminateInstancesResult {
 structure!(TerminateInstancesResult, schemas::TERMINATE_INSTANCES_RESULT, 0 terminating_instances);
 
 #[derive(Clone, Default)]
+pub struct TotalLocalStorageGB {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+structure!(TotalLocalStorageGB, schemas::TOTAL_LOCAL_STORAGE_GB, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct TotalLocalStorageGBRequest {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+structure!(TotalLocalStorageGBRequest, schemas::TOTAL_LOCAL_STORAGE_GB_REQUEST, 0 min, 1 max);
+
+#[derive(Clone, Default)]
 pub struct UnassignPrivateIpAddressesOutput {}
 structure!(
     UnassignPrivateIpAddressesOutput,
@@ -4684,6 +6032,20 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct VCpuCountRange {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+structure!(VCpuCountRange, schemas::V_CPU_COUNT_RANGE, 0 min, 1 max);
+
+#[derive(Clone, Default)]
+pub struct VCpuCountRangeRequest {
+    pub min: i32,
+    pub max: Option<i32>,
+}
+structure!(VCpuCountRangeRequest, schemas::V_CPU_COUNT_RANGE_REQUEST, 0 min, 1 max);
+
+#[derive(Clone, Default)]
 pub struct VCpuInfo {
     pub default_v_cpus: Option<i32>,
     pub default_cores: Option<i32>,
@@ -4695,6 +6057,19 @@ structure!(
     VCpuInfo, schemas::V_CPU_INFO, 0 default_v_cpus, 1 default_cores, 2 default_threads_per_core,
     3 valid_cores, 4 valid_threads_per_core,
 );
+
+#[derive(Clone, Default)]
+pub struct ValidationError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+structure!(ValidationError, schemas::VALIDATION_ERROR, 0 code, 1 message);
+
+#[derive(Clone, Default)]
+pub struct ValidationWarning {
+    pub errors: Option<Vec<ValidationError>>,
+}
+structure!(ValidationWarning, schemas::VALIDATION_WARNING, 0 errors);
 
 #[derive(Clone, Default)]
 pub struct Vpc {

@@ -108,7 +108,11 @@ impl Compute {
     }
 
     /// Executes a program in a running instance, as root, with these as its standard input, output
-    /// and error; returns how it ended.
+    /// and error; returns how it ended. Input that is a terminal controls it. When the future is
+    /// dropped, the program and its process group are killed.
+    ///
+    /// The instance may reopen what it is given here: pass pipes and terminals made for it, never a
+    /// file or terminal of the host.
     pub async fn exec(&self, id: &str, exec: Exec, stdio: [OwnedFd; 3]) -> Result<Outcome> {
         let supervisor = self.supervisor(id)?;
         let body = encode(&Ask::Execute(exec))?;
@@ -134,7 +138,22 @@ impl Compute {
         Ok(seen)
     }
 
-    fn ids(&self) -> Result<Vec<String>> {
+    /// One instance, if it was started here and not removed.
+    pub async fn find(&self, id: &str) -> Result<Option<Seen>> {
+        if !self.ids()?.iter().any(|known| known == id) {
+            return Ok(None);
+        }
+        let cgroups = self.room.host().await?.cgroups;
+        self.look(id.to_owned(), &cgroups).await.map(Some)
+    }
+
+    /// Where an instance's files are.
+    pub fn directory(&self, id: &str) -> Result<PathBuf> {
+        Ok(self.layout.instance(id)?.0)
+    }
+
+    /// The ids of all instances that were started here and not removed.
+    pub fn ids(&self) -> Result<Vec<String>> {
         let directory = self.layout.instances();
         let doing = format!("read {}", directory.display());
         let entries = match std::fs::read_dir(&directory) {

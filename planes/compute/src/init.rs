@@ -178,7 +178,17 @@ impl Init {
                     self.report(&Report::NotExecuted { number, why });
                 }
             }
+            Ok(Order::Abandon { number }) => self.abandon(number),
             Err(error) => eprintln!("init: an order: {error}"),
+        }
+    }
+
+    /// Ends an execution, and what it has started and not sent away.
+    fn abandon(&self, number: u64) {
+        let pid = self.executions.iter().find(|(_, of)| *of == number);
+        if let Some((pid, _)) = pid {
+            // It leads a group of its own.
+            let _ = rustix::process::kill_process_group(*pid, Signal::KILL);
         }
     }
 
@@ -189,6 +199,7 @@ impl Init {
             .argv
             .split_first()
             .ok_or_else(|| Error::failed("there is no program to execute"))?;
+        let terminal = stdin.try_clone().doing("pass on a stream")?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -204,6 +215,8 @@ impl Init {
             .stdout(Stdio::from(stdout))
             .stderr(Stdio::from(stderr));
         let pid = self.start(move || {
+            // Where it is one, shells find it there. It is no error if it is none.
+            let _ = rustix::process::ioctl_tiocsctty(&terminal);
             // Comes back only when it could not.
             let error = command.exec();
             eprintln!("{}: {error}", command.get_program().to_string_lossy());

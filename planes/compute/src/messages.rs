@@ -18,7 +18,8 @@ pub(crate) enum Ask {
     Reboot {
         grace: u64,
     },
-    /// With standard input, output and error. Answered when the program has ended.
+    /// With standard input, output and error. Answered when the program has ended; whoever hangs up
+    /// before that ends it.
     Execute(Exec),
 }
 
@@ -43,6 +44,10 @@ pub(crate) enum Order {
     Execute {
         number: u64,
         exec: Exec,
+    },
+    /// Nobody waits for this execution any more.
+    Abandon {
+        number: u64,
     },
 }
 

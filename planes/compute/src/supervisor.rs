@@ -238,7 +238,14 @@ impl Supervisor {
                 Err(error) => self.reply(number, &Answer::Failed(error.to_string())),
             },
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => self.clients.retain(|c| c.number != number),
+            Err(_) => {
+                let executing = client.waits == Waits::ForExecution(number);
+                self.clients.retain(|c| c.number != number);
+                if executing {
+                    // One that cannot be told is going down, and its programs with it.
+                    let _ = self.order(&Order::Abandon { number }, &[]);
+                }
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use gureum_dispatch::{Ask, Cx};
 use gureum_kit::Arn;
 use gureum_model_ec2::types as t;
 
+use crate::model::launch_template::LaunchTemplateRow;
 use crate::model::vpc;
 use crate::resource::{Find, Here, Kind, Resource, Tags, arn};
 use crate::state::Ec2;
@@ -87,20 +88,21 @@ impl<'a> Asks<'a> {
         ids.iter().fold(self, |asks, id| asks.on::<R>(id))
     }
 
+    /// A launch template, by its id or by its name.
+    pub(crate) fn on_template(self, id: &Option<String>, name: &Option<String>) -> Self {
+        let here = Here::of(self.cx);
+        let (id, name) = (id.as_deref(), name.as_deref());
+        let found = LaunchTemplateRow::named(&self.ec2.store.read(), &here, id, name);
+        let found = found.map(|row| row.meta.id).ok();
+        self.on::<LaunchTemplateRow>(found.as_deref().or(id).unwrap_or("*"))
+    }
+
     /// An image, which belongs to nobody's account.
     pub(crate) fn on_image(mut self, id: Option<&str>) -> Self {
         if let Some(id) = id {
             let resource = format!("arn:aws:ec2:{}::image/{id}", self.cx.region);
             let ask = self.ask(self.action, resource);
             self.asks.push(ask);
-        }
-        self
-    }
-
-    /// More about the last resource.
-    pub(crate) fn map(mut self, change: impl FnOnce(Ask) -> Ask) -> Self {
-        if let Some(last) = self.asks.pop() {
-            self.asks.push(change(last));
         }
         self
     }

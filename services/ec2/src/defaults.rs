@@ -31,7 +31,7 @@ const SUBNET_PREFIX: u8 = 20;
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RegionRow {
     region: Region,
-    account: AccountId,
+    pub(crate) account: AccountId,
     /// What new VPCs are given.
     pub(crate) dhcp_options: String,
 }

@@ -19,6 +19,28 @@ const MAX_USER_DATA: usize = 16_384;
 /// The most instances of one request.
 const MAX_COUNT: i32 = 100;
 
+/// Members of `RunInstances` that are not honoured; launch templates must not hold them either.
+pub(crate) const REFUSED: [&str; 18] = [
+    "BlockDeviceMappings",
+    "Ipv6AddressCount",
+    "Ipv6Addresses",
+    "KernelId",
+    "RamdiskId",
+    "ElasticGpuSpecification",
+    "ElasticInferenceAccelerators",
+    "InstanceMarketOptions",
+    "CreditSpecification",
+    "CpuOptions",
+    "CapacityReservationSpecification",
+    "LicenseSpecifications",
+    "PrivateDnsNameOptions",
+    "MaintenanceOptions",
+    "NetworkPerformanceOptions",
+    "Operator",
+    "SecondaryInterfaces",
+    "AdditionalInfo",
+];
+
 /// A request to launch instances.
 pub(crate) struct Launch {
     pub(crate) count: (usize, usize),

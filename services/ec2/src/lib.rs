@@ -13,7 +13,7 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, have one image to come from, and no
-//! volumes; there are no launch templates.
+//! volumes.
 
 mod asks;
 mod cidr;
@@ -29,14 +29,19 @@ mod launch;
 pub mod machines;
 pub mod metadata;
 mod model;
+mod mold;
 mod names;
 mod ops;
 mod permission;
 mod reconcile;
+mod reset;
 mod resource;
 mod state;
 mod table;
 mod tags;
+mod templated;
+mod told;
 mod zones;
 
 pub use state::Ec2;
+pub use told::Told;

@@ -6,6 +6,7 @@ use gureum_model_ec2::types as t;
 
 use crate::errors::{Refusal, Result};
 use crate::model::group::{GroupRow, Peer, What};
+use crate::model::prefix_list::PrefixListRow;
 use crate::ops::groups::named;
 use crate::state::Change;
 
@@ -215,7 +216,7 @@ pub(crate) fn prefix_list(w: &Change<'_>, id: &str) -> Result<Peer> {
     let known = SERVICES
         .iter()
         .any(|service| prefix_list(&w.here.region, service) == id);
-    if known {
+    if known || w.find::<PrefixListRow>(id)?.is_some() {
         return Ok(Peer::PrefixList(id.to_owned()));
     }
     Err(Refusal::new(

@@ -8,23 +8,26 @@ use gureum_schema::Operation;
 
 use crate::asks::Asks;
 use crate::errors;
-use crate::instance_types;
+use crate::launch;
 use crate::model::acl::{self, AclRow};
 use crate::model::address::{self, ElasticIpRow};
 use crate::model::dhcp::{self, DhcpOptionsRow};
 use crate::model::endpoint::{self, EndpointRow};
 use crate::model::gateway::{self, InternetGatewayRow};
 use crate::model::group::{self, GroupRow, RULE};
-use crate::model::instance::{self, InstanceRow};
+use crate::model::instance::InstanceRow;
 use crate::model::interface::{self, InterfaceRow};
 use crate::model::key_pair::{self, KeyPairRow};
+use crate::model::launch_template;
 use crate::model::nat::{self, NatGatewayRow};
 use crate::model::peering::{self, PeeringRow};
+use crate::model::prefix_list::{self, PrefixListRow};
 use crate::model::route::{self, RouteTableRow};
 use crate::model::subnet::{self, SubnetRow};
 use crate::model::vpc::{self, VpcRow};
 use crate::ops;
 use crate::state::Ec2;
+use crate::templated;
 
 type Table = ServiceBuilder<Ec2>;
 
@@ -53,6 +56,7 @@ impl Ec2 {
         let table = key_pairs(instances(interfaces(addresses(filters(routes(networks(
             table,
         )))))));
+        let table = prefix_lists(launch_templates(table));
         tags(table).invalid(errors::invalid).build()
     }
 }
@@ -293,26 +297,6 @@ fn instances(table: Table) -> Table {
     use ops::{images, instance_attributes as attributes, instance_states as states};
     use ops::{instances, profiles};
     operations! { table;
-        RunInstances [
-            "BlockDeviceMappings", "Ipv6AddressCount", "Ipv6Addresses", "KernelId", "RamdiskId",
-            "ElasticGpuSpecification", "ElasticInferenceAccelerators", "LaunchTemplate",
-            "InstanceMarketOptions", "CreditSpecification", "CpuOptions",
-            "CapacityReservationSpecification", "LicenseSpecifications", "PrivateDnsNameOptions",
-            "MaintenanceOptions", "NetworkPerformanceOptions", "Operator",
-            "SecondaryInterfaces", "AdditionalInfo"
-        ] |a, i| {
-            let subnet = i.subnet_id.clone();
-            let groups = i.security_group_ids.as_deref().unwrap_or_default();
-            a.creates(&instance::KIND, &i.tag_specifications)
-                .map(|ask| {
-                    let kind = i.instance_type.as_deref().unwrap_or(instance_types::USUAL);
-                    ask.key("ec2:InstanceType", kind)
-                })
-                .creates(&interface::KIND, &i.tag_specifications)
-                .on_image(i.image_id.as_deref())
-                .on_opt::<SubnetRow>(&subnet)
-                .on_all::<GroupRow>(groups)
-        } => instances::run;
         DescribeInstances ["IncludeManagedResources"] |a, _| a => instances::describe;
         DescribeInstanceStatus ["IncludeManagedResources"] |a, _| a => instances::describe_status;
         GetConsoleOutput |a, i| a.on::<InstanceRow>(&i.instance_id) => instances::console_output;
@@ -342,6 +326,47 @@ fn instances(table: Table) -> Table {
         DescribeImages |a, _| a => images::describe;
         DescribeInstanceTypes ["IncludeUnsupportedInRegion"] |a, _| a => images::describe_types;
         DescribeInstanceTypeOfferings |a, _| a => images::describe_offerings;
+    }
+    .op_refusing::<op::RunInstances, _>(&launch::REFUSED, templated::asks, instances::run)
+}
+
+/// Templates that instances are launched by.
+fn launch_templates(table: Table) -> Table {
+    use ops::{launch_template_versions as versions, launch_templates as templates};
+    operations! { table;
+        CreateLaunchTemplate ["Operator"]
+            |a, i| a.creates(&launch_template::KIND, &i.tag_specifications) => templates::create;
+        DescribeLaunchTemplates ["IncludeManagedResources"] |a, _| a => templates::describe;
+        ModifyLaunchTemplate
+            |a, i| a.on_template(&i.launch_template_id, &i.launch_template_name)
+            => templates::modify;
+        DeleteLaunchTemplate
+            |a, i| a.on_template(&i.launch_template_id, &i.launch_template_name)
+            => templates::delete;
+        CreateLaunchTemplateVersion ["ResolveAlias"]
+            |a, i| a.on_template(&i.launch_template_id, &i.launch_template_name)
+            => versions::create;
+        DescribeLaunchTemplateVersions ["ResolveAlias", "IncludeManagedResources"]
+            |a, _| a => versions::describe;
+        DeleteLaunchTemplateVersions
+            |a, i| a.on_template(&i.launch_template_id, &i.launch_template_name)
+            => versions::delete;
+        GetLaunchTemplateData |a, i| a.on::<InstanceRow>(&i.instance_id) => templates::of_instance;
+    }
+}
+
+/// Named sets of address blocks.
+fn prefix_lists(table: Table) -> Table {
+    use ops::prefix_lists as lists;
+    operations! { table;
+        CreateManagedPrefixList |a, i| a.creates(&prefix_list::KIND, &i.tag_specifications)
+            => lists::create;
+        ModifyManagedPrefixList ["IpamPrefixListResolverSyncEnabled"]
+            |a, i| a.on::<PrefixListRow>(&i.prefix_list_id) => lists::modify;
+        DeleteManagedPrefixList |a, i| a.on::<PrefixListRow>(&i.prefix_list_id) => lists::delete;
+        DescribeManagedPrefixLists |a, _| a => lists::describe;
+        GetManagedPrefixListEntries |a, i| a.on::<PrefixListRow>(&i.prefix_list_id)
+            => lists::entries;
     }
 }
 

@@ -136,8 +136,9 @@ fn prove(key: &[u8; 32], salt: &[u8]) -> Vec<u8> {
     hmac::sign(&key, salt).as_ref().to_vec()
 }
 
-/// Reads the three `…-customer-…` members of a request.
+/// Reads the three `…-customer-…` members of a request, which must have come over TLS (`secure`).
 pub(crate) fn customer_key(
+    secure: bool,
     algorithm: Option<&str>,
     key: Option<&str>,
     md5: Option<&str>,
@@ -145,6 +146,12 @@ pub(crate) fn customer_key(
     let wrong = |name: &str, message: &str| Failure::argument(name, "null", message);
     let (algorithm, key, md5) = match (algorithm, key, md5) {
         (None, None, None) => return Ok(None),
+        _ if !secure => {
+            return Err(Code::InvalidArgument.says(
+                "Requests specifying Server Side Encryption with Customer provided keys must be \
+                 made over a secure connection.",
+            ));
+        }
         (Some(algorithm), Some(key), Some(md5)) => (algorithm, key, md5),
         (None, ..) => {
             return Err(wrong(
@@ -302,11 +309,14 @@ mod tests {
     fn a_customer_key_is_checked_against_its_md5() {
         let key = STANDARD.encode([7; 32]);
         let md5 = STANDARD.encode(&Digests::of(&[Algorithm::Md5], &[7; 32])[&Algorithm::Md5]);
-        assert!(customer_key(Some("AES256"), Some(&key), Some(&md5)).is_ok_and(|k| k.is_some()));
-        assert!(customer_key(Some("AES256"), Some(&key), Some("AAAA")).is_err());
-        assert!(customer_key(Some("AES256"), Some("AAAA"), Some(&md5)).is_err());
-        assert!(customer_key(Some("AES128"), Some(&key), Some(&md5)).is_err());
-        assert!(customer_key(None, Some(&key), Some(&md5)).is_err());
-        assert!(customer_key(None, None, None).is_ok_and(|k| k.is_none()));
+        assert!(
+            customer_key(true, Some("AES256"), Some(&key), Some(&md5)).is_ok_and(|k| k.is_some())
+        );
+        assert!(customer_key(true, Some("AES256"), Some(&key), Some("AAAA")).is_err());
+        assert!(customer_key(true, Some("AES256"), Some("AAAA"), Some(&md5)).is_err());
+        assert!(customer_key(true, Some("AES128"), Some(&key), Some(&md5)).is_err());
+        assert!(customer_key(true, None, Some(&key), Some(&md5)).is_err());
+        assert!(customer_key(false, Some("AES256"), Some(&key), Some(&md5)).is_err());
+        assert!(customer_key(false, None, None, None).is_ok_and(|k| k.is_none()));
     }
 }

@@ -94,6 +94,12 @@ impl World {
         self.root().call::<O>(input).await
     }
 
+    async fn call_over_tls<O: Operation>(&self, input: O::In) -> Result<O::Out> {
+        let mut cx = self.root();
+        Arc::make_mut(&mut cx.request).secure = true;
+        cx.call::<O>(input).await
+    }
+
     async fn put(&self, key: &str, content: impl Into<Vec<u8>>) -> PutObjectOutput {
         self.call::<op::PutObject>(put(key, content))
             .await

@@ -7,7 +7,8 @@
 //! * a label is at one version at most.
 //!
 //! Honest gaps: parameter policies (expiration, notification), shared parameters and the data types
-//! of other services are refused; of Systems Manager's other parts, none is here.
+//! of other services are refused; of the public parameters there are those of Amazon Linux's images,
+//! which listings leave out; of Systems Manager's other parts, none is here.
 
 mod asks;
 mod errors;
@@ -16,6 +17,7 @@ mod model;
 mod names;
 mod ops;
 mod page;
+mod public;
 mod reset;
 mod sealing;
 

@@ -18,10 +18,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::pipeline::Via;
+use super::stall::Impatient;
 use super::{Door, body};
 
 /// How long a client may take to get to its point: the TLS handshake, and the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
+/// A client must take something this often while it is sent a reply.
+const STALL: Duration = Duration::from_secs(60);
 /// What may still run when the door closes.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// Connections at once; further ones wait in the kernel's backlog.
@@ -238,7 +241,8 @@ impl Hall {
                 Ok::<_, Infallible>(reply.map(body::Outgoing))
             }
         });
-        let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Impatient::new(stream, STALL));
+        let mut serving = std::pin::pin!(server.serve_connection(stream, service));
         let mut silence = std::pin::pin!(tokio::time::sleep(HEAD));
         let mut leaving = false;
         loop {

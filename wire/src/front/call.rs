@@ -11,6 +11,7 @@ use http::{Response, header};
 
 use super::Door;
 use super::auth::{Proof, Signature};
+use super::coding::Coding;
 use super::host::{self, Host};
 use super::integrity;
 use super::pipeline::Visit;
@@ -103,7 +104,7 @@ impl Door {
     ) -> Result<Response<Body>> {
         let (service, protocol) = (&target.service, target.protocol);
         let op = implemented(service, target.op)?;
-        readable(visit, service.spec, target.op)?;
+        let coding = coding(visit, service.spec, target.op)?;
         let family = Family::of(service.spec);
         let region = self.region(signed.claim(), service.spec)?;
         let (proof, body) = self.proven(visit, signed, &url.path, body, family).await?;
@@ -118,7 +119,9 @@ impl Door {
             false => {
                 let whole = refuse::whole(body, WHOLE_BODY).await?;
                 integrity::check(visit, service.spec, target.op, &whole)?;
-                protocol::Payload::Whole(whole)
+                let plain = coding.unpack(whole, WHOLE_BODY);
+                let plain = plain.map_err(|packed| refuse::packed(service, protocol, packed))?;
+                protocol::Payload::Whole(plain)
             }
         };
         let mut input = op.new_input();
@@ -222,23 +225,12 @@ fn implemented<'s>(service: &'s Service, spec: &OperationSpec) -> Result<&'s Op>
     service.op(spec.name).ok_or_else(absent)
 }
 
-/// Refuses bodies in a coding that we would take for garbage. In S3 the header is the object's.
-fn readable(visit: &Visit, service: &ServiceSpec, op: &OperationSpec) -> Result<()> {
+/// How the body was packed for its way here. In S3 the header is the object's.
+fn coding(visit: &Visit, service: &ServiceSpec, op: &OperationSpec) -> Result<Coding> {
     if service.name == "s3" || protocol::streams_input(op) {
-        return Ok(());
+        return Ok(Coding::Plain);
     }
-    let codings = visit.header(header::CONTENT_ENCODING).unwrap_or_default();
-    let strange = codings.split(',').map(str::trim).find(|coding| {
-        // The first names no compression; older clients of the JSON protocols send it.
-        !matches!(*coding, "amz-1.0" | "aws-chunked" | "identity" | "")
-    });
-    match strange {
-        Some(coding) => {
-            let what = format!("Content-Encoding {coding} of {}", op.name);
-            Err(Error::not_implemented(what))
-        }
-        None => Ok(()),
-    }
+    Coding::of(&visit.parts.headers)
 }
 
 /// Puts the bucket of a host name into the path, and the queue of a path into the query: clients

@@ -14,6 +14,7 @@ mod accept;
 mod auth;
 mod body;
 mod call;
+mod coding;
 mod form;
 mod host;
 mod insider;
@@ -23,6 +24,7 @@ mod pipeline;
 mod query;
 mod refuse;
 mod route;
+mod stall;
 pub mod tls;
 
 #[cfg(test)]

@@ -17,7 +17,10 @@ use crate::sigv4::{Claim, Family, Request};
 /// What the program behind the door can tell about itself.
 pub trait Resources: Send + Sync + 'static {
     /// Pids, namespaces, directories and addresses of a resource, by ARN or id.
-    fn resource(&self, id: &str) -> Option<Value>;
+    fn resource<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Option<Value>> + Send + 'a>>;
 
     /// Background work: reconcilers with their last run, error and next run.
     fn status(&self) -> Value;
@@ -42,7 +45,9 @@ impl Door {
                 true => reply(StatusCode::OK, &self.status()),
                 false => forbidden(),
             },
-            _ if page.starts_with("resources/") && is_read(method) => self.resource(visit, page),
+            _ if page.starts_with("resources/") && is_read(method) => {
+                self.resource(visit, page).await
+            }
             _ if known => error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This page does not take that method.",
@@ -117,13 +122,13 @@ impl Door {
         status
     }
 
-    fn resource(&self, visit: &Visit, page: &str) -> Response<Body> {
+    async fn resource(&self, visit: &Visit, page: &str) -> Response<Body> {
         if !self.insider(visit) {
             return forbidden();
         }
         let id = page.trim_start_matches("resources/");
         let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
-        match self.options.resources.resource(&id) {
+        match self.options.resources.resource(&id).await {
             Some(found) => reply(StatusCode::OK, &found),
             None => error(
                 StatusCode::NOT_FOUND,

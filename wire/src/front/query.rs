@@ -6,6 +6,7 @@ use gureum_schema::Body;
 use http::request::Parts;
 use http::{Method, header};
 
+use super::coding::{Coding, Packed};
 use super::refuse::{self, Refusal};
 
 /// A form is this large at most; the longest that AWS takes, a batch of queue messages, is a
@@ -16,7 +17,7 @@ const FORM: usize = 8 << 20;
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads the form when there is one; the body is given back whole.
+    /// Reads the form when there is one; the body is given back whole, and as it was sent.
     pub(super) async fn read(parts: &Parts, body: Body) -> Result<(Self, Body), Refusal> {
         let mut query = Self(Vec::new());
         query.keep(parts.uri.query().unwrap_or_default().as_bytes());
@@ -27,7 +28,11 @@ impl Query {
             return Ok((query, body));
         }
         let form = refuse::whole(body, FORM).await.map_err(Refusal::bare)?;
-        query.keep(&form);
+        // A coding that we do not know is refused once it is known whether it is one at all.
+        if let Ok(coding) = Coding::of(&parts.headers) {
+            let plain = coding.unpack(form.clone(), FORM).map_err(Packed::error);
+            query.keep(&plain.map_err(Refusal::bare)?);
+        }
         Ok((query, Body::from(form)))
     }
 

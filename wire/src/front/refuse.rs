@@ -11,9 +11,10 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
+use super::coding::Packed;
 use super::pipeline::Visit;
 use super::route::{Lost, is_rest};
-use crate::protocol::{self, ViolationKind};
+use crate::protocol::{self, DecodeError, DecodeErrorKind, ViolationKind};
 use crate::sigv4::{BodyError, Family, Payload};
 
 /// An error with the dialect to say it in.
@@ -181,6 +182,30 @@ pub(crate) fn guard(
     }))
 }
 
+/// The service's own word for what cannot be read, or its protocol's.
+fn unreadable(service: &Service, protocol: Protocol, error: &DecodeError) -> Error {
+    let message = error.to_string();
+    service
+        .invalid(&Invalid::Malformed { message })
+        .unwrap_or_else(|| error.to_error(protocol))
+}
+
+/// What a body that cannot be unpacked is answered.
+pub(crate) fn packed(service: &Service, protocol: Protocol, packed: Packed) -> Error {
+    match packed {
+        Packed::TooLarge(_) => packed.error(),
+        Packed::Broken(message) => {
+            let (kind, path) = (DecodeErrorKind::Malformed, String::new());
+            let error = DecodeError {
+                kind,
+                path,
+                message,
+            };
+            unreadable(service, protocol, &error)
+        }
+    }
+}
+
 /// Decodes and checks against the model; the errors are the service's own.
 pub(crate) fn decode(
     service: &Service,
@@ -189,12 +214,8 @@ pub(crate) fn decode(
     request: protocol::Request<'_>,
     input: &mut dyn Struct,
 ) -> Result<()> {
-    let missing = protocol::decode(protocol, labels, request, input).map_err(|error| {
-        let message = error.to_string();
-        service
-            .invalid(&Invalid::Malformed { message })
-            .unwrap_or_else(|| error.to_error(protocol))
-    })?;
+    let missing = protocol::decode(protocol, labels, request, input)
+        .map_err(|error| unreadable(service, protocol, &error))?;
     let Err(violations) = protocol::validate(input, &missing) else {
         return Ok(());
     };

@@ -40,8 +40,11 @@ impl Identities for Root {
 struct Nothing;
 
 impl Resources for Nothing {
-    fn resource(&self, _: &str) -> Option<serde_json::Value> {
-        None
+    fn resource<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Option<serde_json::Value>> + Send + 'a>> {
+        Box::pin(std::future::ready(None))
     }
 
     fn status(&self) -> serde_json::Value {

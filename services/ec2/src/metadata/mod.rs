@@ -95,7 +95,7 @@ impl Ec2 {
         (vpc, from): (&str, Ipv4Addr),
         question: &Question<'_>,
     ) -> Answer {
-        let answer = self.tell(cloud, vpc, from, question).await;
+        let answer = self.respond(cloud, vpc, from, question).await;
         answer.unwrap_or_else(|error| {
             let error = gureum_schema::Error::from(error);
             tracing::warn!(%error, vpc, %from, "cannot answer about metadata");
@@ -103,7 +103,7 @@ impl Ec2 {
         })
     }
 
-    async fn tell(
+    async fn respond(
         &self,
         cloud: &Arc<Cloud>,
         vpc: &str,

@@ -1,9 +1,10 @@
 //! Public addresses: one pool for the whole cloud, whoever's they are at the moment.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use gureum_kit::names::id;
-use gureum_kit::{Reader, Row, Tx};
+use gureum_kit::{Reader, Row, Scan, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
@@ -55,4 +56,15 @@ pub(crate) fn take(tx: &mut Tx, pool: Cidr, owner: &str) -> Result<Ipv4Addr> {
 
 pub(crate) fn give_back(tx: &mut Tx, address: Ipv4Addr) -> Result<()> {
     Ok(tx.delete::<PublicRow>((u64::from(u32::from(address)),))?)
+}
+
+/// Gives back the addresses of owners that are gone.
+pub(crate) fn forget(tx: &mut Tx, owners: &BTreeSet<String>) -> Result<(), StoreError> {
+    let rows = tx.scan(Scan::<PublicRow>::all());
+    for row in rows.collect::<Result<Vec<_>, _>>()? {
+        if owners.contains(&row.owner) {
+            tx.delete::<PublicRow>(row.key())?;
+        }
+    }
+    Ok(())
 }

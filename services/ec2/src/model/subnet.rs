@@ -46,7 +46,7 @@ resource!(SubnetRow, "ec2.subnet", KIND, vpc: vpc);
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakenRow {
     region: Region,
-    account: AccountId,
+    pub(crate) account: AccountId,
     subnet: String,
     address: u64,
     /// `eni-…`

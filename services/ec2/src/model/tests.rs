@@ -27,8 +27,10 @@ fn every_filter_reads_a_member_that_exists() {
     filters_lead_somewhere::<model::instance::InstanceRow>();
     filters_lead_somewhere::<model::key_pair::KeyPairRow>();
     filters_lead_somewhere::<model::interface::InterfaceRow>();
+    filters_lead_somewhere::<model::launch_template::LaunchTemplateRow>();
     filters_lead_somewhere::<model::nat::NatGatewayRow>();
     filters_lead_somewhere::<model::peering::PeeringRow>();
+    filters_lead_somewhere::<model::prefix_list::PrefixListRow>();
     filters_lead_somewhere::<model::route::RouteTableRow>();
     filters_lead_somewhere::<model::subnet::SubnetRow>();
     filters_lead_somewhere::<model::vpc::VpcRow>();

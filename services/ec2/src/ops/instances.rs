@@ -23,15 +23,20 @@ use crate::model::pool;
 use crate::model::subnet::SubnetRow;
 use crate::resource::{Described as _, Find as _, Resource as _};
 use crate::state::{Change, Ec2};
-use crate::zones;
+use crate::{templated, zones};
 
 /// Writes what is wanted, all of it or nothing; the reconciler boots the machines.
 pub(crate) async fn run(
     ec2: Arc<Ec2>,
     cx: Cx,
-    input: t::RunInstancesRequest,
+    given: t::RunInstancesRequest,
 ) -> Reply<t::Reservation> {
-    let launch = Launch::read(ec2.planes.as_ref(), &input)?;
+    let (snapshot, here) = ec2.read(&cx).await?;
+    let completed = templated::complete(&snapshot, &here, &given)?;
+    drop(snapshot);
+    let input = &completed.input;
+    let mut launch = Launch::read(ec2.planes.as_ref(), input)?;
+    launch.tags.extend(completed.tags());
     let planes = ec2.planes()?;
     planes.machines.ready().await.map_err(|error| {
         Refusal::NotImplemented(format!("Running instances on this host ({error})"))
@@ -41,7 +46,7 @@ pub(crate) async fn run(
         None => None,
     };
     let token = input.client_token.clone().filter(|token| !token.is_empty());
-    let request = ("RunInstances", &input as &dyn Struct);
+    let request = ("RunInstances", &given as &dyn Struct);
     let ids = ec2
         .write_once(&cx, input.dry_run, token.as_deref(), request, |w| {
             let (subnet, interface) = place(w, &launch)?;

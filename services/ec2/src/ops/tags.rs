@@ -19,8 +19,10 @@ use crate::model::group::{GroupRow, RULE};
 use crate::model::instance::InstanceRow;
 use crate::model::interface::InterfaceRow;
 use crate::model::key_pair::KeyPairRow;
+use crate::model::launch_template::LaunchTemplateRow;
 use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
+use crate::model::prefix_list::PrefixListRow;
 use crate::model::route::RouteTableRow;
 use crate::model::subnet::SubnetRow;
 use crate::model::vpc::VpcRow;
@@ -45,6 +47,8 @@ macro_rules! every_kind {
         $do!(EndpointRow);
         $do!(PeeringRow);
         $do!(DhcpOptionsRow);
+        $do!(LaunchTemplateRow);
+        $do!(PrefixListRow);
     };
 }
 

@@ -18,11 +18,12 @@ use crate::errors::Result;
 use crate::machines::{PlaneError, Planes};
 use crate::model::acl::AclRow;
 use crate::model::gateway::InternetGatewayRow;
-use crate::model::group::GroupRow;
+use crate::model::group::{GroupRow, Peer};
 use crate::model::instance::InstanceRow;
 use crate::model::interface::InterfaceRow;
 use crate::model::nat::{self, NatGatewayRow};
 use crate::model::peering::PeeringRow;
+use crate::model::prefix_list::PrefixListRow;
 use crate::model::route::RouteTableRow;
 use crate::model::subnet::SubnetRow;
 use crate::model::vpc::VpcRow;
@@ -61,6 +62,7 @@ struct Everything {
     interfaces: Vec<InterfaceRow>,
     nat_gateways: Vec<NatGatewayRow>,
     peerings: Vec<PeeringRow>,
+    prefix_lists: Vec<PrefixListRow>,
     /// Instances that are up.
     up: BTreeSet<String>,
 }
@@ -84,6 +86,7 @@ impl Everything {
             interfaces: rows(snapshot)?,
             nat_gateways: rows(snapshot)?,
             peerings: rows(snapshot)?,
+            prefix_lists: rows(snapshot)?,
             up: up.map(|row| row.meta.id).collect(),
         })
     }
@@ -132,7 +135,42 @@ impl Everything {
                 .collect(),
             up,
             elsewhere,
+            prefix_lists: self
+                .prefix_lists
+                .iter()
+                .filter(|row| {
+                    row.meta.region == vpc.meta.region && row.meta.account == vpc.meta.account
+                })
+                .collect(),
         }
+    }
+
+    /// Groups of VPCs that are peered with this one and that its rules name, with the private
+    /// addresses of their members.
+    fn groups_elsewhere(&self, vpc: &VpcRow) -> BTreeMap<String, Vec<Ipv4Addr>> {
+        let own = self.groups.iter().filter(|row| row.vpc == vpc.meta.id);
+        let named: BTreeSet<&str> = own
+            .flat_map(|group| &group.rules)
+            .filter_map(|rule| match &rule.what.peer {
+                Peer::Group(id) => Some(id.as_str()),
+                _ => None,
+            })
+            .collect();
+        let peered = |other: &str| {
+            let mut peerings = self.peerings.iter();
+            peerings.any(|row| row.is_active() && row.concerns(&vpc.meta.id) && row.concerns(other))
+        };
+        let theirs = self.groups.iter().filter(|row| {
+            row.vpc != vpc.meta.id && named.contains(row.meta.id.as_str()) && peered(&row.vpc)
+        });
+        theirs
+            .map(|group| {
+                let id = &group.meta.id;
+                let members = self.interfaces.iter().filter(|row| row.groups.contains(id));
+                let addresses = members.flat_map(|row| &row.addresses);
+                (id.clone(), addresses.map(|it| it.private).collect())
+            })
+            .collect()
     }
 }
 
@@ -143,11 +181,11 @@ impl Ec2 {
         let _alone = self.weaving.lock().await;
         let all = Everything::read(&self.store.read()).map_err(Error::from)?;
         let up = |id: &str| all.up.contains(id);
-        let nowhere = BTreeMap::new();
         let lived_in: Vec<&VpcRow> = all.vpcs.iter().filter(|vpc| all.is_lived_in(vpc)).collect();
         let mut failed = None;
         for vpc in &lived_in {
-            let plan = plan(&all.of(vpc, &up, &nowhere));
+            let elsewhere = all.groups_elsewhere(vpc);
+            let plan = plan(&all.of(vpc, &up, &elsewhere));
             let named = |id: &str| {
                 let mut vpcs = all.vpcs.iter();
                 vpcs.any(|vpc| vpc.meta.id == id && vpc.dns_hostnames)

@@ -1,6 +1,6 @@
 //! From rows to the network plane's plan of a VPC: a pure function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use gureum_network as net;
@@ -13,6 +13,7 @@ use crate::model::group::{GroupRow, Peer, What};
 use crate::model::interface::{InterfaceRow, Purpose};
 use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
+use crate::model::prefix_list::PrefixListRow;
 use crate::model::route::{RouteTableRow, Target};
 use crate::model::subnet::SubnetRow;
 use crate::model::vpc::VpcRow;
@@ -34,8 +35,10 @@ pub(crate) struct Rows<'a> {
     pub(crate) peerings: Vec<&'a PeeringRow>,
     /// Instances that have a network: those that are up.
     pub(crate) up: &'a dyn Fn(&str) -> bool,
-    /// Addresses of a group's members in other VPCs.
+    /// Groups of peered VPCs that rules here name: their members' addresses.
     pub(crate) elsewhere: &'a BTreeMap<String, Vec<Ipv4Addr>>,
+    /// The prefix lists of the VPC's account and region.
+    pub(crate) prefix_lists: Vec<&'a PrefixListRow>,
 }
 
 pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
@@ -51,12 +54,8 @@ pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
             .map(|subnet| self::subnet(rows, subnet))
             .collect(),
         route_tables: rows.tables.iter().map(|table| self::table(table)).collect(),
-        prefix_lists: Vec::new(),
-        groups: rows
-            .groups
-            .iter()
-            .map(|group| self::group(rows, group))
-            .collect(),
+        prefix_lists: prefix_lists(rows),
+        groups: groups(rows),
         acls: rows.acls.iter().map(|acl| self::acl(acl)).collect(),
         interfaces: interfaces(rows),
         public: public(rows),
@@ -111,7 +110,40 @@ fn table(table: &RouteTableRow) -> net::RouteTablePlan {
     }
 }
 
-fn group(rows: &Rows<'_>, group: &GroupRow) -> net::GroupPlan {
+/// The VPC's own groups, and those of peered VPCs as no more than their members' addresses.
+fn groups(rows: &Rows<'_>) -> Vec<net::GroupPlan> {
+    let own = rows.groups.iter().map(|group| self::group(group));
+    let others = rows.elsewhere.iter().map(|(id, addresses)| net::GroupPlan {
+        id: id.clone(),
+        ingress: Vec::new(),
+        egress: Vec::new(),
+        elsewhere: addresses.clone(),
+    });
+    own.chain(others).collect()
+}
+
+/// The lists that rules name. Those of AWS's services hold nothing here.
+fn prefix_lists(rows: &Rows<'_>) -> Vec<net::PrefixListPlan> {
+    let named = rows.groups.iter().flat_map(|group| &group.rules);
+    let named: BTreeSet<&str> = named
+        .filter_map(|rule| match &rule.what.peer {
+            Peer::PrefixList(id) => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    let plan = |id: &str| {
+        let mut lists = rows.prefix_lists.iter();
+        let list = lists.find(|list| list.meta.id == id);
+        let entries = list.map(|list| list.blocks().map(network).collect());
+        net::PrefixListPlan {
+            id: id.to_owned(),
+            entries: entries.unwrap_or_default(),
+        }
+    };
+    named.into_iter().map(plan).collect()
+}
+
+fn group(group: &GroupRow) -> net::GroupPlan {
     let side = |egress| {
         let rules = group
             .rules
@@ -123,20 +155,17 @@ fn group(rows: &Rows<'_>, group: &GroupRow) -> net::GroupPlan {
         id: group.meta.id.clone(),
         ingress: side(false),
         egress: side(true),
-        elsewhere: rows
-            .elsewhere
-            .get(&group.meta.id)
-            .cloned()
-            .unwrap_or_default(),
+        elsewhere: Vec::new(),
     }
 }
 
-/// Rules about IPv6 and about the addresses of services let nothing through here.
+/// Rules about IPv6 let nothing through here.
 fn rule(what: &What) -> Option<net::GroupRule> {
     let peer = match &what.peer {
         Peer::V4(cidr) => net::Peer::Cidr(network(*cidr)),
         Peer::Group(id) => net::Peer::Group(id.clone()),
-        Peer::V6 { .. } | Peer::PrefixList(_) => return None,
+        Peer::PrefixList(id) => net::Peer::PrefixList(id.clone()),
+        Peer::V6 { .. } => return None,
     };
     let protocol = match what.protocol.as_str() {
         "-1" => -1,
@@ -305,6 +334,7 @@ mod tests {
             peerings: Vec::new(),
             up: &|id| id == "i-1",
             elsewhere: &BTreeMap::new(),
+            prefix_lists: Vec::new(),
         });
         (plan, row)
     }

@@ -67,6 +67,7 @@ async fn attributes(
     let version = input.version_id.as_deref();
     let found = get::find(&s3, &cx, &input.bucket, &input.key, version)?;
     let customer = sealing::customer_key(
+        cx.request.secure,
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),

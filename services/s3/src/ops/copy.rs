@@ -112,7 +112,7 @@ pub(super) fn source_asks(
 
 /// The conditions and keys that a copy brings for its source.
 macro_rules! source_terms {
-    ($input:expr) => {
+    ($cx:expr, $input:expr) => {
         (
             $crate::conditions::ReadIf {
                 matches: $input.copy_source_if_match.as_deref(),
@@ -121,6 +121,7 @@ macro_rules! source_terms {
                 unmodified_since: $input.copy_source_if_unmodified_since,
             },
             $crate::sealing::customer_key(
+                $cx.request.secure,
                 $input.copy_source_sse_customer_algorithm.as_deref(),
                 $input.copy_source_sse_customer_key.as_deref(),
                 $input.copy_source_sse_customer_key_md5.as_deref(),
@@ -188,6 +189,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
     check_changes(&input, &source)?;
     let write_if = WriteIf::read(input.if_match.as_deref(), input.if_none_match.as_deref())?;
     let customer = sealing::customer_key(
+        cx.request.secure,
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
@@ -198,7 +200,7 @@ async fn copy(s3: Arc<S3>, cx: Cx, input: CopyObjectRequest) -> Result<CopyObjec
         customer.is_some(),
     )?;
     let said = said!(input).read(&s3, &cx, &bucket)?;
-    let (condition, source_key) = source_terms!(input);
+    let (condition, source_key) = source_terms!(cx, input);
     let opened = Opened::of(&s3, &cx, &source, &condition, source_key.as_ref())?;
     let size = opened.found.object.size;
     if size > MAX_SINGLE {

@@ -208,12 +208,13 @@ fn part_range(found: &Found, number: i32) -> errors::Result<(Range<u64>, Option<
 /// The way to an object's content.
 fn unlock(
     s3: &S3,
+    cx: &Cx,
     object: &Object,
     algorithm: Option<&str>,
     key: Option<&str>,
     md5: Option<&str>,
 ) -> errors::Result<(Access, Option<CustomerKey>)> {
-    let customer = sealing::customer_key(algorithm, key, md5)?;
+    let customer = sealing::customer_key(cx.request.secure, algorithm, key, md5)?;
     Ok((
         s3.keyring.open(&object.sealing, customer.as_ref())?,
         customer,
@@ -329,6 +330,7 @@ macro_rules! read {
         }
         let (access, customer) = unlock(
             &$s3,
+            &$cx,
             &found.object,
             $input.sse_customer_algorithm.as_deref(),
             $input.sse_customer_key.as_deref(),

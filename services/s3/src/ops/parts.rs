@@ -163,6 +163,7 @@ async fn upload_part(
     let number = check_number(input.part_number)?;
     let (bucket, upload) = place(&s3, &input.bucket, &input.key, &input.upload_id)?;
     let customer = sealing::customer_key(
+        cx.request.secure,
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
@@ -199,6 +200,7 @@ async fn copy_part(
     let number = check_number(input.part_number)?;
     let (bucket, upload) = place(&s3, &input.bucket, &input.key, &input.upload_id)?;
     let customer = sealing::customer_key(
+        cx.request.secure,
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),
@@ -206,7 +208,7 @@ async fn copy_part(
     let access = s3.keyring.open(&upload.sealing, customer.as_ref())?;
     let key = s3.key(&cx, access).await?;
     let source = Source::parse(&input.copy_source)?;
-    let (condition, source_key) = copy::source_terms!(input);
+    let (condition, source_key) = copy::source_terms!(cx, input);
     let opened = Opened::of(&s3, &cx, &source, &condition, source_key.as_ref())?;
     let size = opened.found.object.size;
     let wanted = match input.copy_source_range.as_deref() {

@@ -104,6 +104,7 @@ async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObje
         condition.check(there.map_err(errors::Failure::from)?.as_ref(), &input.key)?;
     }
     let customer = sealing::customer_key(
+        cx.request.secure,
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),

@@ -117,6 +117,7 @@ async fn create(
     let bucket = s3.bucket(&input.bucket)?;
     let traits = said!(input).read(&s3, &cx, &bucket)?;
     let customer = sealing::customer_key(
+        cx.request.secure,
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.as_deref(),
         input.sse_customer_key_md5.as_deref(),

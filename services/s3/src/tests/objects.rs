@@ -259,7 +259,10 @@ async fn a_customer_key_is_needed_for_everything() {
         sse_customer_key_md5: Some(md5.clone()),
         ..put("k", "mine")
     };
-    world.call::<op::PutObject>(request).await.expect("put");
+    let openly = world.call::<op::PutObject>(request.clone()).await;
+    assert_eq!(code(openly), "InvalidArgument");
+    let put = world.call_over_tls::<op::PutObject>(request).await;
+    put.expect("put");
     assert_eq!(code(world.get("k").await), "InvalidRequest");
     let head = HeadObjectRequest {
         bucket: "bbb".into(),
@@ -276,7 +279,8 @@ async fn a_customer_key_is_needed_for_everything() {
         sse_customer_key_md5: Some(md5),
         ..get("k")
     };
-    let out = world.call::<op::GetObject>(with_key).await.expect("get");
+    let out = world.call_over_tls::<op::GetObject>(with_key).await;
+    let out = out.expect("get");
     assert_eq!(read(out.body).await, b"mine");
 }
 

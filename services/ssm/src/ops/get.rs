@@ -11,6 +11,7 @@ use crate::Ssm;
 use crate::errors::{Refusal, Result};
 use crate::model::{ParameterRow, VersionRow};
 use crate::names::{self, Named};
+use crate::public;
 use crate::sealing;
 
 pub(crate) async fn get_parameter(
@@ -19,10 +20,10 @@ pub(crate) async fn get_parameter(
     input: t::GetParameterRequest,
 ) -> gureum_schema::Result<t::GetParameterResult> {
     let named = Named::read(&cx, &input.name)?;
-    let row = ssm.find(&cx, &named)?;
     let decrypt = input.with_decryption.unwrap_or(false);
+    let parameter = ssm.tell(&cx, named, decrypt).await?;
     Ok(t::GetParameterResult {
-        parameter: Some(told(&cx, row, named.selector, decrypt).await?),
+        parameter: Some(parameter),
     })
 }
 
@@ -35,11 +36,12 @@ pub(crate) async fn get_parameters(
     let decrypt = input.with_decryption.unwrap_or(false);
     let (mut parameters, mut invalid) = (Vec::new(), Vec::new());
     for name in input.names {
-        let found = Named::read(&cx, &name).and_then(|named| Ok((ssm.find(&cx, &named)?, named)));
+        let found = match Named::read(&cx, &name) {
+            Ok(named) => ssm.tell(&cx, named, decrypt).await,
+            Err(error) => Err(error),
+        };
         match found {
-            Ok((row, named)) => {
-                parameters.push(told(&cx, row, named.selector, decrypt).await?);
-            }
+            Ok(parameter) => parameters.push(parameter),
             Err(Refusal::NotFound(_) | Refusal::VersionNotFound(_)) => invalid.push(name),
             Err(error) => return Err(error.into()),
         }
@@ -76,6 +78,15 @@ pub(crate) async fn told(
 }
 
 impl Ssm {
+    /// The parameter that a name means, the account's own or a public one.
+    async fn tell(&self, cx: &Cx, named: Named, decrypt: bool) -> Result<t::Parameter> {
+        if let Some(public) = public::find(cx, &named).await? {
+            return Ok(public);
+        }
+        let row = self.find(cx, &named)?;
+        told(cx, row, named.selector, decrypt).await
+    }
+
     /// The version that a name means: the current one, or that of its number or label.
     pub(crate) fn find(&self, cx: &Cx, named: &Named) -> Result<VersionRow> {
         let place = names::place(cx, &named.name);
