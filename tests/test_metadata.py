@@ -1,13 +1,19 @@
 """What an instance finds around it: metadata, names, and the API at AWS's own host names."""
 
+import io
 import json
 import os
+import pathlib
+import signal
+import subprocess
 import time
+import zipfile
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import private_cloud
+from conftest import BIN, CLEAN, private_cloud
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="running instances here needs root")
 
@@ -150,11 +156,6 @@ out["code"], out["id"], out["expires"] = keys["Code"], keys["AccessKeyId"][:4], 
 out["open"] = signed("{bucket}.s3.us-east-1.amazonaws.com", "/open/a", keys, "s3")
 out["closed"] = signed("{bucket}.s3.us-east-1.amazonaws.com", "/closed/a", keys, "s3")[0]
 out["without token"] = signed("{bucket}.s3.us-east-1.amazonaws.com", "/open/a", {{**keys, "Token": "x"}}, "s3")[0]
-try:
-    import boto3
-    out["boto3"] = boto3.client("sts", region_name="us-east-1").get_caller_identity()["Arn"]
-except ImportError:
-    pass
 '''
     instance, out = run(
         mine, script, IamInstanceProfile={"Name": role}, MetadataOptions={"HttpTokens": "required"}
@@ -162,8 +163,192 @@ except ImportError:
     assert out["v1"] == 401 and out["role"] == role
     assert (out["code"], out["id"]) == ("Success", "ASIA")
     assert out["open"] == [200, "tea"] and out["closed"] == 403 and out["without token"] >= 400
-    assert out.get("boto3", f"/{instance}").endswith(f"/{instance}")
     ec2.terminate_instances(InstanceIds=[instance])
+
+
+def sdk():
+    """boto3 as it is on PyPI, as far as S3 and STS need it, in a zip archive."""
+    packages = pathlib.Path(boto3.__file__).parent.parent
+    wanted = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3"]
+    files = [packages / "six.py", *(file for name in wanted for file in (packages / name).rglob("*"))]
+    told = {"s3", "sts"}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
+        for file in files:
+            path = file.relative_to(packages)
+            models = path.parts[:2] == ("botocore", "data") and len(path.parts) > 3
+            if file.is_file() and file.suffix != ".pyc" and (not models or path.parts[2] in told):
+                out.write(file, path)
+    return archive.getvalue()
+
+
+def test_an_unmodified_sdk_needs_no_endpoint_and_no_keys(mine, name):
+    role, bucket = name("role"), name("bucket")
+    iam, s3 = mine.client("iam"), mine.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="sdk.zip", Body=sdk())
+    s3.put_object(Bucket=bucket, Key="open/a", Body=b"tea")
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy(trust))
+    may = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/open/*"}
+    iam.put_role_policy(RoleName=role, PolicyName="read", PolicyDocument=policy(may))
+    iam.create_instance_profile(InstanceProfileName=role)
+    iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
+    presigner = mine.client("s3", endpoint="https://s3.us-east-1.amazonaws.com")
+    url = presigner.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "sdk.zip"})
+    script = f'''
+import io, sys, zipfile
+with urllib.request.urlopen("{url}") as reply:
+    zipfile.ZipFile(io.BytesIO(reply.read())).extractall("/opt/sdk")
+sys.path.insert(0, "/opt/sdk")
+import boto3
+from botocore.exceptions import ClientError
+out["from"] = boto3.__file__
+out["arn"] = boto3.client("sts", region_name="us-east-1").get_caller_identity()["Arn"]
+s3 = boto3.client("s3", region_name="us-east-1")
+out["open"] = s3.get_object(Bucket="{bucket}", Key="open/a")["Body"].read().decode()
+for call in (lambda: s3.get_object(Bucket="{bucket}", Key="closed/a"), lambda: s3.put_object(Bucket="{bucket}", Key="open/a", Body=b"x")):
+    try:
+        call()
+    except ClientError as error:
+        out.setdefault("refused", []).append(error.response["Error"]["Code"])
+'''
+    instance, out = run(mine, script, IamInstanceProfile={"Name": role}, MetadataOptions={"HttpTokens": "required"})
+    assert out["from"].startswith("/opt/sdk/")
+    assert out["arn"].endswith(f":assumed-role/{role}/{instance}")
+    assert out["open"] == "tea" and out["refused"] == ["AccessDenied", "AccessDenied"]
+    mine.client("ec2").terminate_instances(InstanceIds=[instance])
+
+
+def inside(cloud, instance, script):
+    """Runs a script in a running instance; what it put into `out`."""
+    text = PRELUDE + script + POSTLUDE
+    done = subprocess.run(
+        [BIN, "shell", instance, "--data-dir", cloud.directory],
+        input=f"/usr/bin/python3 - <<'EOF'\n{text}EOF\n", capture_output=True, text=True, env=CLEAN, timeout=60,
+    )
+    assert "RESULT" in done.stdout, done
+    return json.loads(done.stdout.rsplit("RESULT", 1)[1].split("END", 1)[0])
+
+
+def test_options_take_effect_at_once(mine):
+    ec2 = mine.client("ec2")
+    look = '''
+out["v1"] = ask("/latest/meta-data/instance-id")[0]
+status, token = ask("/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="2")
+out["token"] = status
+out["v2"] = ask("/latest/meta-data/instance-id", X_aws_ec2_metadata_token=token)[0]
+out["tags"] = ask("/latest/meta-data/tags/instance/", X_aws_ec2_metadata_token=token)[0]
+import time; time.sleep(2.1)
+out["old"] = ask("/latest/meta-data/instance-id", X_aws_ec2_metadata_token=token)[0]
+'''
+    instance, out = run(mine, look, TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}])
+    assert out == {"v1": 200, "token": 200, "v2": 200, "tags": 404, "old": 401}
+
+    def change(**options):
+        shown = ec2.modify_instance_metadata_options(InstanceId=instance, **options)["InstanceMetadataOptions"]
+        assert options.items() <= shown.items()
+
+    change(HttpTokens="required", InstanceMetadataTags="enabled")
+    assert inside(mine, instance, look) == {"v1": 401, "token": 200, "v2": 200, "tags": 200, "old": 401}
+    change(HttpEndpoint="disabled")
+    closed = '''
+out["v1"] = ask("/latest/meta-data/instance-id")[0]
+out["token"] = ask("/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="2")[0]
+'''
+    assert inside(mine, instance, closed) == {"v1": 403, "token": 403}
+    ec2.terminate_instances(InstanceIds=[instance])
+
+
+def test_names_only_where_the_vpc_has_them(mine):
+    ec2 = mine.client("ec2")
+    ask_for = "socket.setdefaulttimeout(3)\n" + '''
+def known(name):
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return None
+out["api"] = known("s3.us-east-1.amazonaws.com")
+out["public"] = ask("/latest/meta-data/public-hostname")[0]
+'''
+    instance, out = run(mine, ask_for)
+    assert out == {"api": "169.254.169.249", "public": 200}
+    vpc = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["VpcId"]
+    try:
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": False})
+        eventually(lambda: inside(mine, instance, ask_for) == {"api": None, "public": 404})
+    finally:
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": True})
+        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    eventually(lambda: inside(mine, instance, ask_for) == {"api": "169.254.169.249", "public": 200})
+    ec2.terminate_instances(InstanceIds=[instance])
+
+
+def eventually(found, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+LOOK = '''
+out["v1"] = ask("/latest/meta-data/instance-id")[0]
+out["name"] = socket.gethostbyname("s3.us-east-1.amazonaws.com")
+'''
+FOUND = {"v1": 200, "name": "169.254.169.249"}
+
+
+def keepers(cloud):
+    """The keeper of a cloud's machine room, and the process that holds the room open."""
+    room = str(cloud.directory / "room").encode()
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"keeper" in line and room in line:
+            yield int(process.name)
+
+
+def test_the_room_may_be_killed():
+    with private_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        instance, out = run(cloud, LOOK)
+        assert out == FOUND
+        keeper, holder = sorted(keepers(cloud))
+        # Its clients' sockets are theirs: what the keeper opened stays open.
+        os.kill(keeper, signal.SIGKILL)
+        assert inside(cloud, instance, LOOK) == FOUND
+        other, out = run(cloud, LOOK)
+        assert out == FOUND
+        ec2.terminate_instances(InstanceIds=[other])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[other], WaiterConfig={"Delay": 1})
+        # With everything in the room its networks end too, and sockets in them are deaf.
+        for pid in [*keepers(cloud), cloud.page(f"resources/{instance}")["supervisor_pid"]]:
+            os.kill(pid, signal.SIGKILL)
+
+        def state():
+            return ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
+
+        eventually(lambda: state() != "running" or list(keepers(cloud)))
+        eventually(lambda: state() in ("running", "stopped"))
+        if state() == "stopped":
+            ec2.start_instances(InstanceIds=[instance])
+        eventually(lambda: state() == "running")
+        assert inside(cloud, instance, LOOK) == FOUND
+
+
+def test_without_the_internet_other_names_are_unknown():
+    ask_for = LOOK + '''
+try:
+    socket.gethostbyname("example.com")
+except OSError:
+    out["beyond"] = "unknown"
+'''
+    with private_cloud("--no-internet") as cloud:
+        _, out = run(cloud, ask_for)
+        assert out == {**FOUND, "beyond": "unknown"}
 
 
 def policy(statement):

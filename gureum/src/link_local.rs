@@ -1,6 +1,6 @@
 //! What every VPC's router serves itself, at link-local addresses: metadata, names, and the API.
 //! The sockets are made in the router's network namespace and passed out of it; they are asked for
-//! when a VPC is laid out, and so again after each start of the cloud.
+//! when a VPC is laid out, and so again after each start of the cloud and in each new room.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +24,8 @@ const DNS: u16 = 53;
 
 pub(crate) struct LinkLocal {
     network: Network,
+    /// Names that nobody here knows are asked of the host's resolvers.
+    internet: bool,
     behind: OnceLock<Behind>,
     served: Mutex<BTreeMap<String, Served>>,
 }
@@ -53,9 +55,10 @@ struct Names {
 }
 
 impl LinkLocal {
-    pub(crate) fn new(network: Network) -> Self {
+    pub(crate) fn new(network: Network, internet: bool) -> Self {
         Self {
             network,
+            internet,
             behind: OnceLock::new(),
             served: Mutex::default(),
         }
@@ -93,6 +96,11 @@ impl LinkLocal {
         self.served.lock().await.remove(vpc);
     }
 
+    /// Closes everything: the namespaces that it was opened in are gone.
+    pub(crate) async fn leave_all(&self) {
+        self.served.lock().await.clear();
+    }
+
     async fn open(&self, behind: &Behind, vpc: &str) -> Result<Served, PlaneError> {
         let metadata = TcpListener::from(self.tcp(vpc, METADATA, WEB).await?);
         let (ec2, cloud) = (behind.ec2.clone(), behind.cloud.clone());
@@ -104,8 +112,12 @@ impl LinkLocal {
             let listener = TcpListener::from(self.tcp(vpc, API, port).await?);
             door.push(behind.porter.open(listener)?);
         }
+        let others = match self.internet {
+            true => gureum_dns::resolvers(),
+            false => Vec::new(),
+        };
         Ok(Served {
-            view: View::new(gureum_dns::resolvers()),
+            view: View::new(others),
             names: None,
             _metadata: imds::serve(metadata, ec2, cloud, vpc)?,
             _door: door,

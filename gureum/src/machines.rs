@@ -14,7 +14,7 @@ use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
 use gureum_network::{CorePlan, Network, VpcPlan};
 use gureum_room::{Privilege, Room};
 use ipnet::Ipv4Net;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use crate::data_dir::DataDir;
 use crate::link_local::LinkLocal;
@@ -36,8 +36,10 @@ pub(crate) struct Host {
     /// Names the cloud's one link to the host; unique on it.
     uplink: String,
     ca_bundle: PathBuf,
-    /// The network's joint has been set up since this process began.
-    joined: OnceCell<()>,
+    /// Instances reach what is beyond this host.
+    internet: bool,
+    /// The room in which the network's joint has been set up since this process began.
+    joined: Mutex<Option<String>>,
     pub(crate) link_local: LinkLocal,
     /// Rings when machines end; listened to once somebody asks.
     changes: Mutex<Option<Changes>>,
@@ -55,11 +57,11 @@ pub(crate) struct Traces {
 }
 
 impl Host {
-    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net) -> Arc<Self> {
+    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net, internet: bool) -> Arc<Self> {
         let room = Room::at(&dir.room());
         let network = Network::new(room.clone());
         Arc::new(Self {
-            link_local: LinkLocal::new(network.clone()),
+            link_local: LinkLocal::new(network.clone(), internet),
             changes: Mutex::default(),
             compute: Compute::new(room.clone(), dir.compute()),
             network,
@@ -67,7 +69,8 @@ impl Host {
             pool,
             uplink: uplink(dir),
             ca_bundle: dir.ca_bundle(),
-            joined: OnceCell::new(),
+            internet,
+            joined: Mutex::default(),
         })
     }
 
@@ -118,22 +121,27 @@ impl Host {
         }
     }
 
-    /// Sets up where all networks meet, once for each start.
+    /// Sets up where all networks meet, once for each start and for each room: when all that lived in
+    /// one was killed, the next request is made in another.
     async fn join(&self) -> Result<(), PlaneError> {
-        let join = async || {
-            let root = self.room.host().await?.privilege == Privilege::Root;
-            if root {
-                routes::leave_room(self.pool, &self.uplink)?;
-            }
-            let plan = CorePlan {
-                pool: self.pool,
-                uplink: root.then(|| self.uplink.clone()),
-                internet: root,
-            };
-            self.network.open(&plan).await?;
-            Ok::<(), PlaneError>(())
+        let mut joined = self.joined.lock().await;
+        let host = self.room.host().await?;
+        if joined.as_ref() == Some(&host.room) {
+            return Ok(());
+        }
+        self.link_local.leave_all().await;
+        let root = host.privilege == Privilege::Root;
+        if root {
+            routes::leave_room(self.pool, &self.uplink)?;
+        }
+        let plan = CorePlan {
+            pool: self.pool,
+            uplink: root.then(|| self.uplink.clone()),
+            internet: root && self.internet,
         };
-        self.joined.get_or_try_init(join).await.copied()
+        self.network.open(&plan).await?;
+        *joined = Some(host.room);
+        Ok(())
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
-    let host = Host::at(dir, config.public_pool);
+    let host = Host::at(dir, config.public_pool, config.internet);
     let ec2 = Ec2::open(
         store.clone(),
         clock.clone(),

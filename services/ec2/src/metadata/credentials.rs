@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gureum_dispatch::{Caller, Cloud, Cx, RequestInfo};
 use gureum_kit::names::id;
@@ -31,7 +31,7 @@ pub(crate) struct Role {
 
 /// What instances have been given, by instance. Forgotten at the end of the process: the sessions
 /// themselves live on.
-pub(crate) type Leases = tokio::sync::Mutex<BTreeMap<String, Lease>>;
+pub(crate) type Leases = Mutex<BTreeMap<String, Lease>>;
 
 pub(crate) struct Lease {
     /// Whose session this is; the profile may have another role by now.
@@ -74,6 +74,12 @@ fn cx(cloud: &Arc<Cloud>, row: &InstanceRow, caller: Caller) -> Cx {
 }
 
 impl Ec2 {
+    fn leased(&self, row: &InstanceRow, role: &Role, now: i64) -> Option<String> {
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = leases.get(row.id())?;
+        (lease.role == role.arn && lease.renew > now).then(|| lease.text.clone())
+    }
+
     /// The document with the credentials of the instance's role, or with why there are none.
     pub(super) async fn credentials(
         &self,
@@ -82,20 +88,20 @@ impl Ec2 {
         role: &Role,
     ) -> String {
         let now = self.clock.now();
-        let mut leases = self.leases.lock().await;
-        leases.retain(|_, lease| lease.renew > now);
-        let lease = leases.get(row.id());
-        if let Some(lease) = lease.filter(|lease| lease.role == role.arn) {
-            return lease.text.clone();
+        if let Some(text) = self.leased(row, role, now) {
+            return text;
         }
+        // Two that ask at once may be given a session each: both are good, and nobody waits.
         match assume(cloud, row, role).await {
             Ok(given) => {
+                let text = success(&given, now);
                 let lease = Lease {
                     role: role.arn.clone(),
-                    text: success(&given, now),
+                    text: text.clone(),
                     renew: given.expiration.0 - AHEAD,
                 };
-                let text = lease.text.clone();
+                let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+                leases.retain(|_, lease| lease.renew > now);
                 leases.insert(row.id().to_owned(), lease);
                 text
             }
