@@ -85,7 +85,7 @@ fn close_room(dir: &DataDir) -> Result<(), Failure> {
         .or_fail(doing)?;
     runtime.block_on(async {
         // A cloud that was killed could not end its instances.
-        Host::at(dir, PUBLIC_POOL).leave().await;
+        Host::at(dir, PUBLIC_POOL, false).leave().await;
         Room::at(&dir.room()).close().await.or_fail(doing)
     })
 }

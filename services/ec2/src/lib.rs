@@ -12,8 +12,8 @@
 //! Honest gaps: IPv6, prefix delegation, IPAM, Outposts, carrier and local gateways, transit
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
-//! an address. Instances are launched with one interface, have one image to come from, and neither volumes nor a
-//! metadata service.
+//! an address. Instances are launched with one interface, have one image to come from, and no
+//! volumes.
 
 mod asks;
 mod cidr;
@@ -27,6 +27,7 @@ mod instance_types;
 mod keys;
 mod launch;
 pub mod machines;
+pub mod metadata;
 mod model;
 mod mold;
 mod names;

@@ -4,6 +4,7 @@ mod instances;
 mod networks;
 pub(crate) mod plan;
 pub(crate) mod vpc_plan;
+mod zones;
 
 use std::sync::Arc;
 
