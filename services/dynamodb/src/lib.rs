@@ -118,15 +118,15 @@ impl DynamoDb {
             )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)
-            .op::<op::GetItem, _>(asks::get_item, items::get_item)
-            .op_reading::<op::PutItem, _, _>(&[], Single::put, asks::put_item, items::put_item)
-            .op_reading::<op::UpdateItem, _, _>(
+            .op_finding::<op::GetItem, _, _>(&[], Single::get, asks::get_item, items::get_item)
+            .op_finding::<op::PutItem, _, _>(&[], Single::put, asks::put_item, items::put_item)
+            .op_finding::<op::UpdateItem, _, _>(
                 &[],
                 Single::update,
                 asks::update_item,
                 items::update_item,
             )
-            .op_reading::<op::DeleteItem, _, _>(
+            .op_finding::<op::DeleteItem, _, _>(
                 &[],
                 Single::delete,
                 asks::delete_item,

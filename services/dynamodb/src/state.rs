@@ -8,6 +8,7 @@ use std::sync::{
 
 use gureum_dispatch::{Cloud, Cx};
 use gureum_kit::names::id;
+use gureum_kit::store::Encoded;
 use gureum_kit::{Arn, Clock, Driver, PageTokens, Reader, Row, Scan, Store, StoreError, Tx, Waker};
 use gureum_policy::{Kind, Policy};
 
@@ -46,9 +47,13 @@ pub struct DynamoDb {
 }
 
 /// A table with its policy parsed, and its data key opened if that is not one of KMS.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) table: Table,
     pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) arn: String,
+    /// Its row, to see in a transaction that it is what is in the store.
+    pub(crate) row: Arc<Encoded>,
 }
 
 /// How many items a space holds and how large they are, as last counted.
@@ -59,16 +64,18 @@ pub(crate) struct Counted {
 }
 
 impl Live {
-    fn new(mut table: Table, vault: &Vault) -> Self {
+    pub(crate) fn new(mut table: Table, vault: &Vault) -> Result<Self, StoreError> {
         let policy = table.policy.as_ref();
         let policy = policy.and_then(|p| Policy::parse(&p.text, Kind::Resource).ok());
         if let Err(refusal) = vault.unlock_own(table.sealing.as_mut()) {
             tracing::error!(table = table.name, ?refusal, "a table cannot be read");
         }
-        Self {
+        Ok(Self {
             policy: policy.map(Arc::new),
+            arn: table.arn().to_string(),
+            row: Arc::new(Encoded::of(&table)?),
             table,
-        }
+        })
     }
 }
 
@@ -85,7 +92,7 @@ impl DynamoDb {
         let mut tables = BTreeMap::new();
         for table in store.read().scan(Scan::<Table>::all()) {
             let table = table?;
-            tables.insert(table.key(), Arc::new(Live::new(table, &vault)));
+            tables.insert(table.key(), Arc::new(Live::new(table, &vault)?));
         }
         Ok(Arc::new(Self {
             vault,
@@ -171,11 +178,7 @@ impl DynamoDb {
                 Ok::<_, Refusal>((value, table))
             })
             .await?;
-        let mut tables = self.tables_mut();
-        match table {
-            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table, &self.vault))),
-            None => tables.remove(key),
-        };
+        self.remember(key, table)?;
         Ok(value)
     }
 
@@ -183,9 +186,16 @@ impl DynamoDb {
     pub(crate) async fn reload(&self, key: &TableKey) -> Result<()> {
         let _turn = self.admin.lock().await;
         let table = self.store.read().get::<Table>(key)?;
+        self.remember(key, table)
+    }
+
+    fn remember(&self, key: &TableKey, table: Option<Table>) -> Result<()> {
+        let live = table
+            .map(|table| Live::new(table, &self.vault))
+            .transpose()?;
         let mut tables = self.tables_mut();
-        match table {
-            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table, &self.vault))),
+        match live {
+            Some(live) => tables.insert(key.clone(), Arc::new(live)),
             None => tables.remove(key),
         };
         Ok(())

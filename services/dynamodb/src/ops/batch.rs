@@ -13,7 +13,7 @@ use crate::items;
 use crate::model::TableKey;
 use crate::request::{self, Effect, Write};
 use crate::state::{DynamoDb, key_of};
-use crate::value::{item_from, item_size, item_to};
+use crate::value::{Item, item_from, item_size, item_to};
 
 const MAX_GETS: usize = 100;
 const MAX_WRITES: usize = 25;
@@ -133,7 +133,7 @@ async fn writes(
                     let item = item_from(put.item)?;
                     let at = items::key_in(&live.table, &item)?;
                     items::check(&live.table, &item, false)?;
-                    (Effect::Put(item), at.attributes.clone(), at)
+                    (Effect::Put(Arc::new(item)), Item::new(), at)
                 }
                 (None, Some(delete)) => {
                     let at = items::key_of(&live.table, item_from(delete.key)?)?;
@@ -190,13 +190,13 @@ pub(crate) async fn batch_write_item(
             })
             .await?;
         for done in done {
-            let sum = consumed.entry(done.table.name.clone()).or_default();
-            sum.add_write(&done.table, &done.written, 1);
+            let sum = consumed.entry(done.table().name.clone()).or_default();
+            sum.add_write(done.table(), &done.written, 1);
             db.note(&done, 1, now);
-            if sizes && !done.table.locals.is_empty() {
-                let metric = collection(&db, &done.table, &done.key)?;
+            if sizes && !done.table().locals.is_empty() {
+                let metric = collection(&db, done.table(), &done.key)?;
                 metrics
-                    .entry(done.table.name.clone())
+                    .entry(done.table().name.clone())
                     .or_default()
                     .push(metric);
             }

@@ -207,12 +207,17 @@ async fn execute_write(
     let returning = statement.returning();
     let inserting = matches!(statement, Statement::Insert { .. });
     let write = plan::write(&live.table, statement, show_failed)?;
-    let done = single(db, cx, &write).await;
+    let done = single(db, cx, Some(Arc::clone(&live)), &write).await;
     let done = done.map_err(|refusal| refusal.of_insert(inserting))?;
     let consumed = done.consumption(1);
     Ok(Executed {
         table: live.table.name.clone(),
-        item: plan::returned(returning, &write.effect, done.old, done.new),
+        item: plan::returned(
+            returning,
+            &write.effect,
+            done.old,
+            done.new.map(Arc::unwrap_or_clone),
+        ),
         consumed,
     })
 }

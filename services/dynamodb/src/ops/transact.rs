@@ -59,10 +59,10 @@ pub(crate) async fn transact_write_items(
     let outcome = write_all(&db, &cx, &transaction, &writes).await?;
     let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
     if let (Outcome::Done(done), true) = (&outcome, sizes) {
-        for done in done.iter().filter(|done| !done.table.locals.is_empty()) {
-            let metric = collection(&db, &done.table, &done.key)?;
+        for done in done.iter().filter(|done| !done.table().locals.is_empty()) {
+            let metric = collection(&db, done.table(), &done.key)?;
             metrics
-                .entry(done.table.name.clone())
+                .entry(done.table().name.clone())
                 .or_default()
                 .push(metric);
         }
@@ -125,8 +125,8 @@ pub(super) fn consumed_by(
         }
         Outcome::Done(done) => {
             for done in done {
-                let sum = consumed.entry(&done.table.name).or_default();
-                sum.add_write(&done.table, &done.written, 2);
+                let sum = consumed.entry(&done.table().name).or_default();
+                sum.add_write(done.table(), &done.written, 2);
             }
         }
     }
@@ -216,8 +216,9 @@ fn once(
     if let Some(token) = token {
         let mut units: BTreeMap<String, f64> = BTreeMap::new();
         for done in &done {
-            let size = done.new.as_ref().or(done.old.as_ref()).map_or(0, item_size);
-            *units.entry(done.table.name.clone()).or_default() += 2.0 * read_units(size, true);
+            let item = done.new.as_deref().or(done.old.as_ref());
+            let size = item.map_or(0, item_size);
+            *units.entry(done.table().name.clone()).or_default() += 2.0 * read_units(size, true);
         }
         let result = rmp_serde::to_vec(&units);
         let result = result.map_err(|error| Refusal::Broken(error.to_string()))?;
@@ -239,7 +240,7 @@ fn all(
         let table = table_in(db, tx, key)?;
         match db.carry_out(tx, &table, write, now) {
             Ok(one) => {
-                bytes += one.new.as_ref().map_or(0, item_size);
+                bytes += one.new.as_deref().map_or(0, item_size);
                 done.push(one);
                 reasons.push(Reason {
                     code: "None",

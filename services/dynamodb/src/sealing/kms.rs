@@ -26,15 +26,23 @@ const MARGIN: i64 = 60 * 1000;
 impl DynamoDb {
     /// The table that a request names, with its data key opened for the caller.
     pub(crate) async fn opened(&self, cx: &Cx, name: &str) -> Result<Arc<Live>> {
-        let live = self.table(cx, name)?;
+        self.opened_for(cx, self.table(cx, name)?).await
+    }
+
+    /// The same for a table that has been found.
+    pub(crate) async fn opened_for(&self, cx: &Cx, live: Arc<Live>) -> Result<Arc<Live>> {
         self.open_key(cx, live.table.sealing.as_ref()).await?;
+        self.unlocked(live)
+    }
+
+    /// A table with its data key, which must be at hand.
+    pub(crate) fn unlocked(&self, live: Arc<Live>) -> Result<Arc<Live>> {
         if live.table.data_key().is_ok() {
             return Ok(live);
         }
-        let mut table = live.table.clone();
-        self.unlock(&mut table)?;
-        let policy = live.policy.clone();
-        Ok(Arc::new(Live { table, policy }))
+        let mut live = Live::clone(&live);
+        self.unlock(&mut live.table)?;
+        Ok(Arc::new(live))
     }
 
     /// Puts a table's data key into it, if it is at hand.
