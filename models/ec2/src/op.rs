@@ -149,8 +149,6 @@ gureum_schema::operations! {
         types::DescribeSecurityGroupRulesRequest => types::DescribeSecurityGroupRulesResult;
     DescribeSecurityGroups = operations::DESCRIBE_SECURITY_GROUPS:
         types::DescribeSecurityGroupsRequest => types::DescribeSecurityGroupsResult;
-    DescribeSnapshotAttribute = operations::DESCRIBE_SNAPSHOT_ATTRIBUTE:
-        types::DescribeSnapshotAttributeRequest => types::DescribeSnapshotAttributeResult;
     DescribeSnapshots = operations::DESCRIBE_SNAPSHOTS:
         types::DescribeSnapshotsRequest => types::DescribeSnapshotsResult;
     DescribeSubnets = operations::DESCRIBE_SUBNETS:
@@ -201,8 +199,6 @@ gureum_schema::operations! {
         types::ModifyNetworkInterfaceAttributeRequest => types::ModifyNetworkInterfaceAttributeOutput;
     ModifySecurityGroupRules = operations::MODIFY_SECURITY_GROUP_RULES:
         types::ModifySecurityGroupRulesRequest => types::ModifySecurityGroupRulesResult;
-    ModifySnapshotAttribute = operations::MODIFY_SNAPSHOT_ATTRIBUTE:
-        types::ModifySnapshotAttributeRequest => types::ModifySnapshotAttributeOutput;
     ModifySubnetAttribute = operations::MODIFY_SUBNET_ATTRIBUTE:
         types::ModifySubnetAttributeRequest => types::ModifySubnetAttributeOutput;
     ModifyVolume = operations::MODIFY_VOLUME:

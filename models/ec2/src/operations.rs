@@ -1780,10 +1780,7 @@ pub(crate) static DESCRIBE_SECURITY_GROUPS: OperationSpec =
 pub(crate) static DESCRIBE_SERVICE_LINK_VIRTUAL_INTERFACES: OperationSpec =
     OperationSpec::new("DescribeServiceLinkVirtualInterfaces", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("DescribeSnapshotAttribute", "POST", "/").io(
-        &schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST,
-        &schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT,
-    );
+    OperationSpec::new("DescribeSnapshotAttribute", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOT_TIER_STATUS: OperationSpec =
     OperationSpec::new("DescribeSnapshotTierStatus", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOTS: OperationSpec =
@@ -2372,10 +2369,7 @@ pub(crate) static MODIFY_SECURITY_GROUP_RULES: OperationSpec =
         &schemas::MODIFY_SECURITY_GROUP_RULES_RESULT,
     );
 pub(crate) static MODIFY_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ModifySnapshotAttribute", "POST", "/").io(
-        &schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST,
-        &schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT,
-    );
+    OperationSpec::new("ModifySnapshotAttribute", "POST", "/");
 pub(crate) static MODIFY_SNAPSHOT_TIER: OperationSpec =
     OperationSpec::new("ModifySnapshotTier", "POST", "/");
 pub(crate) static MODIFY_SPOT_FLEET_REQUEST: OperationSpec =

@@ -1364,30 +1364,6 @@ pub static CREATE_TAGS_REQUEST: Schema = Schema::structure(
             .required(),
     ],
 );
-pub static CREATE_VOLUME_PERMISSION: Schema = Schema::structure(
-    "CreateVolumePermission",
-    &[
-        Member::new("UserId", &STRING).json("userId").xml("userId"),
-        Member::new("Group", &PERMISSION_GROUP)
-            .json("group")
-            .xml("group"),
-    ],
-);
-pub static CREATE_VOLUME_PERMISSION_LIST: Schema = Schema::list(
-    "CreateVolumePermissionList",
-    &Member::new("member", &CREATE_VOLUME_PERMISSION)
-        .json("item")
-        .xml("item")
-        .ec2("Item"),
-    false,
-);
-pub static CREATE_VOLUME_PERMISSION_MODIFICATIONS: Schema = Schema::structure(
-    "CreateVolumePermissionModifications",
-    &[
-        Member::new("Add", &CREATE_VOLUME_PERMISSION_LIST),
-        Member::new("Remove", &CREATE_VOLUME_PERMISSION_LIST),
-    ],
-);
 pub static CREATE_VOLUME_REQUEST: Schema = Schema::structure(
     "CreateVolumeRequest",
     &[
@@ -2427,29 +2403,6 @@ pub static DESCRIBE_SECURITY_GROUPS_RESULT: Schema = Schema::structure(
             .json("securityGroupInfo")
             .xml("securityGroupInfo")
             .ec2("SecurityGroupInfo"),
-    ],
-);
-pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
-    "DescribeSnapshotAttributeRequest",
-    &[
-        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
-        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
-        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
-    ],
-);
-pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT: Schema = Schema::structure(
-    "DescribeSnapshotAttributeResult",
-    &[
-        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
-            .json("productCodes")
-            .xml("productCodes"),
-        Member::new("SnapshotId", &STRING)
-            .json("snapshotId")
-            .xml("snapshotId"),
-        Member::new("CreateVolumePermissions", &CREATE_VOLUME_PERMISSION_LIST)
-            .json("createVolumePermission")
-            .xml("createVolumePermission")
-            .ec2("CreateVolumePermission"),
     ],
 );
 pub static DESCRIBE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
@@ -6883,29 +6836,6 @@ pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Schema = Schema::structure(
     "ModifySecurityGroupRulesResult",
     &[Member::new("Return", &BOOLEAN).json("return").xml("return")],
 );
-pub static MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
-    Schema::structure("ModifySnapshotAttributeOutput", &[]);
-pub static MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
-    "ModifySnapshotAttributeRequest",
-    &[
-        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME),
-        Member::new(
-            "CreateVolumePermission",
-            &CREATE_VOLUME_PERMISSION_MODIFICATIONS,
-        ),
-        Member::new("GroupNames", &GROUP_NAME_STRING_LIST)
-            .json("UserGroup")
-            .xml("UserGroup")
-            .ec2("UserGroup"),
-        Member::new("OperationType", &OPERATION_TYPE),
-        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
-        Member::new("UserIds", &USER_ID_STRING_LIST)
-            .json("UserId")
-            .xml("UserId")
-            .ec2("UserId"),
-        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
-    ],
-);
 pub static MODIFY_SUBNET_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifySubnetAttributeOutput", &[]);
 pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -7864,8 +7794,6 @@ pub static NITRO_TPM_SUPPORTED_VERSIONS_LIST: Schema = Schema::list(
     false,
 );
 pub static ODB_NETWORK_ARN: Schema = Schema::new("OdbNetworkArn", Kind::String);
-pub static OPERATION_TYPE: Schema =
-    Schema::new("OperationType", Kind::String).values(&["add", "remove"]);
 pub static OPERATOR_REQUEST: Schema =
     Schema::structure("OperatorRequest", &[Member::new("Principal", &STRING)]);
 pub static OPERATOR_RESPONSE: Schema = Schema::structure(
@@ -7893,7 +7821,6 @@ pub static OWNER_STRING_LIST: Schema = Schema::list(
 pub static PAYER_RESPONSIBILITY: Schema =
     Schema::new("PayerResponsibility", Kind::String).values(&["ServiceOwner"]);
 pub static PEAK_BANDWIDTH_IN_GBPS: Schema = Schema::new("PeakBandwidthInGbps", Kind::Double);
-pub static PERMISSION_GROUP: Schema = Schema::new("PermissionGroup", Kind::String).values(&["all"]);
 pub static PHC_SUPPORT: Schema =
     Schema::new("PhcSupport", Kind::String).values(&["unsupported", "supported"]);
 pub static PLACEMENT: Schema = Schema::structure(
@@ -9384,8 +9311,6 @@ pub static SNAPSHOT: Schema = Schema::structure(
             .xml("dataEncryptionKeyId"),
     ],
 );
-pub static SNAPSHOT_ATTRIBUTE_NAME: Schema = Schema::new("SnapshotAttributeName", Kind::String)
-    .values(&["productCodes", "createVolumePermission"]);
 pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST: Schema =
     Schema::new("SnapshotCompletionDurationMinutesRequest", Kind::Integer)
         .min(1.0)
@@ -9975,14 +9900,6 @@ pub static USER_ID_GROUP_PAIR_LIST: Schema = Schema::list(
         .json("item")
         .xml("item")
         .ec2("Item"),
-    false,
-);
-pub static USER_ID_STRING_LIST: Schema = Schema::list(
-    "UserIdStringList",
-    &Member::new("member", &STRING)
-        .json("UserId")
-        .xml("UserId")
-        .ec2("UserId"),
     false,
 );
 pub static V_CPU_COUNT: Schema = Schema::new("VCpuCount", Kind::Integer);

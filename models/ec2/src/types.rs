@@ -934,23 +934,6 @@ pub struct CreateTagsRequest {
 structure!(CreateTagsRequest, schemas::CREATE_TAGS_REQUEST, 0 dry_run, 1 resources, 2 tags);
 
 #[derive(Clone, Default)]
-pub struct CreateVolumePermission {
-    pub user_id: Option<String>,
-    pub group: Option<String>,
-}
-structure!(CreateVolumePermission, schemas::CREATE_VOLUME_PERMISSION, 0 user_id, 1 group);
-
-#[derive(Clone, Default)]
-pub struct CreateVolumePermissionModifications {
-    pub add: Option<Vec<CreateVolumePermission>>,
-    pub remove: Option<Vec<CreateVolumePermission>>,
-}
-structure!(
-    CreateVolumePermissionModifications, schemas::CREATE_VOLUME_PERMISSION_MODIFICATIONS, 0 add,
-    1 remove,
-);
-
-#[derive(Clone, Default)]
 pub struct CreateVolumeRequest {
     pub availability_zone: Option<String>,
     pub availability_zone_id: Option<String>,
@@ -1810,28 +1793,6 @@ pub struct DescribeSecurityGroupsResult {
 structure!(
     DescribeSecurityGroupsResult, schemas::DESCRIBE_SECURITY_GROUPS_RESULT, 0 next_token,
     1 security_groups,
-);
-
-#[derive(Clone, Default)]
-pub struct DescribeSnapshotAttributeRequest {
-    pub attribute: String,
-    pub snapshot_id: String,
-    pub dry_run: Option<bool>,
-}
-structure!(
-    DescribeSnapshotAttributeRequest, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
-    1 snapshot_id, 2 dry_run,
-);
-
-#[derive(Clone, Default)]
-pub struct DescribeSnapshotAttributeResult {
-    pub product_codes: Option<Vec<ProductCode>>,
-    pub snapshot_id: Option<String>,
-    pub create_volume_permissions: Option<Vec<CreateVolumePermission>>,
-}
-structure!(
-    DescribeSnapshotAttributeResult, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT, 0 product_codes,
-    1 snapshot_id, 2 create_volume_permissions,
 );
 
 #[derive(Clone, Default)]
@@ -3583,29 +3544,6 @@ pub struct ModifySecurityGroupRulesResult {
     pub return_: Option<bool>,
 }
 structure!(ModifySecurityGroupRulesResult, schemas::MODIFY_SECURITY_GROUP_RULES_RESULT, 0 return_);
-
-#[derive(Clone, Default)]
-pub struct ModifySnapshotAttributeOutput {}
-structure!(
-    ModifySnapshotAttributeOutput,
-    schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT
-);
-
-#[derive(Clone, Default)]
-pub struct ModifySnapshotAttributeRequest {
-    pub attribute: Option<String>,
-    pub create_volume_permission: Option<CreateVolumePermissionModifications>,
-    pub group_names: Option<Vec<String>>,
-    pub operation_type: Option<String>,
-    pub snapshot_id: String,
-    pub user_ids: Option<Vec<String>>,
-    pub dry_run: Option<bool>,
-}
-structure!(
-    ModifySnapshotAttributeRequest, schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
-    1 create_volume_permission, 2 group_names, 3 operation_type, 4 snapshot_id, 5 user_ids,
-    6 dry_run,
-);
 
 #[derive(Clone, Default)]
 pub struct ModifySubnetAttributeOutput {}

@@ -21,7 +21,9 @@ use crate::model::key_pair::{self, KeyPairRow};
 use crate::model::nat::{self, NatGatewayRow};
 use crate::model::peering::{self, PeeringRow};
 use crate::model::route::{self, RouteTableRow};
+use crate::model::snapshot::{self, SnapshotRow};
 use crate::model::subnet::{self, SubnetRow};
+use crate::model::volume::{self, VolumeRow};
 use crate::model::vpc::{self, VpcRow};
 use crate::ops;
 use crate::state::Ec2;
@@ -53,7 +55,7 @@ impl Ec2 {
         let table = key_pairs(instances(interfaces(addresses(filters(routes(networks(
             table,
         )))))));
-        tags(table).invalid(errors::invalid).build()
+        tags(volumes(table)).invalid(errors::invalid).build()
     }
 }
 
@@ -342,6 +344,45 @@ fn instances(table: Table) -> Table {
         DescribeImages |a, _| a => images::describe;
         DescribeInstanceTypes ["IncludeUnsupportedInRegion"] |a, _| a => images::describe_types;
         DescribeInstanceTypeOfferings |a, _| a => images::describe_offerings;
+    }
+}
+
+/// Volumes and snapshots.
+fn volumes(table: Table) -> Table {
+    use ops::{snapshots, volume_attachments as attachments, volumes};
+    operations! { table;
+        CreateVolume ["KmsKeyId", "OutpostArn", "VolumeInitializationRate", "Operator"] |a, i| a
+            .creates(&volume::KIND, &i.tag_specifications)
+            .on_opt::<SnapshotRow>(&i.snapshot_id)
+            => volumes::create;
+        DeleteVolume |a, i| a.on::<VolumeRow>(&i.volume_id) => volumes::delete;
+        DescribeVolumes ["IncludeManagedResources"] |a, _| a => volumes::describe;
+        DescribeVolumeStatus ["IncludeManagedResources"] |a, _| a => volumes::describe_status;
+        DescribeVolumeAttribute |a, i| a.on::<VolumeRow>(&i.volume_id)
+            => volumes::describe_attribute;
+        ModifyVolumeAttribute |a, i| a.on::<VolumeRow>(&i.volume_id)
+            => volumes::modify_attribute;
+        ModifyVolume |a, i| a.on::<VolumeRow>(&i.volume_id) => volumes::modify;
+        DescribeVolumesModifications |a, _| a => volumes::describe_modifications;
+        AttachVolume ["EbsCardIndex"] |a, i| a
+            .on::<VolumeRow>(&i.volume_id)
+            .on::<InstanceRow>(&i.instance_id)
+            => attachments::attach;
+        DetachVolume |a, i| a
+            .on::<VolumeRow>(&i.volume_id)
+            .on_opt::<InstanceRow>(&i.instance_id)
+            => attachments::detach;
+
+        CreateSnapshot ["OutpostArn", "Location"] |a, i| a
+            .creates(&snapshot::KIND, &i.tag_specifications)
+            .on::<VolumeRow>(&i.volume_id)
+            => snapshots::create;
+        CopySnapshot [
+            "DestinationOutpostArn", "KmsKeyId", "CompletionDurationMinutes",
+            "DestinationAvailabilityZone"
+        ] |a, i| a.creates(&snapshot::KIND, &i.tag_specifications) => snapshots::copy;
+        DeleteSnapshot |a, i| a.on::<SnapshotRow>(&i.snapshot_id) => snapshots::delete;
+        DescribeSnapshots |a, _| a => snapshots::describe;
     }
 }
 

@@ -13,7 +13,9 @@ pub(crate) mod nat;
 pub(crate) mod peering;
 pub(crate) mod pool;
 pub(crate) mod route;
+pub(crate) mod snapshot;
 pub(crate) mod subnet;
+pub(crate) mod volume;
 pub(crate) mod vpc;
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ use crate::model::key_pair::KeyPairRow;
 use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
 use crate::model::route::RouteTableRow;
+use crate::model::snapshot::SnapshotRow;
 use crate::model::subnet::SubnetRow;
+use crate::model::volume::VolumeRow;
 use crate::model::vpc::VpcRow;
 use crate::resource::{Find, Here, Kind, Resource, Tags, arn};
 use crate::state::{Change, Ec2};
@@ -45,6 +47,8 @@ macro_rules! every_kind {
         $do!(EndpointRow);
         $do!(PeeringRow);
         $do!(DhcpOptionsRow);
+        $do!(VolumeRow);
+        $do!(SnapshotRow);
     };
 }
 
