@@ -1,4 +1,5 @@
-//! The machine room behind EC2: the compute and the network plane as EC2's two traits.
+//! The machine room behind EC2: the compute and the network plane as EC2 asks
+//! for them; volumes are in `disks`.
 //!
 //! The room is opened when the first instance is launched: a cloud without instances puts nothing
 //! on the host.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gureum_block::Block;
 use gureum_compute::{Compute, How, ImageId, RootDisk, Spec, State};
 use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
 use gureum_network::{CorePlan, Network, VpcPlan};
@@ -16,6 +18,7 @@ use ipnet::Ipv4Net;
 use tokio::sync::OnceCell;
 
 use crate::data_dir::DataDir;
+use crate::disks::device;
 use crate::routes;
 
 /// How long an instance may take to shut down when the cloud stops.
@@ -27,8 +30,9 @@ const SHARE: (u64, u64) = (3, 4);
 
 /// What instances run on.
 pub(crate) struct Host {
-    room: Room,
-    compute: Compute,
+    pub(crate) room: Room,
+    pub(crate) compute: Compute,
+    pub(crate) block: Block,
     network: Network,
     pool: Ipv4Net,
     /// Names the cloud's one link to the host; unique on it.
@@ -50,9 +54,10 @@ pub(crate) struct Traces {
 }
 
 impl Host {
-    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net) -> Arc<Self> {
+    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net) -> gureum_block::Result<Arc<Self>> {
         let room = Room::at(&dir.room());
-        Arc::new(Self {
+        Ok(Arc::new(Self {
+            block: Block::open(room.clone(), dir.volumes())?,
             compute: Compute::new(room.clone(), dir.compute()),
             network: Network::new(room.clone()),
             room,
@@ -60,7 +65,7 @@ impl Host {
             uplink: uplink(dir),
             ca_bundle: dir.ca_bundle(),
             joined: OnceCell::new(),
-        })
+        }))
     }
 
     pub(crate) fn planes(self: &Arc<Self>) -> Planes {
@@ -68,6 +73,7 @@ impl Host {
         Planes {
             machines: self.clone(),
             wires: self.clone(),
+            disks: self.clone(),
             memory: memory() / SHARE.1 * SHARE.0,
             cores: cores as f64,
         }
@@ -160,6 +166,9 @@ impl Machines for Host {
             .key
             .iter()
             .map(|key| ("ec2-user".to_owned(), key.clone()));
+        let devices = machine.devices.iter();
+        let devices = devices.map(|(name, node)| device(name, node));
+        let devices = devices.collect::<std::io::Result<_>>()?;
         let spec = Spec {
             id: machine.id.clone(),
             hostname: machine.hostname.clone(),
@@ -176,6 +185,7 @@ impl Machines for Host {
             authorized_keys: users.collect(),
             env: Vec::new(),
             root_disk: RootDisk::Directory,
+            devices,
         };
         Ok(self.compute.start(&spec).await?)
     }

@@ -37,6 +37,10 @@ pub struct Ec2 {
     pub(crate) networks: Waker,
     /// Wakes what makes instances true.
     pub(crate) instances: Waker,
+    /// Wakes what makes volumes true.
+    pub(crate) volumes: Waker,
+    /// Held while the content of volumes is being handled.
+    pub(crate) handling: tokio::sync::Mutex<()>,
     /// Held while networks are being changed.
     pub(crate) weaving: tokio::sync::Mutex<()>,
 }
@@ -71,6 +75,8 @@ impl Ec2 {
             planes,
             networks: driver.waker(reconcile::NETWORKS),
             instances: driver.waker(reconcile::INSTANCES),
+            volumes: driver.waker(reconcile::VOLUMES),
+            handling: tokio::sync::Mutex::default(),
             weaving: tokio::sync::Mutex::default(),
         }))
     }
@@ -116,6 +122,7 @@ impl Ec2 {
             .await?;
         self.networks.wake();
         self.instances.wake();
+        self.volumes.wake();
         Ok(done)
     }
 
