@@ -98,13 +98,14 @@ def written(ec2, instance):
 
 
 def test_a_volume_in_rows(ec2, name):
-    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": name("vol")}]}]
+    called = name("vol")
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": called}]}]
     once = {"ClientToken": name("token"), "TagSpecifications": tags, "Throughput": 200}
     volume = create(ec2, **once)
     shown = volume_of(ec2, volume)
     assert (shown["Size"], shown["VolumeType"], shown["Iops"], shown["Throughput"]) == (1, "gp3", 3000, 200)
     assert not shown["Encrypted"] and not shown["MultiAttachEnabled"] and shown["Attachments"] == []
-    by_tag = ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": [name("vol")]}])["Volumes"]
+    by_tag = ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": [called]}])["Volumes"]
     assert [it["VolumeId"] for it in by_tag] == [volume]
     again = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, VolumeType="gp3", **once)
     assert again["VolumeId"] == volume
