@@ -46,7 +46,7 @@ use tokio::sync::{RwLock, oneshot};
 
 pub use error::StoreError;
 pub use key::{Key, KeyLike, PrefixOf};
-pub use row::{Row, decode_as};
+pub use row::{Encoded, Row, decode_as};
 pub use scan::Scan;
 pub use tx::{Reader, Rows, Snapshot, Tx};
 pub use watch::Watch;
