@@ -30,7 +30,7 @@ const SHARE: (u64, u64) = (3, 4);
 /// What instances run on.
 pub(crate) struct Host {
     room: Room,
-    compute: Compute,
+    pub(crate) compute: Compute,
     network: Network,
     pool: Ipv4Net,
     /// Names the cloud's one link to the host; unique on it.
