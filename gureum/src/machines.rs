@@ -1,4 +1,5 @@
-//! The machine room behind EC2: the compute and the network plane as EC2's two traits.
+//! The machine room behind EC2: the compute and the network plane as EC2 asks
+//! for them; volumes are in `disks`.
 //!
 //! The room is opened when the first instance is launched: a cloud without instances puts nothing
 //! on the host.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gureum_block::Block;
 use gureum_compute::{Changes, Compute, How, ImageId, RootDisk, Spec, State};
 use gureum_dns::Zone;
 use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
@@ -17,6 +19,7 @@ use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 
 use crate::data_dir::DataDir;
+use crate::disks::device;
 use crate::link_local::LinkLocal;
 use crate::routes;
 
@@ -29,8 +32,9 @@ const SHARE: (u64, u64) = (3, 4);
 
 /// What instances run on.
 pub(crate) struct Host {
-    room: Room,
+    pub(crate) room: Room,
     pub(crate) compute: Compute,
+    pub(crate) block: Block,
     network: Network,
     pool: Ipv4Net,
     /// Names the cloud's one link to the host; unique on it.
@@ -57,10 +61,15 @@ pub(crate) struct Traces {
 }
 
 impl Host {
-    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net, internet: bool) -> Arc<Self> {
+    pub(crate) fn at(
+        dir: &DataDir,
+        pool: Ipv4Net,
+        internet: bool,
+    ) -> gureum_block::Result<Arc<Self>> {
         let room = Room::at(&dir.room());
         let network = Network::new(room.clone());
-        Arc::new(Self {
+        Ok(Arc::new(Self {
+            block: Block::open(room.clone(), dir.volumes())?,
             link_local: LinkLocal::new(network.clone(), internet),
             changes: Mutex::default(),
             compute: Compute::new(room.clone(), dir.compute()),
@@ -71,7 +80,7 @@ impl Host {
             ca_bundle: dir.ca_bundle(),
             internet,
             joined: Mutex::default(),
-        })
+        }))
     }
 
     pub(crate) fn planes(self: &Arc<Self>) -> Planes {
@@ -79,6 +88,7 @@ impl Host {
         Planes {
             machines: self.clone(),
             wires: self.clone(),
+            disks: self.clone(),
             memory: memory() / SHARE.1 * SHARE.0,
             cores: cores as f64,
         }
@@ -176,6 +186,9 @@ impl Machines for Host {
             .key
             .iter()
             .map(|key| ("ec2-user".to_owned(), key.clone()));
+        let devices = machine.devices.iter();
+        let devices = devices.map(|(name, node)| device(name, node));
+        let devices = devices.collect::<std::io::Result<_>>()?;
         let spec = Spec {
             id: machine.id.clone(),
             hostname: machine.hostname.clone(),
@@ -192,6 +205,7 @@ impl Machines for Host {
             authorized_keys: users.collect(),
             env: Vec::new(),
             root_disk: RootDisk::Directory,
+            devices,
         };
         Ok(self.compute.start(&spec).await?)
     }

@@ -6,6 +6,7 @@ mod config;
 mod console;
 mod control;
 mod data_dir;
+mod disks;
 mod doctor;
 mod down;
 mod env;
@@ -32,9 +33,10 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        // Nothing before these two may have started a thread: they move into namespaces.
+        // Nothing before these three may have started a thread: they move into namespaces.
         Command::Keeper { room } => return gureum_room::keeper_main(&room, wiring::duties),
         Command::Supervise { id } => return gureum_compute::supervise_main(&id),
+        Command::Volume => return gureum_block::volume_main(),
         Command::Up(args) => up::run(*args),
         Command::Env(args) => env::run(&args),
         Command::Status(args) => status::status(&args),

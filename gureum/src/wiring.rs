@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use gureum_blob::Blobs;
+use gureum_block::Block;
 use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
 use gureum_ec2::Ec2;
@@ -102,7 +103,8 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
-    let host = Host::at(dir, config.public_pool, config.internet);
+    let host =
+        Host::at(dir, config.public_pool, config.internet).or_fail("cannot open the volumes")?;
     let ec2 = Ec2::open(
         store.clone(),
         clock.clone(),
@@ -170,7 +172,8 @@ pub(crate) async fn open(
 
 /// What the keeper of the machine room does, and for whom.
 pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
-    vec![Network::duty(), gureum_compute::duty()]
+    let volume = Block::duty(vec!["volume".into()]);
+    vec![Network::duty(), gureum_compute::duty(), volume]
 }
 
 /// The key that a service encrypts with what it keeps at rest.

@@ -886,7 +886,8 @@ pub(crate) static ATTACH_NETWORK_INTERFACE: OperationSpec =
     );
 pub(crate) static ATTACH_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("AttachVerifiedAccessTrustProvider", "POST", "/");
-pub(crate) static ATTACH_VOLUME: OperationSpec = OperationSpec::new("AttachVolume", "POST", "/");
+pub(crate) static ATTACH_VOLUME: OperationSpec = OperationSpec::new("AttachVolume", "POST", "/")
+    .io(&schemas::ATTACH_VOLUME_REQUEST, &schemas::VOLUME_ATTACHMENT);
 pub(crate) static ATTACH_VPN_GATEWAY: OperationSpec =
     OperationSpec::new("AttachVpnGateway", "POST", "/");
 pub(crate) static AUTHORIZE_CLIENT_VPN_INGRESS: OperationSpec =
@@ -929,7 +930,11 @@ pub(crate) static CONFIRM_PRODUCT_INSTANCE: OperationSpec =
     OperationSpec::new("ConfirmProductInstance", "POST", "/");
 pub(crate) static COPY_FPGA_IMAGE: OperationSpec = OperationSpec::new("CopyFpgaImage", "POST", "/");
 pub(crate) static COPY_IMAGE: OperationSpec = OperationSpec::new("CopyImage", "POST", "/");
-pub(crate) static COPY_SNAPSHOT: OperationSpec = OperationSpec::new("CopySnapshot", "POST", "/");
+pub(crate) static COPY_SNAPSHOT: OperationSpec = OperationSpec::new("CopySnapshot", "POST", "/")
+    .io(
+        &schemas::COPY_SNAPSHOT_REQUEST,
+        &schemas::COPY_SNAPSHOT_RESULT,
+    );
 pub(crate) static COPY_VOLUMES: OperationSpec = OperationSpec::new("CopyVolumes", "POST", "/");
 pub(crate) static CREATE_CAPACITY_MANAGER_DATA_EXPORT: OperationSpec =
     OperationSpec::new("CreateCapacityManagerDataExport", "POST", "/");
@@ -1110,7 +1115,8 @@ pub(crate) static CREATE_SECURITY_GROUP: OperationSpec =
         &schemas::CREATE_SECURITY_GROUP_RESULT,
     );
 pub(crate) static CREATE_SNAPSHOT: OperationSpec =
-    OperationSpec::new("CreateSnapshot", "POST", "/");
+    OperationSpec::new("CreateSnapshot", "POST", "/")
+        .io(&schemas::CREATE_SNAPSHOT_REQUEST, &schemas::SNAPSHOT);
 pub(crate) static CREATE_SNAPSHOTS: OperationSpec =
     OperationSpec::new("CreateSnapshots", "POST", "/");
 pub(crate) static CREATE_SPOT_DATAFEED_SUBSCRIPTION: OperationSpec =
@@ -1168,7 +1174,8 @@ pub(crate) static CREATE_VERIFIED_ACCESS_INSTANCE: OperationSpec =
     OperationSpec::new("CreateVerifiedAccessInstance", "POST", "/");
 pub(crate) static CREATE_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("CreateVerifiedAccessTrustProvider", "POST", "/");
-pub(crate) static CREATE_VOLUME: OperationSpec = OperationSpec::new("CreateVolume", "POST", "/");
+pub(crate) static CREATE_VOLUME: OperationSpec = OperationSpec::new("CreateVolume", "POST", "/")
+    .io(&schemas::CREATE_VOLUME_REQUEST, &schemas::VOLUME);
 pub(crate) static CREATE_VPC: OperationSpec = OperationSpec::new("CreateVpc", "POST", "/")
     .io(&schemas::CREATE_VPC_REQUEST, &schemas::CREATE_VPC_RESULT);
 pub(crate) static CREATE_VPC_BLOCK_PUBLIC_ACCESS_EXCLUSION: OperationSpec =
@@ -1346,7 +1353,10 @@ pub(crate) static DELETE_SECURITY_GROUP: OperationSpec =
         &schemas::DELETE_SECURITY_GROUP_RESULT,
     );
 pub(crate) static DELETE_SNAPSHOT: OperationSpec =
-    OperationSpec::new("DeleteSnapshot", "POST", "/");
+    OperationSpec::new("DeleteSnapshot", "POST", "/").io(
+        &schemas::DELETE_SNAPSHOT_REQUEST,
+        &schemas::DELETE_SNAPSHOT_OUTPUT,
+    );
 pub(crate) static DELETE_SPOT_DATAFEED_SUBSCRIPTION: OperationSpec =
     OperationSpec::new("DeleteSpotDatafeedSubscription", "POST", "/");
 pub(crate) static DELETE_SUBNET: OperationSpec = OperationSpec::new("DeleteSubnet", "POST", "/")
@@ -1402,7 +1412,11 @@ pub(crate) static DELETE_VERIFIED_ACCESS_INSTANCE: OperationSpec =
     OperationSpec::new("DeleteVerifiedAccessInstance", "POST", "/");
 pub(crate) static DELETE_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("DeleteVerifiedAccessTrustProvider", "POST", "/");
-pub(crate) static DELETE_VOLUME: OperationSpec = OperationSpec::new("DeleteVolume", "POST", "/");
+pub(crate) static DELETE_VOLUME: OperationSpec = OperationSpec::new("DeleteVolume", "POST", "/")
+    .io(
+        &schemas::DELETE_VOLUME_REQUEST,
+        &schemas::DELETE_VOLUME_OUTPUT,
+    );
 pub(crate) static DELETE_VPC: OperationSpec = OperationSpec::new("DeleteVpc", "POST", "/")
     .io(&schemas::DELETE_VPC_REQUEST, &schemas::DELETE_VPC_OUTPUT);
 pub(crate) static DELETE_VPC_BLOCK_PUBLIC_ACCESS_EXCLUSION: OperationSpec =
@@ -1797,7 +1811,10 @@ pub(crate) static DESCRIBE_SNAPSHOT_ATTRIBUTE: OperationSpec =
 pub(crate) static DESCRIBE_SNAPSHOT_TIER_STATUS: OperationSpec =
     OperationSpec::new("DescribeSnapshotTierStatus", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOTS: OperationSpec =
-    OperationSpec::new("DescribeSnapshots", "POST", "/");
+    OperationSpec::new("DescribeSnapshots", "POST", "/").io(
+        &schemas::DESCRIBE_SNAPSHOTS_REQUEST,
+        &schemas::DESCRIBE_SNAPSHOTS_RESULT,
+    );
 pub(crate) static DESCRIBE_SPOT_DATAFEED_SUBSCRIPTION: OperationSpec =
     OperationSpec::new("DescribeSpotDatafeedSubscription", "POST", "/");
 pub(crate) static DESCRIBE_SPOT_FLEET_INSTANCES: OperationSpec =
@@ -1871,13 +1888,25 @@ pub(crate) static DESCRIBE_VERIFIED_ACCESS_INSTANCES: OperationSpec =
 pub(crate) static DESCRIBE_VERIFIED_ACCESS_TRUST_PROVIDERS: OperationSpec =
     OperationSpec::new("DescribeVerifiedAccessTrustProviders", "POST", "/");
 pub(crate) static DESCRIBE_VOLUME_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("DescribeVolumeAttribute", "POST", "/");
+    OperationSpec::new("DescribeVolumeAttribute", "POST", "/").io(
+        &schemas::DESCRIBE_VOLUME_ATTRIBUTE_REQUEST,
+        &schemas::DESCRIBE_VOLUME_ATTRIBUTE_RESULT,
+    );
 pub(crate) static DESCRIBE_VOLUME_STATUS: OperationSpec =
-    OperationSpec::new("DescribeVolumeStatus", "POST", "/");
+    OperationSpec::new("DescribeVolumeStatus", "POST", "/").io(
+        &schemas::DESCRIBE_VOLUME_STATUS_REQUEST,
+        &schemas::DESCRIBE_VOLUME_STATUS_RESULT,
+    );
 pub(crate) static DESCRIBE_VOLUMES: OperationSpec =
-    OperationSpec::new("DescribeVolumes", "POST", "/");
+    OperationSpec::new("DescribeVolumes", "POST", "/").io(
+        &schemas::DESCRIBE_VOLUMES_REQUEST,
+        &schemas::DESCRIBE_VOLUMES_RESULT,
+    );
 pub(crate) static DESCRIBE_VOLUMES_MODIFICATIONS: OperationSpec =
-    OperationSpec::new("DescribeVolumesModifications", "POST", "/");
+    OperationSpec::new("DescribeVolumesModifications", "POST", "/").io(
+        &schemas::DESCRIBE_VOLUMES_MODIFICATIONS_REQUEST,
+        &schemas::DESCRIBE_VOLUMES_MODIFICATIONS_RESULT,
+    );
 pub(crate) static DESCRIBE_VPC_ATTRIBUTE: OperationSpec =
     OperationSpec::new("DescribeVpcAttribute", "POST", "/").io(
         &schemas::DESCRIBE_VPC_ATTRIBUTE_REQUEST,
@@ -1943,7 +1972,8 @@ pub(crate) static DETACH_NETWORK_INTERFACE: OperationSpec =
     );
 pub(crate) static DETACH_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("DetachVerifiedAccessTrustProvider", "POST", "/");
-pub(crate) static DETACH_VOLUME: OperationSpec = OperationSpec::new("DetachVolume", "POST", "/");
+pub(crate) static DETACH_VOLUME: OperationSpec = OperationSpec::new("DetachVolume", "POST", "/")
+    .io(&schemas::DETACH_VOLUME_REQUEST, &schemas::VOLUME_ATTACHMENT);
 pub(crate) static DETACH_VPN_GATEWAY: OperationSpec =
     OperationSpec::new("DetachVpnGateway", "POST", "/");
 pub(crate) static DISABLE_ADDRESS_TRANSFER: OperationSpec =
@@ -2420,9 +2450,16 @@ pub(crate) static MODIFY_VERIFIED_ACCESS_INSTANCE_LOGGING_CONFIGURATION: Operati
     );
 pub(crate) static MODIFY_VERIFIED_ACCESS_TRUST_PROVIDER: OperationSpec =
     OperationSpec::new("ModifyVerifiedAccessTrustProvider", "POST", "/");
-pub(crate) static MODIFY_VOLUME: OperationSpec = OperationSpec::new("ModifyVolume", "POST", "/");
+pub(crate) static MODIFY_VOLUME: OperationSpec = OperationSpec::new("ModifyVolume", "POST", "/")
+    .io(
+        &schemas::MODIFY_VOLUME_REQUEST,
+        &schemas::MODIFY_VOLUME_RESULT,
+    );
 pub(crate) static MODIFY_VOLUME_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ModifyVolumeAttribute", "POST", "/");
+    OperationSpec::new("ModifyVolumeAttribute", "POST", "/").io(
+        &schemas::MODIFY_VOLUME_ATTRIBUTE_REQUEST,
+        &schemas::MODIFY_VOLUME_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static MODIFY_VPC_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ModifyVpcAttribute", "POST", "/").io(
         &schemas::MODIFY_VPC_ATTRIBUTE_REQUEST,

@@ -536,6 +536,16 @@ pub static ATTACH_NETWORK_INTERFACE_RESULT: Schema = Schema::structure(
             .xml("networkCardIndex"),
     ],
 );
+pub static ATTACH_VOLUME_REQUEST: Schema = Schema::structure(
+    "AttachVolumeRequest",
+    &[
+        Member::new("Device", &STRING).required(),
+        Member::new("InstanceId", &INSTANCE_ID).required(),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("EbsCardIndex", &BOXED_INTEGER),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static ATTACHMENT_ENA_SRD_SPECIFICATION: Schema = Schema::structure(
     "AttachmentEnaSrdSpecification",
     &[
@@ -880,6 +890,7 @@ pub static BOOT_MODE_TYPE_LIST: Schema = Schema::list(
 pub static BOOT_MODE_VALUES: Schema =
     Schema::new("BootModeValues", Kind::String).values(&["legacy-bios", "uefi", "uefi-preferred"]);
 pub static BOXED_BOOLEAN: Schema = Schema::new("BoxedBoolean", Kind::Boolean);
+pub static BOXED_INTEGER: Schema = Schema::new("BoxedInteger", Kind::Integer);
 pub static BURSTABLE_PERFORMANCE: Schema =
     Schema::new("BurstablePerformance", Kind::String).values(&["included", "required", "excluded"]);
 pub static BURSTABLE_PERFORMANCE_FLAG: Schema =
@@ -1004,6 +1015,51 @@ pub static CONNECTION_TRACKING_SPECIFICATION_RESPONSE: Schema = Schema::structur
 );
 pub static CONNECTIVITY_TYPE: Schema =
     Schema::new("ConnectivityType", Kind::String).values(&["private", "public"]);
+pub static COPY_SNAPSHOT_REQUEST: Schema = Schema::structure(
+    "CopySnapshotRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("DestinationOutpostArn", &STRING),
+        Member::new("DestinationRegion", &STRING)
+            .json("destinationRegion")
+            .xml("destinationRegion"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &KMS_KEY_ID)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("PresignedUrl", &COPY_SNAPSHOT_REQUEST_PSU)
+            .json("presignedUrl")
+            .xml("presignedUrl"),
+        Member::new("SourceRegion", &STRING).required(),
+        Member::new("SourceSnapshotId", &STRING).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new(
+            "CompletionDurationMinutes",
+            &SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST,
+        ),
+        Member::new("DestinationAvailabilityZone", &STRING),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static COPY_SNAPSHOT_REQUEST_PSU: Schema =
+    Schema::new("CopySnapshotRequestPSU", Kind::String).sensitive();
+pub static COPY_SNAPSHOT_RESULT: Schema = Schema::structure(
+    "CopySnapshotResult",
+    &[
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+    ],
+);
 pub static CORE_COUNT: Schema = Schema::new("CoreCount", Kind::Integer);
 pub static CORE_COUNT_LIST: Schema = Schema::list(
     "CoreCountList",
@@ -1495,6 +1551,20 @@ pub static CREATE_SECURITY_GROUP_RESULT: Schema = Schema::structure(
             .xml("securityGroupArn"),
     ],
 );
+pub static CREATE_SNAPSHOT_REQUEST: Schema = Schema::structure(
+    "CreateSnapshotRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("OutpostArn", &STRING),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("Location", &SNAPSHOT_LOCATION_ENUM),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static CREATE_SUBNET_REQUEST: Schema = Schema::structure(
     "CreateSubnetRequest",
     &[
@@ -1535,6 +1605,32 @@ pub static CREATE_TAGS_REQUEST: Schema = Schema::structure(
             .xml("Tag")
             .ec2("Tag")
             .required(),
+    ],
+);
+pub static CREATE_VOLUME_REQUEST: Schema = Schema::structure(
+    "CreateVolumeRequest",
+    &[
+        Member::new("AvailabilityZone", &AVAILABILITY_ZONE_NAME),
+        Member::new("AvailabilityZoneId", &AVAILABILITY_ZONE_ID),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("Iops", &INTEGER),
+        Member::new("KmsKeyId", &KMS_KEY_ID),
+        Member::new("OutpostArn", &STRING),
+        Member::new("Size", &INTEGER),
+        Member::new("SnapshotId", &SNAPSHOT_ID),
+        Member::new("VolumeType", &VOLUME_TYPE),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("MultiAttachEnabled", &BOOLEAN),
+        Member::new("Throughput", &INTEGER),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("VolumeInitializationRate", &INTEGER),
+        Member::new("Operator", &OPERATOR_REQUEST),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static CREATE_VPC_ENDPOINT_REQUEST: Schema = Schema::structure(
@@ -1943,6 +2039,14 @@ pub static DELETE_SECURITY_GROUP_RESULT: Schema = Schema::structure(
             .xml("groupId"),
     ],
 );
+pub static DELETE_SNAPSHOT_OUTPUT: Schema = Schema::structure("DeleteSnapshotOutput", &[]);
+pub static DELETE_SNAPSHOT_REQUEST: Schema = Schema::structure(
+    "DeleteSnapshotRequest",
+    &[
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static DELETE_SUBNET_OUTPUT: Schema = Schema::structure("DeleteSubnetOutput", &[]);
 pub static DELETE_SUBNET_REQUEST: Schema = Schema::structure(
     "DeleteSubnetRequest",
@@ -1965,6 +2069,14 @@ pub static DELETE_TAGS_REQUEST: Schema = Schema::structure(
             .json("tag")
             .xml("tag")
             .ec2("Tag"),
+    ],
+);
+pub static DELETE_VOLUME_OUTPUT: Schema = Schema::structure("DeleteVolumeOutput", &[]);
+pub static DELETE_VOLUME_REQUEST: Schema = Schema::structure(
+    "DeleteVolumeRequest",
+    &[
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static DELETE_VPC_ENDPOINTS_REQUEST: Schema = Schema::structure(
@@ -2753,6 +2865,42 @@ pub static DESCRIBE_SECURITY_GROUPS_RESULT: Schema = Schema::structure(
             .ec2("SecurityGroupInfo"),
     ],
 );
+pub static DESCRIBE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
+    "DescribeSnapshotsRequest",
+    &[
+        Member::new("MaxResults", &INTEGER),
+        Member::new("NextToken", &STRING),
+        Member::new("OwnerIds", &OWNER_STRING_LIST)
+            .json("Owner")
+            .xml("Owner")
+            .ec2("Owner"),
+        Member::new("RestorableByUserIds", &RESTORABLE_BY_STRING_LIST)
+            .json("RestorableBy")
+            .xml("RestorableBy")
+            .ec2("RestorableBy"),
+        Member::new("SnapshotIds", &SNAPSHOT_ID_STRING_LIST)
+            .json("SnapshotId")
+            .xml("SnapshotId")
+            .ec2("SnapshotId"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOTS_RESULT: Schema = Schema::structure(
+    "DescribeSnapshotsResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("Snapshots", &SNAPSHOT_LIST)
+            .json("snapshotSet")
+            .xml("snapshotSet")
+            .ec2("SnapshotSet"),
+    ],
+);
 pub static DESCRIBE_SUBNETS_MAX_RESULTS: Schema =
     Schema::new("DescribeSubnetsMaxResults", Kind::Integer)
         .min(5.0)
@@ -2811,6 +2959,118 @@ pub static DESCRIBE_TAGS_RESULT: Schema = Schema::structure(
             .json("tagSet")
             .xml("tagSet")
             .ec2("TagSet"),
+    ],
+);
+pub static DESCRIBE_VOLUME_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeVolumeAttributeRequest",
+    &[
+        Member::new("Attribute", &VOLUME_ATTRIBUTE_NAME).required(),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DESCRIBE_VOLUME_ATTRIBUTE_RESULT: Schema = Schema::structure(
+    "DescribeVolumeAttributeResult",
+    &[
+        Member::new("AutoEnableIO", &ATTRIBUTE_BOOLEAN_VALUE)
+            .json("autoEnableIO")
+            .xml("autoEnableIO"),
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+    ],
+);
+pub static DESCRIBE_VOLUME_STATUS_REQUEST: Schema = Schema::structure(
+    "DescribeVolumeStatusRequest",
+    &[
+        Member::new("MaxResults", &INTEGER),
+        Member::new("NextToken", &STRING),
+        Member::new("VolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("VolumeId")
+            .xml("VolumeId")
+            .ec2("VolumeId"),
+        Member::new("IncludeManagedResources", &BOOLEAN),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+    ],
+);
+pub static DESCRIBE_VOLUME_STATUS_RESULT: Schema = Schema::structure(
+    "DescribeVolumeStatusResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("VolumeStatuses", &VOLUME_STATUS_LIST)
+            .json("volumeStatusSet")
+            .xml("volumeStatusSet")
+            .ec2("VolumeStatusSet"),
+    ],
+);
+pub static DESCRIBE_VOLUMES_MODIFICATIONS_REQUEST: Schema = Schema::structure(
+    "DescribeVolumesModificationsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("VolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("VolumeId")
+            .xml("VolumeId")
+            .ec2("VolumeId"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("NextToken", &STRING),
+        Member::new("MaxResults", &INTEGER),
+    ],
+);
+pub static DESCRIBE_VOLUMES_MODIFICATIONS_RESULT: Schema = Schema::structure(
+    "DescribeVolumesModificationsResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("VolumesModifications", &VOLUME_MODIFICATION_LIST)
+            .json("volumeModificationSet")
+            .xml("volumeModificationSet")
+            .ec2("VolumeModificationSet"),
+    ],
+);
+pub static DESCRIBE_VOLUMES_REQUEST: Schema = Schema::structure(
+    "DescribeVolumesRequest",
+    &[
+        Member::new("VolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("VolumeId")
+            .xml("VolumeId")
+            .ec2("VolumeId"),
+        Member::new("IncludeManagedResources", &BOOLEAN),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("MaxResults", &INTEGER)
+            .json("maxResults")
+            .xml("maxResults"),
+    ],
+);
+pub static DESCRIBE_VOLUMES_RESULT: Schema = Schema::structure(
+    "DescribeVolumesResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("Volumes", &VOLUME_LIST)
+            .json("volumeSet")
+            .xml("volumeSet")
+            .ec2("VolumeSet"),
     ],
 );
 pub static DESCRIBE_VPC_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -2990,6 +3250,16 @@ pub static DETACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::structure(
             .xml("attachmentId")
             .required(),
         Member::new("Force", &BOOLEAN).json("force").xml("force"),
+    ],
+);
+pub static DETACH_VOLUME_REQUEST: Schema = Schema::structure(
+    "DetachVolumeRequest",
+    &[
+        Member::new("Device", &STRING),
+        Member::new("Force", &BOOLEAN),
+        Member::new("InstanceId", &INSTANCE_ID_FOR_RESOLVER),
+        Member::new("VolumeId", &VOLUME_ID_WITH_RESOLVER).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static DEVICE_TYPE: Schema =
@@ -4120,6 +4390,25 @@ pub static INFERENCE_DEVICE_MEMORY_INFO: Schema = Schema::structure(
 pub static INFERENCE_DEVICE_MEMORY_SIZE: Schema =
     Schema::new("InferenceDeviceMemorySize", Kind::Integer);
 pub static INFERENCE_DEVICE_NAME: Schema = Schema::new("InferenceDeviceName", Kind::String);
+pub static INITIALIZATION_STATUS_DETAILS: Schema = Schema::structure(
+    "InitializationStatusDetails",
+    &[
+        Member::new("InitializationType", &INITIALIZATION_TYPE)
+            .json("initializationType")
+            .xml("initializationType"),
+        Member::new("Progress", &LONG)
+            .json("progress")
+            .xml("progress"),
+        Member::new("EstimatedTimeToCompleteInSeconds", &LONG)
+            .json("estimatedTimeToCompleteInSeconds")
+            .xml("estimatedTimeToCompleteInSeconds"),
+    ],
+);
+pub static INITIALIZATION_TYPE: Schema = Schema::new("InitializationType", Kind::String).values(&[
+    "default",
+    "provisioned-rate",
+    "volume-copy",
+]);
 pub static INSTANCE: Schema = Schema::structure(
     "Instance",
     &[
@@ -4488,6 +4777,7 @@ pub static INSTANCE_GENERATION_SET: Schema = Schema::list(
     false,
 );
 pub static INSTANCE_ID: Schema = Schema::new("InstanceId", Kind::String);
+pub static INSTANCE_ID_FOR_RESOLVER: Schema = Schema::new("InstanceIdForResolver", Kind::String);
 pub static INSTANCE_ID_STRING_LIST: Schema = Schema::list(
     "InstanceIdStringList",
     &Member::new("member", &INSTANCE_ID)
@@ -8286,6 +8576,34 @@ pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::structure(
         Member::new("DisableLniAtDeviceIndex", &ATTRIBUTE_BOOLEAN_VALUE),
     ],
 );
+pub static MODIFY_VOLUME_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifyVolumeAttributeOutput", &[]);
+pub static MODIFY_VOLUME_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifyVolumeAttributeRequest",
+    &[
+        Member::new("AutoEnableIO", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static MODIFY_VOLUME_REQUEST: Schema = Schema::structure(
+    "ModifyVolumeRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("Size", &INTEGER),
+        Member::new("VolumeType", &VOLUME_TYPE),
+        Member::new("Iops", &INTEGER),
+        Member::new("Throughput", &INTEGER),
+        Member::new("MultiAttachEnabled", &BOOLEAN),
+    ],
+);
+pub static MODIFY_VOLUME_RESULT: Schema = Schema::structure(
+    "ModifyVolumeResult",
+    &[Member::new("VolumeModification", &VOLUME_MODIFICATION)
+        .json("volumeModification")
+        .xml("volumeModification")],
+);
 pub static MODIFY_VPC_ATTRIBUTE_OUTPUT: Schema = Schema::structure("ModifyVpcAttributeOutput", &[]);
 pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::structure(
     "ModifyVpcAttributeRequest",
@@ -10259,6 +10577,11 @@ pub static RESPONSE_LAUNCH_TEMPLATE_DATA: Schema = Schema::structure(
         .ec2("SecondaryInterfaceSet"),
     ],
 );
+pub static RESTORABLE_BY_STRING_LIST: Schema = Schema::list(
+    "RestorableByStringList",
+    &Member::new("member", &STRING).ec2("Member"),
+    false,
+);
 pub static REVOKE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::structure(
     "RevokeSecurityGroupEgressRequest",
     &[
@@ -10687,6 +11010,8 @@ pub static RUN_INSTANCES_REQUEST: Schema = Schema::structure(
 );
 pub static RUN_INSTANCES_USER_DATA: Schema =
     Schema::new("RunInstancesUserData", Kind::String).sensitive();
+pub static SSE_TYPE: Schema =
+    Schema::new("SSEType", Kind::String).values(&["sse-ebs", "sse-kms", "none"]);
 pub static SECONDARY_INTERFACE_ID: Schema = Schema::new("SecondaryInterfaceId", Kind::String);
 pub static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION: Schema = Schema::structure(
     "SecondaryInterfacePrivateIpAddressSpecification",
@@ -10998,7 +11323,118 @@ pub static SERVICE_TYPE_DETAIL_SET: Schema = Schema::list(
 );
 pub static SHUTDOWN_BEHAVIOR: Schema =
     Schema::new("ShutdownBehavior", Kind::String).values(&["stop", "terminate"]);
+pub static SNAPSHOT: Schema = Schema::structure(
+    "Snapshot",
+    &[
+        Member::new("OwnerAlias", &STRING)
+            .json("ownerAlias")
+            .xml("ownerAlias"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("StorageTier", &STORAGE_TIER)
+            .json("storageTier")
+            .xml("storageTier"),
+        Member::new("RestoreExpiryTime", &MILLISECOND_DATE_TIME)
+            .json("restoreExpiryTime")
+            .xml("restoreExpiryTime"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("TransferType", &TRANSFER_TYPE)
+            .json("transferType")
+            .xml("transferType"),
+        Member::new(
+            "CompletionDurationMinutes",
+            &SNAPSHOT_COMPLETION_DURATION_MINUTES_RESPONSE,
+        )
+        .json("completionDurationMinutes")
+        .xml("completionDurationMinutes"),
+        Member::new("CompletionTime", &MILLISECOND_DATE_TIME)
+            .json("completionTime")
+            .xml("completionTime"),
+        Member::new("FullSnapshotSizeInBytes", &LONG)
+            .json("fullSnapshotSizeInBytes")
+            .xml("fullSnapshotSizeInBytes"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("State", &SNAPSHOT_STATE)
+            .json("status")
+            .xml("status")
+            .ec2("Status"),
+        Member::new("StateMessage", &STRING)
+            .json("statusMessage")
+            .xml("statusMessage")
+            .ec2("StatusMessage"),
+        Member::new("StartTime", &DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("Progress", &STRING)
+            .json("progress")
+            .xml("progress"),
+        Member::new("OwnerId", &STRING)
+            .json("ownerId")
+            .xml("ownerId"),
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("VolumeSize", &INTEGER)
+            .json("volumeSize")
+            .xml("volumeSize"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &STRING)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("DataEncryptionKeyId", &STRING)
+            .json("dataEncryptionKeyId")
+            .xml("dataEncryptionKeyId"),
+    ],
+);
+pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST: Schema =
+    Schema::new("SnapshotCompletionDurationMinutesRequest", Kind::Integer)
+        .min(1.0)
+        .max(2880.0);
+pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_RESPONSE: Schema =
+    Schema::new("SnapshotCompletionDurationMinutesResponse", Kind::Integer);
 pub static SNAPSHOT_ID: Schema = Schema::new("SnapshotId", Kind::String);
+pub static SNAPSHOT_ID_STRING_LIST: Schema = Schema::list(
+    "SnapshotIdStringList",
+    &Member::new("member", &SNAPSHOT_ID)
+        .json("SnapshotId")
+        .xml("SnapshotId")
+        .ec2("SnapshotId"),
+    false,
+);
+pub static SNAPSHOT_LIST: Schema = Schema::list(
+    "SnapshotList",
+    &Member::new("member", &SNAPSHOT)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static SNAPSHOT_LOCATION_ENUM: Schema =
+    Schema::new("SnapshotLocationEnum", Kind::String).values(&["regional", "local"]);
+pub static SNAPSHOT_STATE: Schema = Schema::new("SnapshotState", Kind::String).values(&[
+    "pending",
+    "completed",
+    "error",
+    "recoverable",
+    "recovering",
+]);
 pub static SPOT_INSTANCE_TYPE: Schema =
     Schema::new("SpotInstanceType", Kind::String).values(&["one-time", "persistent"]);
 pub static SPOT_MARKET_OPTIONS: Schema = Schema::structure(
@@ -11087,6 +11523,8 @@ pub static STOP_INSTANCES_RESULT: Schema = Schema::structure(
             .ec2("InstancesSet"),
     ],
 );
+pub static STORAGE_TIER: Schema =
+    Schema::new("StorageTier", Kind::String).values(&["archive", "standard"]);
 pub static STRING: Schema = Schema::new("String", Kind::String);
 pub static SUBNET: Schema = Schema::structure(
     "Subnet",
@@ -11417,6 +11855,8 @@ pub static TOTAL_MEDIA_MEMORY: Schema = Schema::new("TotalMediaMemory", Kind::In
 pub static TOTAL_NEURON_MEMORY: Schema = Schema::new("TotalNeuronMemory", Kind::Integer);
 pub static TPM_SUPPORT_VALUES: Schema =
     Schema::new("TpmSupportValues", Kind::String).values(&["v2.0"]);
+pub static TRANSFER_TYPE: Schema =
+    Schema::new("TransferType", Kind::String).values(&["time-based", "standard"]);
 pub static TRANSIT_GATEWAY_ID: Schema = Schema::new("TransitGatewayId", Kind::String);
 pub static UNASSIGN_PRIVATE_IP_ADDRESSES_OUTPUT: Schema =
     Schema::structure("UnassignPrivateIpAddressesOutput", &[]);
@@ -11625,7 +12065,364 @@ pub static VIRTUALIZATION_TYPE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static VOLUME: Schema = Schema::structure(
+    "Volume",
+    &[
+        Member::new("AvailabilityZoneId", &STRING)
+            .json("availabilityZoneId")
+            .xml("availabilityZoneId"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("SourceVolumeId", &STRING)
+            .json("sourceVolumeId")
+            .xml("sourceVolumeId"),
+        Member::new("Iops", &INTEGER).json("iops").xml("iops"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("VolumeType", &VOLUME_TYPE)
+            .json("volumeType")
+            .xml("volumeType"),
+        Member::new("FastRestored", &BOOLEAN)
+            .json("fastRestored")
+            .xml("fastRestored"),
+        Member::new("MultiAttachEnabled", &BOOLEAN)
+            .json("multiAttachEnabled")
+            .xml("multiAttachEnabled"),
+        Member::new("Throughput", &INTEGER)
+            .json("throughput")
+            .xml("throughput"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+        Member::new("VolumeInitializationRate", &INTEGER)
+            .json("volumeInitializationRate")
+            .xml("volumeInitializationRate"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("Size", &INTEGER).json("size").xml("size"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("State", &VOLUME_STATE)
+            .json("status")
+            .xml("status")
+            .ec2("Status"),
+        Member::new("CreateTime", &DATE_TIME)
+            .json("createTime")
+            .xml("createTime"),
+        Member::new("Attachments", &VOLUME_ATTACHMENT_LIST)
+            .json("attachmentSet")
+            .xml("attachmentSet")
+            .ec2("AttachmentSet"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &STRING)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+    ],
+);
+pub static VOLUME_ATTACHMENT: Schema = Schema::structure(
+    "VolumeAttachment",
+    &[
+        Member::new("DeleteOnTermination", &BOOLEAN)
+            .json("deleteOnTermination")
+            .xml("deleteOnTermination"),
+        Member::new("AssociatedResource", &STRING)
+            .json("associatedResource")
+            .xml("associatedResource"),
+        Member::new("InstanceOwningService", &STRING)
+            .json("instanceOwningService")
+            .xml("instanceOwningService"),
+        Member::new("EbsCardIndex", &INTEGER)
+            .json("ebsCardIndex")
+            .xml("ebsCardIndex"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+        Member::new("Device", &STRING).json("device").xml("device"),
+        Member::new("State", &VOLUME_ATTACHMENT_STATE)
+            .json("status")
+            .xml("status")
+            .ec2("Status"),
+        Member::new("AttachTime", &DATE_TIME)
+            .json("attachTime")
+            .xml("attachTime"),
+    ],
+);
+pub static VOLUME_ATTACHMENT_LIST: Schema = Schema::list(
+    "VolumeAttachmentList",
+    &Member::new("member", &VOLUME_ATTACHMENT)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_ATTACHMENT_STATE: Schema = Schema::new("VolumeAttachmentState", Kind::String)
+    .values(&["attaching", "attached", "detaching", "detached", "busy"]);
+pub static VOLUME_ATTRIBUTE_NAME: Schema =
+    Schema::new("VolumeAttributeName", Kind::String).values(&["autoEnableIO", "productCodes"]);
 pub static VOLUME_ID: Schema = Schema::new("VolumeId", Kind::String);
+pub static VOLUME_ID_STRING_LIST: Schema = Schema::list(
+    "VolumeIdStringList",
+    &Member::new("member", &VOLUME_ID)
+        .json("VolumeId")
+        .xml("VolumeId")
+        .ec2("VolumeId"),
+    false,
+);
+pub static VOLUME_ID_WITH_RESOLVER: Schema = Schema::new("VolumeIdWithResolver", Kind::String);
+pub static VOLUME_LIST: Schema = Schema::list(
+    "VolumeList",
+    &Member::new("member", &VOLUME)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_MODIFICATION: Schema = Schema::structure(
+    "VolumeModification",
+    &[
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("ModificationState", &VOLUME_MODIFICATION_STATE)
+            .json("modificationState")
+            .xml("modificationState"),
+        Member::new("StatusMessage", &STRING)
+            .json("statusMessage")
+            .xml("statusMessage"),
+        Member::new("TargetSize", &INTEGER)
+            .json("targetSize")
+            .xml("targetSize"),
+        Member::new("TargetIops", &INTEGER)
+            .json("targetIops")
+            .xml("targetIops"),
+        Member::new("TargetVolumeType", &VOLUME_TYPE)
+            .json("targetVolumeType")
+            .xml("targetVolumeType"),
+        Member::new("TargetThroughput", &INTEGER)
+            .json("targetThroughput")
+            .xml("targetThroughput"),
+        Member::new("TargetMultiAttachEnabled", &BOOLEAN)
+            .json("targetMultiAttachEnabled")
+            .xml("targetMultiAttachEnabled"),
+        Member::new("OriginalSize", &INTEGER)
+            .json("originalSize")
+            .xml("originalSize"),
+        Member::new("OriginalIops", &INTEGER)
+            .json("originalIops")
+            .xml("originalIops"),
+        Member::new("OriginalVolumeType", &VOLUME_TYPE)
+            .json("originalVolumeType")
+            .xml("originalVolumeType"),
+        Member::new("OriginalThroughput", &INTEGER)
+            .json("originalThroughput")
+            .xml("originalThroughput"),
+        Member::new("OriginalMultiAttachEnabled", &BOOLEAN)
+            .json("originalMultiAttachEnabled")
+            .xml("originalMultiAttachEnabled"),
+        Member::new("Progress", &LONG)
+            .json("progress")
+            .xml("progress"),
+        Member::new("StartTime", &DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("EndTime", &DATE_TIME)
+            .json("endTime")
+            .xml("endTime"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+    ],
+);
+pub static VOLUME_MODIFICATION_LIST: Schema = Schema::list(
+    "VolumeModificationList",
+    &Member::new("member", &VOLUME_MODIFICATION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_MODIFICATION_STATE: Schema = Schema::new("VolumeModificationState", Kind::String)
+    .values(&["modifying", "optimizing", "completed", "failed"]);
+pub static VOLUME_STATE: Schema = Schema::new("VolumeState", Kind::String).values(&[
+    "creating",
+    "available",
+    "in-use",
+    "deleting",
+    "deleted",
+    "error",
+]);
+pub static VOLUME_STATUS_ACTION: Schema = Schema::structure(
+    "VolumeStatusAction",
+    &[
+        Member::new("Code", &STRING).json("code").xml("code"),
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("EventId", &STRING)
+            .json("eventId")
+            .xml("eventId"),
+        Member::new("EventType", &STRING)
+            .json("eventType")
+            .xml("eventType"),
+    ],
+);
+pub static VOLUME_STATUS_ACTIONS_LIST: Schema = Schema::list(
+    "VolumeStatusActionsList",
+    &Member::new("member", &VOLUME_STATUS_ACTION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_ATTACHMENT_STATUS: Schema = Schema::structure(
+    "VolumeStatusAttachmentStatus",
+    &[
+        Member::new("IoPerformance", &STRING)
+            .json("ioPerformance")
+            .xml("ioPerformance"),
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+    ],
+);
+pub static VOLUME_STATUS_ATTACHMENT_STATUS_LIST: Schema = Schema::list(
+    "VolumeStatusAttachmentStatusList",
+    &Member::new("member", &VOLUME_STATUS_ATTACHMENT_STATUS)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_DETAILS: Schema = Schema::structure(
+    "VolumeStatusDetails",
+    &[
+        Member::new("Name", &VOLUME_STATUS_NAME)
+            .json("name")
+            .xml("name"),
+        Member::new("Status", &STRING).json("status").xml("status"),
+    ],
+);
+pub static VOLUME_STATUS_DETAILS_LIST: Schema = Schema::list(
+    "VolumeStatusDetailsList",
+    &Member::new("member", &VOLUME_STATUS_DETAILS)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_EVENT: Schema = Schema::structure(
+    "VolumeStatusEvent",
+    &[
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("EventId", &STRING)
+            .json("eventId")
+            .xml("eventId"),
+        Member::new("EventType", &STRING)
+            .json("eventType")
+            .xml("eventType"),
+        Member::new("NotAfter", &MILLISECOND_DATE_TIME)
+            .json("notAfter")
+            .xml("notAfter"),
+        Member::new("NotBefore", &MILLISECOND_DATE_TIME)
+            .json("notBefore")
+            .xml("notBefore"),
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+    ],
+);
+pub static VOLUME_STATUS_EVENTS_LIST: Schema = Schema::list(
+    "VolumeStatusEventsList",
+    &Member::new("member", &VOLUME_STATUS_EVENT)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_INFO: Schema = Schema::structure(
+    "VolumeStatusInfo",
+    &[
+        Member::new("Details", &VOLUME_STATUS_DETAILS_LIST)
+            .json("details")
+            .xml("details"),
+        Member::new("Status", &VOLUME_STATUS_INFO_STATUS)
+            .json("status")
+            .xml("status"),
+    ],
+);
+pub static VOLUME_STATUS_INFO_STATUS: Schema = Schema::new("VolumeStatusInfoStatus", Kind::String)
+    .values(&["ok", "impaired", "insufficient-data", "warning"]);
+pub static VOLUME_STATUS_ITEM: Schema = Schema::structure(
+    "VolumeStatusItem",
+    &[
+        Member::new("Actions", &VOLUME_STATUS_ACTIONS_LIST)
+            .json("actionsSet")
+            .xml("actionsSet")
+            .ec2("ActionsSet"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("Events", &VOLUME_STATUS_EVENTS_LIST)
+            .json("eventsSet")
+            .xml("eventsSet")
+            .ec2("EventsSet"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("VolumeStatus", &VOLUME_STATUS_INFO)
+            .json("volumeStatus")
+            .xml("volumeStatus"),
+        Member::new("AttachmentStatuses", &VOLUME_STATUS_ATTACHMENT_STATUS_LIST)
+            .json("attachmentStatuses")
+            .xml("attachmentStatuses"),
+        Member::new(
+            "InitializationStatusDetails",
+            &INITIALIZATION_STATUS_DETAILS,
+        )
+        .json("initializationStatusDetails")
+        .xml("initializationStatusDetails"),
+        Member::new("AvailabilityZoneId", &STRING)
+            .json("availabilityZoneId")
+            .xml("availabilityZoneId"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+    ],
+);
+pub static VOLUME_STATUS_LIST: Schema = Schema::list(
+    "VolumeStatusList",
+    &Member::new("member", &VOLUME_STATUS_ITEM)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_NAME: Schema = Schema::new("VolumeStatusName", Kind::String).values(&[
+    "io-enabled",
+    "io-performance",
+    "initialization-state",
+]);
 pub static VOLUME_TYPE: Schema = Schema::new("VolumeType", Kind::String)
     .values(&["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"]);
 pub static VPC: Schema = Schema::structure(

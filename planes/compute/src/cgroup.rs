@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gureum_room::{Cgroups, Doing, Hierarchy, Inside, Result};
 
-use crate::spec::{Spec, Usage};
+use crate::spec::{Device, Spec, Usage};
 
 /// The span over which processor time is rationed. Short, so that an instance of a tenth of a core
 /// answers within tens of milliseconds; the kernel's least quota, 1 ms, is a twentieth of a core.
@@ -83,7 +83,27 @@ impl Cgroup {
         for device in DEVICES {
             self.set("devices", "devices.allow", device)?;
         }
-        Ok(())
+        spec.devices
+            .iter()
+            .try_for_each(|device| self.allow(device))
+    }
+
+    /// Lets the instance use a block device. Version 2 has no list of devices; there, that nobody
+    /// inside can make a node has to do.
+    pub(crate) fn allow(&self, device: &Device) -> Result<()> {
+        self.list("devices.allow", device)
+    }
+
+    pub(crate) fn forbid(&self, device: &Device) -> Result<()> {
+        self.list("devices.deny", device)
+    }
+
+    fn list(&self, file: &str, device: &Device) -> Result<()> {
+        if !matches!(self.host.hierarchy, Hierarchy::V1) {
+            return Ok(());
+        }
+        let line = format!("b {}:{} rwm", device.major, device.minor);
+        self.set("devices", file, &line)
     }
 
     fn make_v2(&self, spec: &Spec) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::duty;
 use crate::image;
 use crate::layout::{Layout, read_durable, resident_name, write_durably};
 use crate::messages::{Answer, Ask};
-use crate::spec::{Ended, Exec, How, Outcome, Seen, Spec, State};
+use crate::spec::{Device, Ended, Exec, How, Outcome, Seen, Spec, State};
 
 /// How much of a console is kept and shown.
 pub const CONSOLE: u64 = 64 << 10;
@@ -120,6 +120,25 @@ impl Compute {
         let answer = frame::exchange(&supervisor, &body, &fds).await;
         match decode(&answer.map_err(|_| Error::Lost)?.body)? {
             Answer::Executed(outcome) => Ok(outcome),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Gives a running instance a block device, which it keeps over reboots; one of that name is
+    /// replaced.
+    pub async fn plug(&self, id: &str, device: &Device) -> Result<()> {
+        self.tell(id, &Ask::Plug(device.clone())).await
+    }
+
+    /// Takes a block device from a running instance. Who has it open keeps it.
+    pub async fn unplug(&self, id: &str, name: &str) -> Result<()> {
+        self.tell(id, &Ask::Unplug(name.to_owned())).await
+    }
+
+    async fn tell(&self, id: &str, ask: &Ask) -> Result<()> {
+        let supervisor = self.supervisor(id)?;
+        match self.talk(&supervisor, ask, PATIENCE).await? {
+            Answer::Done => Ok(()),
             other => Err(unexpected(other)),
         }
     }

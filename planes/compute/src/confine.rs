@@ -101,7 +101,7 @@ fn filters() -> Result<[BpfProgram; 2], seccompiler::BackendError> {
         vec![persona(0)?, persona(0xffff_ffff)?],
     );
     rules.insert(libc::SYS_socket, sockets()?);
-    rules.insert(libc::SYS_ioctl, vec![no_typing()?]);
+    rules.insert(libc::SYS_ioctl, vec![harmless_ioctls()?]);
     let allow = SeccompFilter::new(rules, errno(libc::EPERM), SeccompAction::Allow, arch)?;
     let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let absent = SeccompFilter::new(absent, SeccompAction::Allow, errno(libc::ENOSYS), arch)?;
@@ -141,9 +141,16 @@ fn sockets() -> Built<Vec<SeccompRule>> {
     .collect()
 }
 
-/// Anything but typing into a terminal in somebody else's name.
-fn no_typing() -> Built<SeccompRule> {
-    rule(1, SeccompCmpOp::Ne, libc::TIOCSTI)
+/// From `LOOP_SET_FD` to `LOOP_CONFIGURE` (linux/loop.h): who has a loop device is not to say what
+/// it stands for.
+const LOOP: std::ops::RangeInclusive<u64> = 0x4c00..=0x4c0a;
+
+/// Anything but typing into a terminal in somebody else's name, and changing loop devices.
+fn harmless_ioctls() -> Built<SeccompRule> {
+    let refused = LOOP.chain([libc::TIOCSTI]);
+    let length = SeccompCmpArgLen::Dword;
+    let others = refused.map(|it| SeccompCondition::new(1, length.clone(), SeccompCmpOp::Ne, it));
+    SeccompRule::new(others.collect::<Built<_>>()?)
 }
 
 fn rule(argument: u8, is: SeccompCmpOp, value: u64) -> Built<SeccompRule> {

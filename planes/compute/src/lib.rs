@@ -26,6 +26,7 @@ mod client;
 mod cloud_config;
 mod confine;
 mod console;
+mod devices;
 mod duty;
 mod image;
 mod init;
@@ -39,7 +40,9 @@ mod syscalls;
 mod user_data;
 
 pub use client::{CONSOLE, Changes, Compute};
-pub use spec::{Ended, Exec, How, ImageId, Outcome, RootDisk, Running, Seen, Spec, State, Usage};
+pub use spec::{
+    Device, Ended, Exec, How, ImageId, Outcome, RootDisk, Running, Seen, Spec, State, Usage,
+};
 pub use supervisor::supervise_main;
 
 /// What the keeper does for this plane.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Exec, Outcome, Running};
+use crate::spec::{Device, Exec, Outcome, Running};
 
 /// Asked of a supervisor; each is answered by one [`Answer`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub(crate) enum Ask {
     /// With standard input, output and error. Answered when the program has ended; whoever hangs up
     /// before that ends it.
     Execute(Exec),
+    /// Gives a running instance a block device.
+    Plug(Device),
+    /// Takes it away; who has it open keeps it.
+    Unplug(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -35,6 +35,18 @@ pub struct Spec {
     /// Variables of every process in the instance.
     pub env: Vec<(String, String)>,
     pub root_disk: RootDisk,
+    /// What it finds in its `/dev` when it boots.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+}
+
+/// A block device of the host that an instance has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name in the instance's `/dev`: lower-case letters and digits.
+    pub name: String,
+    pub major: u32,
+    pub minor: u32,
 }
 
 /// Names an image.

@@ -17,9 +17,10 @@ use rustix::process::{Signal, WaitOptions, pidfd_send_signal, waitpid};
 use crate::boot::{self, Booted, Side};
 use crate::cgroup::Cgroup;
 use crate::console::Console;
+use crate::devices;
 use crate::layout::{COMPUTE, Files, Layout, read_durable, resident_name, write_durably};
 use crate::messages::{Answer, Ask, Order, REBOOT, Report};
-use crate::spec::{Ended, How, Running, Spec};
+use crate::spec::{Device, Ended, How, Running, Spec};
 
 /// How long a client may take to read its answer, and the first process an order.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -257,6 +258,14 @@ impl Supervisor {
             }
             Ask::Started if self.ready => self.reply(number, &Answer::Done),
             Ask::Started => self.let_wait(number, Waits::ForStart),
+            Ask::Plug(device) => {
+                let plugged = self.plug(device);
+                self.reply(number, &told(plugged));
+            }
+            Ask::Unplug(name) => {
+                let unplugged = self.unplug(&name);
+                self.reply(number, &told(unplugged));
+            }
             Ask::Stop { grace } => {
                 self.stopping = true;
                 self.let_wait(number, Waits::ForEnd);
@@ -275,6 +284,34 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Before the instance's root stands, its process still sees the host's `/dev`.
+    fn plug(&mut self, device: Device) -> Result<()> {
+        devices::check(&device.name)?;
+        let pid = self.ready_process()?;
+        self.machine.cgroup.allow(&device)?;
+        devices::plug(pid, &device)?;
+        let kept = &mut self.machine.spec.devices;
+        kept.retain(|other| other.name != device.name);
+        kept.push(device);
+        Ok(())
+    }
+
+    fn unplug(&mut self, name: &str) -> Result<()> {
+        devices::check(name)?;
+        let pid = self.ready_process()?;
+        devices::unplug(pid, name)?;
+        let kept = &mut self.machine.spec.devices;
+        let gone: Vec<_> = kept.extract_if(.., |device| device.name == name).collect();
+        gone.iter()
+            .try_for_each(|device| self.machine.cgroup.forbid(device))
+    }
+
+    fn ready_process(&self) -> Result<i32> {
+        let booted = self.booted.as_ref().filter(|_| self.ready);
+        let booted = booted.ok_or_else(|| Error::failed("the instance is not up"))?;
+        Ok(booted.pid.as_raw_pid())
     }
 
     /// What is known of the running instance. Looks, in passing, whether it responds.
@@ -442,5 +479,12 @@ impl Supervisor {
         if !sent {
             self.clients.remove(at);
         }
+    }
+}
+
+fn told(done: Result<()>) -> Answer {
+    match done {
+        Ok(()) => Answer::Done,
+        Err(error) => Answer::Failed(error.to_string()),
     }
 }

@@ -13,7 +13,8 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, have one image to come from, and no
-//! volumes.
+//! volume as root disk. Volumes are not encrypted, not shared between instances or accounts, and
+//! not mounted inside for their user.
 
 mod asks;
 mod cidr;
@@ -41,6 +42,7 @@ mod table;
 mod tags;
 mod templated;
 mod told;
+mod volume_types;
 mod zones;
 
 pub use state::Ec2;

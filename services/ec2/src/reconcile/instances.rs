@@ -112,6 +112,7 @@ impl Ec2 {
             }
         }
         self.networks.wake();
+        self.volumes.wake();
         match failed {
             Some(error) => Err(error),
             None => Ok(Outcome::Again(SOON)),
@@ -171,7 +172,8 @@ impl Ec2 {
         row: InstanceRow,
     ) -> std::result::Result<(), PlaneError> {
         let place = Some(gureum_kit::Row::key(&row));
-        let machine = self.machine(&row).map_err(Error::from)?;
+        let mut machine = self.machine(&row).map_err(Error::from)?;
+        machine.devices = self.devices(planes, &row).await;
         let state = row.state;
         match planes.machines.start(&machine).await {
             Ok(()) => {
@@ -212,6 +214,7 @@ impl Ec2 {
             address,
             user_data: row.user_data.clone(),
             key: row.public_key.clone(),
+            devices: Vec::new(),
         })
     }
 
@@ -320,8 +323,10 @@ fn lose_public(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
     Ok(())
 }
 
-/// A terminated one keeps nothing; interfaces that are to outlive it are free again.
+/// A terminated one keeps nothing; interfaces and volumes that are to outlive it
+/// are free again.
 fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
+    super::volumes::let_go(tx, row)?;
     for mut interface in row.interfaces(tx)? {
         let attachment = interface.attachment.take();
         if attachment.is_some_and(|attachment| attachment.delete_on_termination) {

@@ -3,6 +3,7 @@
 mod instances;
 mod networks;
 pub(crate) mod plan;
+pub(crate) mod volumes;
 pub(crate) mod vpc_plan;
 mod zones;
 
@@ -14,6 +15,7 @@ use crate::state::Ec2;
 
 pub(crate) const NETWORKS: &str = "ec2.networks";
 pub(crate) const INSTANCES: &str = "ec2.instances";
+pub(crate) const VOLUMES: &str = "ec2.volumes";
 
 impl Ec2 {
     /// What has to run in the background; start it with the driver that the service was opened
@@ -22,6 +24,7 @@ impl Ec2 {
         vec![
             Arc::new(networks::Networks(Arc::clone(self))),
             Arc::new(instances::Instances(Arc::clone(self))),
+            Arc::new(volumes::Volumes(Arc::clone(self))),
         ]
     }
 }

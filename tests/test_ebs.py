@@ -1,0 +1,272 @@
+"""Volumes and snapshots: rows everywhere; devices inside of instances where the host can make them."""
+
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import private_cloud
+from test_ec2 import code, console, launch, show, until
+
+ABSENT = "vol-0123456789abcdef0"
+
+# Says what is at /dev/sdf whenever that changes, and writes on what is blank.
+# /dev/sdg is held open from its appearance until /dev/sdh appears.
+WATCH = r"""#!/bin/sh
+last=
+while sleep 0.1; do
+    now=none
+    if [ -b /dev/sdf ]; then
+        now="$(blockdev --getsize64 /dev/sdf) $(head -c 6 /dev/sdf | tr -d '\0')"
+        case $now in *' ') printf %s "$(hostname | md5sum | head -c 6)" | dd of=/dev/sdf conv=notrunc,fsync 2>/dev/null ;; esac
+    fi
+    [ "$now" = "$last" ] || echo "sdf: $now;"
+    last=$now
+    if [ -b /dev/sdg ] && [ -z "$held" ]; then exec 3</dev/sdg; held=1; echo "holding;"; fi
+    if [ -b /dev/sdh ]; then exec 3<&-; fi
+done
+"""
+
+
+@pytest.fixture
+def ec2(cloud):
+    return cloud.client("ec2")
+
+
+def create(ec2, **parameters):
+    """A volume, once it is available; skips the test where the host cannot have any."""
+    try:
+        volume = ec2.create_volume(**{"AvailabilityZone": "us-east-1a", "Size": 1, "VolumeType": "gp3", **parameters})
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NotImplemented" and "this host" in str(error):
+            pytest.skip(str(error))
+        raise
+    assert volume["State"] == "creating"
+    becomes(ec2, volume["VolumeId"], "available")
+    return volume["VolumeId"]
+
+
+def volume_of(ec2, volume):
+    return ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]
+
+
+def becomes(ec2, volume, state):
+    for _ in range(300):
+        shown = volume_of(ec2, volume)
+        if shown["State"] == state and all(it["State"] == "attached" for it in shown["Attachments"]):
+            return shown
+        time.sleep(0.1)
+    raise AssertionError(shown)
+
+
+def completed(ec2, snapshot):
+    for _ in range(300):
+        shown = ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"][0]
+        if shown["State"] != "pending":
+            break
+        time.sleep(0.1)
+    assert shown["State"] == "completed" and shown["Progress"] == "100%"
+    return shown
+
+
+def zone_of(ec2, instance):
+    return show(ec2, instance)["Placement"]["AvailabilityZone"]
+
+
+def says(ec2, instance):
+    """The last thing that an instance said of its /dev/sdf."""
+    text = console(ec2, instance, "sdf:")
+    return text.rsplit("sdf: ", 1)[1].split(";")[0]
+
+
+def said(ec2, instance, expected):
+    for _ in range(200):
+        if says(ec2, instance) == expected:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{expected!r}, not {says(ec2, instance)!r}")
+
+
+def written(ec2, instance):
+    """What the instance wrote on its blank /dev/sdf."""
+    for _ in range(200):
+        words = says(ec2, instance).split(" ")
+        if len(words) == 2 and words[1]:
+            return words[1]
+        time.sleep(0.1)
+    raise AssertionError(says(ec2, instance))
+
+
+def test_a_volume_in_rows(ec2, name):
+    called = name("vol")
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": called}]}]
+    once = {"ClientToken": name("token"), "TagSpecifications": tags, "Throughput": 200}
+    volume = create(ec2, **once)
+    shown = volume_of(ec2, volume)
+    assert (shown["Size"], shown["VolumeType"], shown["Iops"], shown["Throughput"]) == (1, "gp3", 3000, 200)
+    assert not shown["Encrypted"] and not shown["MultiAttachEnabled"] and shown["Attachments"] == []
+    by_tag = ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": [called]}])["Volumes"]
+    assert [it["VolumeId"] for it in by_tag] == [volume]
+    again = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, VolumeType="gp3", **once)
+    assert again["VolumeId"] == volume
+    (status,) = ec2.describe_volume_status(VolumeIds=[volume])["VolumeStatuses"]
+    assert status["VolumeStatus"]["Status"] == "ok"
+    assert code(ec2.delete_volume, VolumeId=volume, DryRun=True) == "DryRunOperation"
+    ec2.delete_volume(VolumeId=volume)
+    ec2.get_waiter("volume_deleted").wait(VolumeIds=[volume], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    assert code(ec2.describe_volumes, VolumeIds=[volume]) == "InvalidVolume.NotFound"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({"AvailabilityZone": "us-east-1q"}, "InvalidZone.NotFound"),
+        ({"Size": 0}, "InvalidParameterValue"),
+        ({"VolumeType": "gp9"}, "InvalidParameterValue"),
+        ({"VolumeType": "io1", "Size": 4}, "MissingParameter"),
+        ({"VolumeType": "io1", "Size": 4, "Iops": 1000}, "InvalidParameterValue"),
+        ({"VolumeType": "gp2", "Iops": 1000}, "InvalidParameterCombination"),
+        ({"SnapshotId": "snap-0123456789abcdef0"}, "InvalidSnapshot.NotFound"),
+        ({"Encrypted": True}, "NotImplemented"),
+    ],
+)
+def test_volumes_that_cannot_be(ec2, parameters, error):
+    ec2.delete_volume(VolumeId=create(ec2))
+    wanted = {"AvailabilityZone": "us-east-1a", "Size": 1, "VolumeType": "gp3", **parameters}
+    assert code(ec2.create_volume, **wanted) == error
+
+
+def test_what_is_not_there(ec2):
+    assert code(ec2.delete_volume, VolumeId=ABSENT) == "InvalidVolume.NotFound"
+    assert code(ec2.create_snapshot, VolumeId=ABSENT) == "InvalidVolume.NotFound"
+    assert code(ec2.modify_volume, VolumeId=ABSENT, Size=2) == "InvalidVolume.NotFound"
+    assert code(ec2.detach_volume, VolumeId=ABSENT) == "InvalidVolume.NotFound"
+    assert code(ec2.delete_snapshot, SnapshotId="snap-0123456789abcdef0") == "InvalidSnapshot.NotFound"
+
+
+def test_a_volume_grows_once_in_six_hours(ec2):
+    volume = create(ec2, VolumeType="gp2")
+    assert code(ec2.modify_volume, VolumeId=volume, VolumeType="standard", Iops=100) == "InvalidParameterCombination"
+    change = ec2.modify_volume(VolumeId=volume, Size=50, VolumeType="gp2")["VolumeModification"]
+    assert (change["OriginalSize"], change["TargetSize"], change["TargetIops"]) == (1, 50, 150)
+    for _ in range(300):
+        (change,) = ec2.describe_volumes_modifications(VolumeIds=[volume])["VolumesModifications"]
+        if change["ModificationState"] == "completed":
+            break
+        time.sleep(0.1)
+    assert volume_of(ec2, volume)["Size"] == 50
+    assert code(ec2.modify_volume, VolumeId=volume, Size=51) == "VolumeModificationRateExceeded"
+    ec2.delete_volume(VolumeId=volume)
+
+
+def test_snapshots_in_rows(ec2):
+    volume = create(ec2, Size=2)
+    first = ec2.create_snapshot(VolumeId=volume, Description="first")
+    assert first["VolumeSize"] == 2 and first["VolumeId"] == volume
+    first = first["SnapshotId"]
+    assert completed(ec2, first)["Description"] == "first"
+    copy = ec2.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=first)["SnapshotId"]
+    completed(ec2, copy)
+    mine = ec2.describe_snapshots(OwnerIds=["self"], Filters=[{"Name": "volume-id", "Values": [volume]}])
+    assert [it["SnapshotId"] for it in mine["Snapshots"]] == [first]
+    place = {"AvailabilityZone": "us-east-1b"}
+    assert code(ec2.create_volume, **place, SnapshotId=first, Size=1) == "InvalidParameterValue"
+    # What was made of a snapshot does not need it any more.
+    ec2.delete_snapshot(SnapshotId=first)
+    assert code(ec2.describe_snapshots, SnapshotIds=[first]) == "InvalidSnapshot.NotFound"
+    restored = ec2.create_volume(**place, SnapshotId=copy)["VolumeId"]
+    assert becomes(ec2, restored, "available")["Size"] == 2
+    for it in (volume, restored):
+        ec2.delete_volume(VolumeId=it)
+    ec2.delete_snapshot(SnapshotId=copy)
+
+
+def test_data_goes_from_instance_to_instance(ec2):
+    create_and_delete = create(ec2)
+    ec2.delete_volume(VolumeId=create_and_delete)
+    launched = launch(ec2, UserData=WATCH, MinCount=2, MaxCount=2)["Instances"]
+    one, two = [it["InstanceId"] for it in launched]
+    try:
+        until(ec2, "running", one, two)
+        zone = zone_of(ec2, one)
+        volume = create(ec2, AvailabilityZone=zone)
+        far = create(ec2, AvailabilityZone="us-east-1b" if zone != "us-east-1b" else "us-east-1c")
+        at = {"InstanceId": one, "Device": "/dev/sdf"}
+        assert code(ec2.attach_volume, VolumeId=far, **at) == "InvalidVolume.ZoneMismatch"
+        assert code(ec2.attach_volume, VolumeId=volume, InstanceId=one, Device="sdf") == "InvalidParameterValue"
+        assert ec2.attach_volume(VolumeId=volume, **at)["State"] == "attaching"
+        becomes(ec2, volume, "in-use")
+        assert code(ec2.attach_volume, VolumeId=volume, InstanceId=two, Device="/dev/sdf") == "VolumeInUse"
+        assert code(ec2.delete_volume, VolumeId=volume) == "VolumeInUse"
+        (mapping,) = show(ec2, one)["BlockDeviceMappings"]
+        assert (mapping["DeviceName"], mapping["Ebs"]["VolumeId"]) == ("/dev/sdf", volume)
+        text = written(ec2, one)
+        snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+        completed(ec2, snapshot)
+
+        ec2.modify_volume(VolumeId=volume, Size=2)
+        said(ec2, one, f"{2 << 30} {text}")
+        ec2.reboot_instances(InstanceIds=[one])
+        ec2.detach_volume(VolumeId=volume)
+        becomes(ec2, volume, "available")
+
+        ec2.attach_volume(VolumeId=volume, InstanceId=two, Device="/dev/sdf")
+        said(ec2, two, f"{2 << 30} {text}")
+        ec2.detach_volume(VolumeId=volume)
+        becomes(ec2, volume, "available")
+        said(ec2, two, "none")
+        restored = create(ec2, AvailabilityZone=zone, SnapshotId=snapshot)
+        ec2.attach_volume(VolumeId=restored, InstanceId=two, Device="/dev/sdf")
+        said(ec2, two, f"{1 << 30} {text}")
+    finally:
+        ec2.terminate_instances(InstanceIds=[one, two])
+    until(ec2, "terminated", one, two)
+    # Volumes outlive what they were attached to.
+    becomes(ec2, restored, "available")
+    for it in (volume, far, restored):
+        ec2.delete_volume(VolumeId=it)
+    ec2.delete_snapshot(SnapshotId=snapshot)
+
+
+def test_a_busy_volume_stays_until_it_is_released(ec2):
+    ec2.delete_volume(VolumeId=create(ec2))
+    instance = launch(ec2, UserData=WATCH)["Instances"][0]["InstanceId"]
+    try:
+        until(ec2, "running", instance)
+        zone = zone_of(ec2, instance)
+        held, other = create(ec2, AvailabilityZone=zone), create(ec2, AvailabilityZone=zone)
+        ec2.attach_volume(VolumeId=held, InstanceId=instance, Device="/dev/sdg")
+        console(ec2, instance, "holding;")
+        assert ec2.detach_volume(VolumeId=held)["State"] == "detaching"
+        time.sleep(1)
+        assert volume_of(ec2, held)["Attachments"][0]["State"] == "detaching"
+        ec2.attach_volume(VolumeId=other, InstanceId=instance, Device="/dev/sdh")
+        becomes(ec2, held, "available")
+    finally:
+        ec2.terminate_instances(InstanceIds=[instance])
+    becomes(ec2, other, "available")
+    for it in (held, other):
+        ec2.delete_volume(VolumeId=it)
+
+
+def test_volumes_outlive_kill_9_and_stop():
+    with private_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        probe = create(ec2)
+        ec2.delete_volume(VolumeId=probe)
+        instance = launch(ec2, UserData=WATCH)["Instances"][0]["InstanceId"]
+        until(ec2, "running", instance)
+        volume = create(ec2, AvailabilityZone=zone_of(ec2, instance))
+        ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+        text = written(ec2, instance)
+        late = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+        cloud.kill()
+        cloud.start()
+        becomes(ec2, late, "available")
+        becomes(ec2, volume, "in-use")
+        assert says(ec2, instance).endswith(text)
+        ec2.detach_volume(VolumeId=volume)
+        becomes(ec2, volume, "available")
+        said(ec2, instance, "none")
+        ec2.terminate_instances(InstanceIds=[instance])
+        until(ec2, "terminated", instance)
