@@ -133,8 +133,8 @@ def test_scripts_that_take_too_long(ssm, node):
 
 
 def test_cancelling(ssm, node):
-    command = send(ssm, "echo here", "sleep 60", "echo there", InstanceIds=[node])
-    begun(ssm, command, node)
+    command = send(ssm, "echo here; touch /root/here", "sleep 60", "echo there", InstanceIds=[node])
+    ended(ssm, send(ssm, "until [ -e /root/here ]; do sleep 0.1; done", InstanceIds=[node]), node)
     refusal("InvalidInstanceId", ssm.cancel_command, CommandId=command, InstanceIds=["i-00000000000000000"])
     ssm.cancel_command(CommandId=command)
     seen = ended(ssm, command, node)
