@@ -16,6 +16,7 @@ mod inside;
 mod link_local;
 mod machines;
 mod mail;
+mod nodes;
 mod output;
 mod routes;
 mod shell;

@@ -81,7 +81,7 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open SQS")?;
 
-    let ssm = Ssm::open(store.clone())
+    let ssm = Ssm::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open Systems Manager")?;
     let sns = Sns::open(
@@ -151,6 +151,7 @@ pub(crate) async fn open(
     work.extend(s3.reconcilers(&cloud));
     work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
+    work.extend(ssm.reconcilers(host.clone()));
     work.extend(dynamodb.reconcilers(&cloud));
     work.extend(ec2.reconcilers());
     Ok(Rooms {
