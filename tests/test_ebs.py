@@ -1,11 +1,12 @@
 """Volumes and snapshots: rows everywhere; devices inside of instances where the host can make them."""
 
+import subprocess
 import time
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import private_cloud
+from conftest import BIN, CLEAN, private_cloud
 from test_ec2 import code, console, launch, show, until
 
 ABSENT = "vol-0123456789abcdef0"
@@ -270,3 +271,81 @@ def test_volumes_outlive_kill_9_and_stop():
         said(ec2, instance, "none")
         ec2.terminate_instances(InstanceIds=[instance])
         until(ec2, "terminated", instance)
+
+
+def inside(cloud, instance, script):
+    """Runs a script in an instance, as its root; what it wrote."""
+    command = [BIN, "shell", instance, "--data-dir", cloud.directory]
+    done = subprocess.run(command, input="set -e\n" + script, capture_output=True, text=True, env=CLEAN, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def test_a_volume_is_mounted_inside(cloud, ec2):
+    ec2.delete_volume(VolumeId=create(ec2))
+    instance = launch(ec2)["Instances"][0]["InstanceId"]
+    until(ec2, "running", instance)
+    volume = create(ec2, AvailabilityZone=zone_of(ec2, instance))
+    ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+    becomes(ec2, volume, "in-use")
+    inside(cloud, instance, "mkfs.ext4 -q /dev/sdf; mkdir /data; mount /dev/sdf /data; echo kept > /data/file")
+    options = inside(cloud, instance, "grep ' /data ' /proc/mounts | cut -d' ' -f3,4")
+    assert options.startswith("ext4 ") and "nosuid" in options and "nodev" in options
+    # Nothing else can be mounted, and what hides the host's side is not unmounted.
+    for refused in ("mount -t tmpfs none /mnt", "mount --bind /data /mnt", "mount -o remount,suid /data",
+                    "mount -t ext4 -o errors=panic /dev/sdf /mnt", "umount /proc/acpi", "umount /proc",
+                    "setpriv --reuid 1000 --clear-groups mount -t ext4 /dev/sdf /mnt"):
+        assert inside(cloud, instance, f"if {refused} 2>/dev/null; then echo done; else echo refused; fi") == "refused", refused
+
+    # In use: it stays until it is unmounted.
+    ec2.detach_volume(VolumeId=volume)
+    time.sleep(1)
+    assert volume_of(ec2, volume)["Attachments"][0]["State"] == "detaching"
+    assert inside(cloud, instance, "cat /data/file; umount /data") == "kept"
+    becomes(ec2, volume, "available")
+
+    # By force, whoever uses it.
+    ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+    becomes(ec2, volume, "in-use")
+    assert inside(cloud, instance, "mount /dev/sdf /data; cat /data/file; echo more > /data/more; sync") == "kept"
+    ec2.detach_volume(VolumeId=volume, Force=True)
+    becomes(ec2, volume, "available")
+    ec2.terminate_instances(InstanceIds=[instance])
+    until(ec2, "terminated", instance)
+    ec2.delete_volume(VolumeId=volume)
+
+
+FSTAB = """#cloud-config
+mounts:
+- [sdf, /srv/data]
+"""
+
+
+def test_a_mount_comes_back_after_stop_and_kill_9():
+    with private_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        ec2.delete_volume(VolumeId=create(ec2))
+        instance = launch(ec2, UserData=FSTAB)["Instances"][0]["InstanceId"]
+        until(ec2, "running", instance)
+        volume = create(ec2, AvailabilityZone=zone_of(ec2, instance))
+        ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+        becomes(ec2, volume, "in-use")
+        inside(cloud, instance, "mkfs.ext4 -q /dev/sdf; mount /srv/data; echo first > /srv/data/file")
+        cloud.kill()
+        cloud.start()
+        assert inside(cloud, instance, "cat /srv/data/file; echo second > /srv/data/file") == "first"
+        ec2.stop_instances(InstanceIds=[instance])
+        until(ec2, "stopped", instance)
+        assert volume_of(ec2, volume)["State"] == "in-use"
+        ec2.start_instances(InstanceIds=[instance])
+        until(ec2, "running", instance)
+        for _ in range(100):
+            if inside(cloud, instance, "cat /srv/data/file 2>/dev/null || true") == "second":
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(console(ec2, instance, ""))
+        ec2.terminate_instances(InstanceIds=[instance])
+        until(ec2, "terminated", instance)
+        becomes(ec2, volume, "available")
+        ec2.delete_volume(VolumeId=volume)

@@ -109,6 +109,10 @@ impl Disks for Host {
         Ok(self.block.detach(volume).await?)
     }
 
+    async fn abandon(&self, volume: &str) -> Result<(), PlaneError> {
+        Ok(self.block.abandon(volume).await?)
+    }
+
     async fn grow(&self, volume: &str, size: u64) -> Result<(), PlaneError> {
         Ok(self.block.grow(volume, size).await?)
     }

@@ -6,7 +6,7 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
-use crate::errors::{Refusal, Result, refuse_on};
+use crate::errors::{Refusal, Result};
 use crate::images;
 use crate::model::instance::{InstanceRow, State};
 use crate::model::volume::{Attachment, Bond, Stage, VolumeRow};
@@ -43,6 +43,7 @@ pub(crate) async fn attach(
                 at: w.here.now,
                 delete_on_termination: false,
                 state: Bond::Attaching,
+                forced: false,
             });
             w.put(&volume)?;
             Ok(volume.attachment_shape(None))
@@ -109,13 +110,13 @@ fn check(device: &str) -> Result<()> {
     )))
 }
 
-/// A device that is in use stays until its last user has gone, and so does the attachment.
+/// A device that is in use stays until its last user has gone, and so does the attachment, unless it
+/// is taken by force.
 pub(crate) async fn detach(
     ec2: Arc<Ec2>,
     cx: Cx,
     input: t::DetachVolumeRequest,
 ) -> Reply<t::VolumeAttachment> {
-    refuse_on(&[("Force", input.force)])?;
     let id = &input.volume_id;
     let shape = ec2
         .write(&cx, input.dry_run, |w| {
@@ -139,6 +140,7 @@ pub(crate) async fn detach(
                     ));
                 }
                 attachment.state = Bond::Detaching;
+                attachment.forced |= input.force == Some(true);
                 Ok(row.attachment_shape(None))
             })
         })

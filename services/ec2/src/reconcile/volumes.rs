@@ -56,6 +56,8 @@ enum Step {
     /// The instance is down; the device comes when it boots.
     Attached,
     Unplug,
+    /// Whoever uses it.
+    Tear,
     Detached,
     Delete,
     Forget,
@@ -84,9 +86,11 @@ fn step(row: &VolumeRow, seen: Seen) -> Step {
             if modification.is_some_and(|it| it.ended.is_none()) {
                 return Step::Change;
             }
+            let forced = attachment.as_ref().is_some_and(|it| it.forced);
             match attachment.as_ref().map(|it| it.state) {
                 None if seen.device => Step::Unplug,
                 None => Step::Nothing,
+                Some(Bond::Detaching) if seen.device && forced => Step::Tear,
                 Some(Bond::Detaching) if seen.device => Step::Unplug,
                 Some(Bond::Detaching) => Step::Detached,
                 Some(Bond::Attaching) if seen.running => Step::Plug,
@@ -174,12 +178,15 @@ impl Ec2 {
                 self.bond(row, Some(Bond::Attached)).await?;
             }
             Step::Attached => self.bond(row, Some(Bond::Attached)).await?,
-            Step::Unplug => {
+            Step::Unplug | Step::Tear => {
                 if let Some(attachment) = row.attachment.as_ref().filter(|_| seen.running) {
                     let name = node(&attachment.device);
                     disks.unplug(&attachment.instance, name).await?;
                 }
-                disks.detach(id).await?;
+                match step {
+                    Step::Tear => disks.abandon(id).await?,
+                    _ => disks.detach(id).await?,
+                }
             }
             Step::Detached => self.bond(row, None).await?,
             Step::Delete => disks.delete(id).await?,
