@@ -78,6 +78,9 @@ pub(crate) struct UpArgs {
     /// [default: 198.18.0.0/15]
     #[arg(long, env = "GUREUM_PUBLIC_POOL")]
     pub(crate) public_pool: Option<String>,
+    /// Keep instances from the internet: no packet and no name question leaves this host
+    #[arg(long, env = "GUREUM_NO_INTERNET")]
+    pub(crate) no_internet: bool,
     /// Account of the root access key [default: 000000000000]
     #[arg(long, env = "GUREUM_ACCOUNT_ID")]
     pub(crate) account_id: Option<String>,

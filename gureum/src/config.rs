@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) web_ports: bool,
     /// Where public addresses come from; between /8 and /28.
     pub(crate) public_pool: Ipv4Net,
+    /// Instances reach what is beyond this host.
+    pub(crate) internet: bool,
     pub(crate) account: AccountId,
     /// Access key id and secret, when the person chose them.
     pub(crate) root_key: Option<(String, String)>,
@@ -49,6 +51,7 @@ struct File {
     auth: Option<String>,
     web_ports: Option<String>,
     public_pool: Option<String>,
+    no_internet: Option<bool>,
     account_id: Option<String>,
     root_access_key_id: Option<String>,
     root_secret_access_key: Option<String>,
@@ -89,6 +92,7 @@ impl Config {
             auth,
             web_ports: parse_web_ports(args.web_ports.or(file.web_ports))?,
             public_pool: parse_public_pool(args.public_pool.or(file.public_pool))?,
+            internet: !(args.no_internet || file.no_internet == Some(true)),
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),

@@ -85,7 +85,7 @@ fn close_room(dir: &DataDir) -> Result<(), Failure> {
         .or_fail(doing)?;
     runtime.block_on(async {
         // A cloud that was killed could not end its instances.
-        match Host::at(dir, PUBLIC_POOL) {
+        match Host::at(dir, PUBLIC_POOL, false) {
             Ok(host) => host.leave().await,
             Err(error) => eprintln!("gureum: cannot open the volumes: {error}"),
         }

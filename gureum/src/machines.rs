@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gureum_block::Block;
-use gureum_compute::{Compute, How, ImageId, RootDisk, Spec, State};
+use gureum_compute::{Changes, Compute, How, ImageId, RootDisk, Spec, State};
+use gureum_dns::Zone;
 use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
 use gureum_network::{CorePlan, Network, VpcPlan};
 use gureum_room::{Privilege, Room};
 use ipnet::Ipv4Net;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::data_dir::DataDir;
 use crate::disks::device;
+use crate::link_local::LinkLocal;
 use crate::routes;
 
 /// How long an instance may take to shut down when the cloud stops.
@@ -38,8 +40,13 @@ pub(crate) struct Host {
     /// Names the cloud's one link to the host; unique on it.
     uplink: String,
     ca_bundle: PathBuf,
-    /// The network's joint has been set up since this process began.
-    joined: OnceCell<()>,
+    /// Instances reach what is beyond this host.
+    internet: bool,
+    /// The room in which the network's joint has been set up since this process began.
+    joined: Mutex<Option<String>>,
+    pub(crate) link_local: LinkLocal,
+    /// Rings when machines end; listened to once somebody asks.
+    changes: Mutex<Option<Changes>>,
 }
 
 /// Where an instance can be found on the host, if it runs.
@@ -54,17 +61,25 @@ pub(crate) struct Traces {
 }
 
 impl Host {
-    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net) -> gureum_block::Result<Arc<Self>> {
+    pub(crate) fn at(
+        dir: &DataDir,
+        pool: Ipv4Net,
+        internet: bool,
+    ) -> gureum_block::Result<Arc<Self>> {
         let room = Room::at(&dir.room());
+        let network = Network::new(room.clone());
         Ok(Arc::new(Self {
             block: Block::open(room.clone(), dir.volumes())?,
+            link_local: LinkLocal::new(network.clone(), internet),
+            changes: Mutex::default(),
             compute: Compute::new(room.clone(), dir.compute()),
-            network: Network::new(room.clone()),
+            network,
             room,
             pool,
             uplink: uplink(dir),
             ca_bundle: dir.ca_bundle(),
-            joined: OnceCell::new(),
+            internet,
+            joined: Mutex::default(),
         }))
     }
 
@@ -116,22 +131,27 @@ impl Host {
         }
     }
 
-    /// Sets up where all networks meet, once for each start.
+    /// Sets up where all networks meet, once for each start and for each room: when all that lived in
+    /// one was killed, the next request is made in another.
     async fn join(&self) -> Result<(), PlaneError> {
-        let join = async || {
-            let root = self.room.host().await?.privilege == Privilege::Root;
-            if root {
-                routes::leave_room(self.pool, &self.uplink)?;
-            }
-            let plan = CorePlan {
-                pool: self.pool,
-                uplink: root.then(|| self.uplink.clone()),
-                internet: root,
-            };
-            self.network.open(&plan).await?;
-            Ok::<(), PlaneError>(())
+        let mut joined = self.joined.lock().await;
+        let host = self.room.host().await?;
+        if joined.as_ref() == Some(&host.room) {
+            return Ok(());
+        }
+        self.link_local.leave_all().await;
+        let root = host.privilege == Privilege::Root;
+        if root {
+            routes::leave_room(self.pool, &self.uplink)?;
+        }
+        let plan = CorePlan {
+            pool: self.pool,
+            uplink: root.then(|| self.uplink.clone()),
+            internet: root && self.internet,
         };
-        self.joined.get_or_try_init(join).await.copied()
+        self.network.open(&plan).await?;
+        *joined = Some(host.room);
+        Ok(())
     }
 }
 
@@ -219,6 +239,21 @@ impl Machines for Host {
         Ok(mine.map(|seen| (seen.id, sight(seen.state))).collect())
     }
 
+    async fn changed(&self) {
+        let mut changes = self.changes.lock().await;
+        if changes.is_none() {
+            match self.compute.changes() {
+                Ok(listening) => *changes = Some(listening),
+                Err(error) => tracing::warn!(%error, "machines that end are seen late"),
+            }
+        }
+        match changes.as_mut() {
+            Some(changes) => changes.next().await,
+            // Whoever asks looks from time to time anyway.
+            None => std::future::pending().await,
+        }
+    }
+
     async fn console(&self, id: &str) -> Result<Vec<u8>, PlaneError> {
         Ok(self.compute.console(id).await?)
     }
@@ -226,12 +261,14 @@ impl Machines for Host {
 
 #[async_trait]
 impl Wires for Host {
-    async fn apply(&self, vpc: &VpcPlan) -> Result<(), PlaneError> {
+    async fn apply(&self, vpc: &VpcPlan, zones: Vec<Zone>) -> Result<(), PlaneError> {
         self.join().await?;
-        Ok(self.network.apply(vpc).await?)
+        self.network.apply(vpc).await?;
+        self.link_local.serve(vpc, zones).await
     }
 
     async fn remove(&self, vpc: &str) -> Result<(), PlaneError> {
+        self.link_local.leave(vpc).await;
         Ok(self.network.remove(vpc).await?)
     }
 

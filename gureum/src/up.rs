@@ -60,7 +60,11 @@ async fn serve(config: Config, started: Instant) -> Result<(), Failure> {
         },
     );
     let stop = stop_signal()?;
-    let work = rooms.start(format!("https://{authority}"));
+    let work = rooms.start(
+        format!("https://{authority}"),
+        listening.porter(),
+        address.port(),
+    );
     let running = Running {
         pid: i32::try_from(std::process::id()).unwrap_or_default(),
         endpoint: format!("http://{authority}"),

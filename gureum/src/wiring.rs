@@ -21,12 +21,14 @@ use gureum_s3::S3;
 use gureum_sns::{Ground, Sns};
 use gureum_sqs::Sqs;
 use gureum_ssm::Ssm;
+use gureum_wire::front::Porter;
 use gureum_wire::front::tls::AuthorityPem;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
 use crate::inside::Inside;
+use crate::link_local::Behind;
 use crate::machines::Host;
 use crate::signing;
 
@@ -34,6 +36,7 @@ pub(crate) struct Rooms {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) resources: Arc<Inside>,
     sns: Arc<Sns>,
+    ec2: Arc<Ec2>,
     driver: Driver,
     work: Vec<Arc<dyn Reconciler>>,
     host: Arc<Host>,
@@ -100,7 +103,8 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
-    let host = Host::at(dir, config.public_pool).or_fail("cannot open the volumes")?;
+    let host =
+        Host::at(dir, config.public_pool, config.internet).or_fail("cannot open the volumes")?;
     let ec2 = Ec2::open(
         store.clone(),
         clock.clone(),
@@ -150,6 +154,7 @@ pub(crate) async fn open(
     work.extend(ec2.reconcilers());
     Ok(Rooms {
         sns,
+        ec2: ec2.clone(),
         resources: Arc::new(Inside::new(
             driver.clone(),
             store,
@@ -176,9 +181,16 @@ fn key(dir: &DataDir, service: &str) -> Result<[u8; 32], Failure> {
 }
 
 impl Rooms {
-    /// `address` is where endpoints reach the front door, `https://127.0.0.1:4566`.
-    pub(crate) fn start(self, address: String) -> Work {
+    /// `address` is where endpoints reach the front door, `https://127.0.0.1:4566`; `porter` opens
+    /// it in VPCs, at `port` too.
+    pub(crate) fn start(self, address: String, porter: Porter, port: u16) -> Work {
         self.sns.reachable_at(address);
+        self.host.link_local.begin(Behind {
+            ec2: self.ec2,
+            cloud: self.cloud.clone(),
+            porter,
+            port,
+        });
         let shutdown = Shutdown::new();
         let running = self.driver.start(self.work, &shutdown);
         Work {

@@ -9,9 +9,14 @@ use rustix::fs::{Access, access};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde::{Deserialize, Serialize};
 
+use crate::namespaces;
+
 /// What was found. What is not there stands as a reason in words, where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
+    /// Which room this is: another one once everything that lived in it has ended, and with it every
+    /// namespace, though sockets in there may be held on to.
+    pub room: String,
     /// The kernel's release, such as `6.18.44`.
     pub kernel: String,
     pub privilege: Privilege,
@@ -55,6 +60,7 @@ impl Default for Host {
     fn default() -> Host {
         let unknown = || Err("not looked at yet".to_owned());
         Host {
+            room: String::new(),
             kernel: String::new(),
             privilege: Privilege::Root,
             cgroups: Cgroups::default(),
@@ -69,6 +75,7 @@ impl Host {
     /// Looks, from within the room. Takes some milliseconds.
     pub(crate) fn probe(dir: &Path) -> Host {
         Host {
+            room: namespaces::identity(dir),
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()

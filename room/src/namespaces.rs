@@ -23,6 +23,9 @@ use crate::{Doing, Error, Result};
 /// The process that does nothing but live in the room, so that the room lasts.
 pub(crate) const HOLDER: &str = "holder";
 
+/// Names the file that says which room this is.
+const IDENTITY: &str = "identity";
+
 /// Moves this process into the room of this directory.
 pub(crate) fn enter(dir: &Path) -> Result<()> {
     let program = std::env::current_exe().doing("find this program")?;
@@ -74,7 +77,15 @@ fn make(dir: &Path) -> Result<()> {
     fs::create_dir_all(&names).doing("make the directory of network namespaces")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("tmpfs", &names, "tmpfs", flags, Some(c"mode=0700,size=1m"))
-        .doing("mount the directory of network namespaces")
+        .doing("mount the directory of network namespaces")?;
+    let identity = fs::read("/proc/sys/kernel/random/uuid").doing("give the room an identity")?;
+    fs::write(dir.join(IDENTITY), identity).doing("write down the room's identity")
+}
+
+/// Which room this process is in; see [`crate::Host::room`].
+pub(crate) fn identity(dir: &Path) -> String {
+    let text = fs::read_to_string(dir.join(IDENTITY)).unwrap_or_default();
+    text.trim_end().to_owned()
 }
 
 /// Makes a user namespace in which we are root: of a range of ids where the host lends us one

@@ -31,7 +31,12 @@ pub trait View: Send + Sync {
 pub trait Engine: Send + Sync {
     /// A view of everything committed so far, and the version to propose writes against.
     fn snapshot(&self) -> Result<(Arc<dyn View>, Version), StoreError>;
-    /// Commits, or finds a conflict, in the background; answers through `proposal.done`.
+    /// The same, with the commits that are ordered but not yet durable. Nobody may learn what it
+    /// holds before a proposal against its version, if only an empty one, is answered.
+    fn ahead(&self) -> Result<(Arc<dyn View>, Version), StoreError>;
+    /// Gives a proposal its place in the order of commits, or finds a conflict; the answer, through
+    /// `proposal.done`, comes when it and all that were ordered before it are durable. One that
+    /// writes nothing is only answered.
     fn commit(&self, proposal: Proposal);
 }
 
@@ -85,14 +90,13 @@ impl Writes {
     }
 
     /// All writes with their final keys, given the version they are committed as.
-    pub fn into_pairs(self, version: Version) -> impl Iterator<Item = Write> {
-        let stamped = self.stamped.into_iter().zip(0u64..);
-        self.puts
-            .into_iter()
-            .chain(stamped.map(move |((mut key, value), index)| {
-                key.extend_from_slice(&stamp(version, index).to_be_bytes());
-                (key, Some(value))
-            }))
+    pub fn into_changes(self, version: Version) -> BTreeMap<Vec<u8>, Option<Bytes>> {
+        let mut changes = self.puts;
+        for ((mut key, value), index) in self.stamped.into_iter().zip(0u64..) {
+            key.extend_from_slice(&stamp(version, index).to_be_bytes());
+            changes.insert(key, Some(value));
+        }
+        changes
     }
 }
 
@@ -117,7 +121,7 @@ pub enum Refusal {
 }
 
 /// A key with the value to set, or without one to remove it.
-pub type Write = (Vec<u8>, Option<Bytes>);
+pub type Write<'c> = (&'c [u8], Option<&'c Bytes>);
 
 /// Where an embedded engine keeps its pairs. Only the commit thread writes.
 pub trait Medium: Send + Sync + 'static {
@@ -127,5 +131,5 @@ pub trait Medium: Send + Sync + 'static {
     fn view(&self) -> Result<Arc<dyn View>, StoreError>;
     /// Makes all writes durable and then visible, all or nothing. `version` is the last of the
     /// batch's commits.
-    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError>;
+    fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError>;
 }

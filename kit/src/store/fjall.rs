@@ -144,16 +144,16 @@ impl Live {
         &self,
         previous: Version,
         version: Version,
-        batch: &[Write],
+        batch: &[Write<'_>],
     ) -> Result<(), fjall::Error> {
         self.await_background_work()?;
         let mut write = self.db.batch().durability(Some(PersistMode::SyncData));
         let mut sum = Sum::default();
         for (key, value) in batch {
-            sum.add(key, value.as_deref());
+            sum.add(key, value.map(Bytes::as_ref));
             match value {
-                Some(value) => write.insert(&self.rows, key.as_slice(), value.as_ref()),
-                None => write.remove(&self.rows, key.as_slice()),
+                Some(value) => write.insert(&self.rows, *key, value.as_ref()),
+                None => write.remove(&self.rows, *key),
             }
         }
         let marker = Marker {
@@ -223,10 +223,10 @@ impl Medium for Fjall {
         Ok(Arc::new(Frozen { snapshot, live }))
     }
 
-    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError> {
+    fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError> {
         let size: usize = batch
             .iter()
-            .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len) + 32)
+            .map(|(k, v)| k.len() + v.map_or(0, Bytes::len) + 32)
             .sum();
         check_space(self.dir.state(), size as u64)?;
         let live = match self.live() {

@@ -1,23 +1,30 @@
-//! Group commit: one thread turns waiting transactions into one durable batch.
+//! Group commit: transactions are ordered one by one, and made durable many at a time.
 //!
-//! An `fsync` costs as much for a hundred transactions as for one. So transactions queue up while
-//! the previous group is being written; then the thread takes all that wait, refuses those that
-//! read something which has changed since (by earlier groups, or by earlier members of this one),
-//! writes the rest as one batch, and only then answers them. Everything of a group becomes visible
-//! at once, after it is durable.
+//! An `fsync` costs as much for a hundred transactions as for one. So a transaction gets its place in
+//! the order of commits as soon as it comes, or is refused if it read something which has changed
+//! since; and one thread writes all that are ordered, again and again, as one batch, and only then
+//! answers them. Everything of a batch becomes visible at once, after it is durable.
+//!
+//! Whoever was refused may run again at once on what is ordered but not yet durable ([`Ahead`]): it
+//! is ordered behind what it read, hence durable no earlier, and fails if that fails. So one `fsync`
+//! serves any number of transactions that build on each other.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::StoreError;
 use super::engine::{Engine, Medium, Proposal, Reads, Refusal, Version, View, Write};
+use super::overlay::{Ahead, Commit};
 use super::watch::Watchers;
 
-/// A group is closed when it holds this many bytes, so that a batch stays small in memory.
+/// A batch is closed when it holds this many bytes, so that it stays small in memory.
 const GROUP_BYTES: usize = 8 << 20;
 
 /// How many recently written keys are remembered to find conflicts.
@@ -32,15 +39,25 @@ struct Shared {
     medium: Box<dyn Medium>,
     /// The last version that is durable and visible.
     version: AtomicU64,
-    queue: Mutex<Queue>,
+    order: Mutex<Order>,
     arrived: Condvar,
     watchers: Arc<Watchers>,
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Proposal>,
+/// The order of commits.
+struct Order {
+    /// The last version that was given.
+    version: Version,
+    recent: Recent,
+    /// Ordered and not yet known to be durable, oldest first.
+    pending: VecDeque<Pending>,
     closed: bool,
+}
+
+struct Pending {
+    commit: Arc<Commit>,
+    size: usize,
+    done: oneshot::Sender<Result<Version, Refusal>>,
 }
 
 impl Group {
@@ -52,7 +69,12 @@ impl Group {
         let shared = Arc::new(Shared {
             medium,
             version: AtomicU64::new(version),
-            queue: Mutex::default(),
+            order: Mutex::new(Order {
+                version,
+                recent: Recent::since(version),
+                pending: VecDeque::new(),
+                closed: false,
+            }),
             arrived: Condvar::new(),
             watchers,
         });
@@ -60,7 +82,7 @@ impl Group {
             .name("store-commit".into())
             .spawn({
                 let shared = shared.clone();
-                move || shared.run(version)
+                move || shared.run()
             })?;
         Ok(Group {
             shared,
@@ -77,25 +99,39 @@ impl Engine for Group {
         Ok((self.shared.medium.view()?, version))
     }
 
+    fn ahead(&self) -> Result<(Arc<dyn View>, Version), StoreError> {
+        // All under the lock: the view holds every commit that is no longer pending, and none that
+        // is not ordered yet.
+        let order = self.shared.order();
+        let ahead = Ahead {
+            durable: self.shared.medium.view()?,
+            commits: order.pending.iter().map(|p| p.commit.clone()).collect(),
+        };
+        Ok((Arc::new(ahead), order.version))
+    }
+
     fn commit(&self, proposal: Proposal) {
-        self.shared
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .waiting
-            .push_back(proposal);
+        let size = proposal.writes.size();
+        let mut order = self.shared.order();
+        if order.closed {
+            // Whoever proposed it hears so from what is dropped here.
+            return;
+        }
+        if order.recent.conflict(proposal.version, &proposal.reads) {
+            drop(order);
+            let _ = proposal.done.send(Err(Refusal::Conflict));
+            return;
+        }
+        order.add(proposal, size);
+        drop(order);
         self.shared.arrived.notify_one();
     }
 }
 
 impl Drop for Group {
-    /// Writes what is still queued, so that the directory can be opened again at once.
+    /// Writes what is still pending, so that the directory can be opened again at once.
     fn drop(&mut self) {
-        self.shared
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed = true;
+        self.shared.order().closed = true;
         self.shared.arrived.notify_one();
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported by its hook; there is nothing left to do here.
@@ -104,85 +140,116 @@ impl Drop for Group {
     }
 }
 
+impl Order {
+    fn add(&mut self, proposal: Proposal, size: usize) {
+        if !proposal.writes.is_empty() {
+            self.version += 1;
+        }
+        let version = self.version;
+        let changes = proposal.writes.into_changes(version);
+        for key in changes.keys() {
+            self.recent.wrote(key, version);
+        }
+        self.pending.push_back(Pending {
+            commit: Arc::new(Commit { version, changes }),
+            size,
+            done: proposal.done,
+        });
+    }
+}
+
 impl Shared {
-    fn run(&self, mut version: Version) {
-        let mut recent = Recent {
-            floor: version,
-            ..Recent::default()
-        };
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let _ending = Ending(self);
         while let Some(group) = self.next_group() {
-            version = self.commit(group, version, &mut recent);
+            self.write(&group);
         }
     }
 
-    /// Waits for proposals; `None` when the store is closed and all are served.
-    fn next_group(&self) -> Option<Vec<Proposal>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while queue.waiting.is_empty() {
-            if queue.closed {
+    /// Waits for commits, and gives the first of those that are pending, which they remain; `None`
+    /// when the store is closed and all are served.
+    fn next_group(&self) -> Option<Vec<Arc<Commit>>> {
+        let mut order = self.order();
+        while order.pending.is_empty() {
+            if order.closed {
                 return None;
             }
-            queue = self
+            order = self
                 .arrived
-                .wait(queue)
+                .wait(order)
                 .unwrap_or_else(PoisonError::into_inner);
         }
         let mut group = Vec::new();
         let mut size = 0;
-        while size < GROUP_BYTES {
-            let Some(proposal) = queue.waiting.pop_front() else {
+        for pending in &order.pending {
+            if size >= GROUP_BYTES {
                 break;
-            };
-            size += proposal.writes.size();
-            group.push(proposal);
+            }
+            size += pending.size;
+            group.push(pending.commit.clone());
         }
         Some(group)
     }
 
-    /// Commits the members of a group that conflict with nothing; returns the last version.
-    fn commit(&self, group: Vec<Proposal>, before: Version, recent: &mut Recent) -> Version {
-        let mut version = before;
-        let mut batch = BTreeMap::new();
-        let mut accepted = Vec::with_capacity(group.len());
-        let mut overtaken = Vec::new();
-        for proposal in group {
-            if recent.conflict(proposal.version, &proposal.reads) {
-                overtaken.push(proposal.done);
-                continue;
-            }
-            version += 1;
-            for (key, value) in proposal.writes.into_pairs(version) {
-                recent.wrote(&key, version);
-                batch.insert(key, value);
-            }
-            accepted.push((version, proposal.done));
+    /// Makes a group durable, then visible, and then answers it.
+    fn write(&self, group: &[Arc<Commit>]) {
+        let mut batch: BTreeMap<&[u8], Option<&Bytes>> = BTreeMap::new();
+        for (key, value) in group.iter().flat_map(|commit| &commit.changes) {
+            batch.insert(key, value.as_ref());
         }
-        let mut result = Ok(());
-        if !accepted.is_empty() {
-            // Versions are never used twice, even after a failed write: keys stamped with them stay
-            // unique whatever the medium kept.
-            let batch: Vec<Write> = batch.into_iter().collect();
-            result = self.medium.apply(version, &batch);
-            // Also after a failure, of which a slow disk may still keep a part: what was read
-            // before must not pass for current.
-            self.version.store(version, Ordering::Release);
-            // Whoever hears of the commit may rely on the watchers having heard too.
-            self.watchers.touched(batch.iter().map(|(key, _)| &**key));
-        }
-        // Only now is there something newer to read: an earlier retry would lose again.
-        for done in overtaken {
-            let _ = done.send(Err(Refusal::Conflict));
-        }
-        for (version, done) in accepted {
+        let batch: Vec<Write<'_>> = batch.into_iter().collect();
+        let result = match group.last() {
+            Some(last) if !batch.is_empty() => self.medium.apply(last.version, &batch),
+            _ => Ok(()),
+        };
+        let (version, answered) = self.settle(group, result.is_ok());
+        self.version.store(version, Ordering::Release);
+        // Whoever hears of the commit may rely on the watchers having heard too.
+        self.watchers.touched(batch.iter().map(|(key, _)| *key));
+        for (index, Pending { commit, done, .. }) in answered.into_iter().enumerate() {
             // A transaction whose caller has gone away is committed all the same.
-            let _ = done.send(result.clone().map(|()| version).map_err(Refusal::Failed));
+            let _ = done.send(match &result {
+                Ok(()) => Ok(commit.version),
+                Err(error) if index < group.len() => Err(Refusal::Failed(error.clone())),
+                // It may have read what failed.
+                Err(_) => Err(Refusal::Conflict),
+            });
         }
-        version
+    }
+
+    /// Takes what is decided from the pending commits: a group that is durable, or, after a
+    /// failure, everything. Gives the version that reads are from now on.
+    fn settle(&self, group: &[Arc<Commit>], durable: bool) -> (Version, Vec<Pending>) {
+        let mut order = self.order();
+        if durable {
+            let version = group.last().map_or(order.version, |last| last.version);
+            return (version, order.pending.drain(..group.len()).collect());
+        }
+        // Versions are never used twice: keys stamped with them stay unique whatever the medium
+        // kept. And what was read before must not pass for current, for what it built on is gone,
+        // or is there after all, in part, on a slow disk.
+        order.version += 1;
+        order.recent = Recent::since(order.version);
+        (order.version, order.pending.drain(..).collect())
+    }
+}
+
+/// When the commit thread ends, if by a panic, nobody is left to wait for it.
+struct Ending<'s>(&'s Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut order = self.0.order();
+        order.closed = true;
+        order.pending.clear();
     }
 }
 
 /// Which keys were written lately, and as which version.
-#[derive(Default)]
 struct Recent {
     keys: BTreeMap<Arc<[u8]>, Version>,
     order: VecDeque<(Version, Arc<[u8]>)>,
@@ -191,6 +258,14 @@ struct Recent {
 }
 
 impl Recent {
+    fn since(floor: Version) -> Recent {
+        Recent {
+            keys: BTreeMap::new(),
+            order: VecDeque::new(),
+            floor,
+        }
+    }
+
     fn wrote(&mut self, key: &[u8], version: Version) {
         let key: Arc<[u8]> = key.into();
         self.keys.insert(key.clone(), version);

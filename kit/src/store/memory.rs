@@ -47,18 +47,18 @@ impl Medium for Memory {
         }))))
     }
 
-    fn apply(&self, version: Version, batch: &[Write]) -> Result<(), StoreError> {
+    fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError> {
         let mut versions = self.write();
         let oldest = versions.views.keys().next().copied().unwrap_or(version);
         versions.version = version;
         for (key, value) in batch {
-            let history = versions.keys.entry(key.clone()).or_default();
+            let history = versions.keys.entry(key.to_vec()).or_default();
             // Keep the newest value that the oldest view can see, and all after it.
             let seen = history.partition_point(|(at, _)| *at <= oldest);
             history.drain(..seen.saturating_sub(1));
-            history.push((version, value.clone()));
+            history.push((version, value.cloned()));
             if history.iter().all(|(_, value)| value.is_none()) {
-                versions.keys.remove(key);
+                versions.keys.remove(*key);
             }
         }
         Ok(())

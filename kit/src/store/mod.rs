@@ -31,6 +31,7 @@ mod group;
 mod journal;
 mod key;
 mod memory;
+mod overlay;
 mod row;
 mod scan;
 mod tx;
@@ -49,15 +50,17 @@ pub use scan::Scan;
 pub use tx::{Reader, Rows, Snapshot, Tx};
 pub use watch::Watch;
 
-use engine::{Engine, Medium, Proposal, Refusal};
+use engine::{Engine, Medium, Proposal, Refusal, Version, Writes};
 
 /// The most that one transaction may write, in bytes of keys and values.
 pub const MAX_TRANSACTION: usize = 32 << 20;
 
 /// How often a transaction is run beside others before it is given the store for itself.
 const SHARED_ATTEMPTS: u32 = 6;
-/// How often it is run in all. Only an engine shared with other processes needs the rest.
+/// How often it is run in all. Only after a failed write are the rest needed.
 const ATTEMPTS: u32 = 16;
+
+type Committed = oneshot::Receiver<Result<Version, Refusal>>;
 
 /// A handle on the store; clones share it. The last one dropped closes it.
 #[derive(Clone)]
@@ -66,7 +69,8 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     engine: Box<dyn Engine>,
     watchers: Arc<watch::Watchers>,
-    /// Held shared by every transaction, and alone by one that was overtaken too often.
+    /// Held shared by every transaction until it is ordered, and alone by one that was overtaken too
+    /// often.
     turn: RwLock<()>,
 }
 
@@ -97,58 +101,67 @@ impl Store {
 
     /// Runs `f` on a snapshot and commits what it wrote; returns when that is durable.
     ///
-    /// When something that `f` read has changed in the meantime, `f` is run again on a newer
-    /// snapshot. An `Err` of `f` writes nothing. If this future is dropped while it waits, the
+    /// When something that `f` read has changed in the meantime, `f` is run again, on everything
+    /// that has been ordered by then. This may not be durable yet, so `f` must tell nobody of it: it
+    /// learns the outcome, an `Err` as well, only through this function, when all that it rests on
+    /// is durable. An `Err` of `f` writes nothing. If this future is dropped while it waits, the
     /// transaction may still be committed, wholly.
     pub async fn transact<T, E: From<StoreError>>(
         &self,
         mut f: impl FnMut(&mut Tx) -> Result<T, E> + Send,
     ) -> Result<T, E> {
         for attempt in 1..=ATTEMPTS {
-            let (_shared, _alone);
-            if attempt <= SHARED_ATTEMPTS {
-                _shared = self.0.turn.read().await;
+            let (outcome, committed) = if attempt <= SHARED_ATTEMPTS {
+                let _shared = self.0.turn.read().await;
+                self.attempt(&mut f, attempt > 1)
             } else {
-                _alone = self.0.turn.write().await;
-            }
-            let (value, committed) = self.attempt(&mut f)?;
+                let _alone = self.0.turn.write().await;
+                self.attempt(&mut f, true)
+            };
             let Some(committed) = committed else {
-                return Ok(value);
+                return outcome;
             };
             let closed = || Refusal::Failed(StoreError::Closed("its commit thread ended".into()));
             match committed.await.unwrap_or_else(|_| Err(closed())) {
-                Ok(_) => return Ok(value),
+                Ok(_) => return outcome,
                 Err(Refusal::Failed(error)) => return Err(error.into()),
                 Err(Refusal::Conflict) if attempt > SHARED_ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(1 << attempt.min(8))).await;
                 }
-                // The commit thread paces those that share: a lost race costs one group.
                 Err(Refusal::Conflict) => {}
             }
         }
         Err(StoreError::Conflict { attempts: ATTEMPTS }.into())
     }
 
-    /// One run of a transaction; `None` when it wrote nothing, and so has nothing to wait for.
-    #[allow(clippy::type_complexity)]
+    /// One run of a transaction, and what to wait for before its outcome may be told; `None` when
+    /// it read durable rows only and wrote nothing.
     fn attempt<T, E: From<StoreError>>(
         &self,
         f: &mut impl FnMut(&mut Tx) -> Result<T, E>,
-    ) -> Result<(T, Option<oneshot::Receiver<Result<u64, Refusal>>>), E> {
-        let (view, version) = self.0.engine.snapshot()?;
+        ahead: bool,
+    ) -> (Result<T, E>, Option<Committed>) {
+        let seen = match ahead {
+            true => self.0.engine.ahead(),
+            false => self.0.engine.snapshot(),
+        };
+        let (view, version) = match seen {
+            Ok(seen) => seen,
+            Err(error) => return (Err(error.into()), None),
+        };
         let mut tx = Tx::new(view);
-        let value = f(&mut tx)?;
-        let (reads, writes) = tx.into_parts();
-        if writes.is_empty() {
-            return Ok((value, None));
-        }
+        let mut outcome = f(&mut tx);
+        let (reads, mut writes) = tx.into_parts();
         let size = writes.size();
-        if size > MAX_TRANSACTION {
-            return Err(StoreError::TooLarge {
-                size,
-                limit: MAX_TRANSACTION,
-            }
-            .into());
+        if outcome.is_ok() && size > MAX_TRANSACTION {
+            let limit = MAX_TRANSACTION;
+            outcome = Err(StoreError::TooLarge { size, limit }.into());
+        }
+        if outcome.is_err() {
+            writes = Writes::default();
+        }
+        if writes.is_empty() && !ahead {
+            return (outcome, None);
         }
         let (done, committed) = oneshot::channel();
         self.0.engine.commit(Proposal {
@@ -157,7 +170,7 @@ impl Store {
             writes,
             done,
         });
-        Ok((value, Some(committed)))
+        (outcome, Some(committed))
     }
 
     /// A consistent view of everything committed so far. An engine that cannot give one answers

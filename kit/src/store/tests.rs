@@ -1,5 +1,6 @@
 //! One battery of tests for every engine, and what only the durable one can show.
 
+mod ahead;
 mod battery;
 mod crash;
 mod disk;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::StoreError;
 use super::engine::{MAX_KEY, MAX_STAMPED, Pair, Pairs, Reads, View, Writes};
 use super::key::{KeyLike, PrefixOf};
+use super::overlay;
 use super::row::{Row, decode, encode, full_key, full_prefix, table_of};
 use super::scan::{Scan, Span};
 
@@ -153,8 +154,8 @@ impl Reader for Tx {
 
     fn scan<R: Row>(&self, scan: Scan<R>) -> Rows<'_, R> {
         let span = scan.span();
-        let own = self.own(&span, scan.reverse);
-        let pairs = merge(self.view.range(&span, scan.reverse), own, scan.reverse);
+        let stored = self.view.range(&span, scan.reverse);
+        let pairs = overlay::lay(&self.writes.puts, stored, &span, scan.reverse);
         let trace = Trace {
             reads: &self.reads,
             span,
@@ -168,64 +169,6 @@ impl Reader for Tx {
             row: PhantomData,
         }
     }
-}
-
-type OwnWrites = Vec<(Bytes, Option<Bytes>)>;
-
-impl Tx {
-    /// This transaction's own writes in a span, last one first unless reversed (so that `pop`
-    /// gives them in the order of the scan).
-    fn own(&self, span: &Span, reverse: bool) -> OwnWrites {
-        if span.is_empty() {
-            return Vec::new();
-        }
-        let inside = |key: &[u8]| span.end.as_deref().is_none_or(|end| key < end);
-        let mut own: OwnWrites = self
-            .writes
-            .puts
-            .range(span.start.clone()..)
-            .take_while(|(key, _)| inside(key))
-            .map(|(key, value)| (Bytes::copy_from_slice(key), value.clone()))
-            .collect();
-        if !reverse {
-            own.reverse();
-        }
-        own
-    }
-}
-
-/// Lays a transaction's own writes over what the view holds.
-fn merge(mut view: Pairs, mut own: OwnWrites, reverse: bool) -> Pairs {
-    if own.is_empty() {
-        return view;
-    }
-    let mut held: Option<Pair> = None;
-    Box::new(std::iter::from_fn(move || {
-        loop {
-            if held.is_none() {
-                match view.next() {
-                    Some(Ok(pair)) => held = Some(pair),
-                    Some(Err(error)) => return Some(Err(error)),
-                    None => {}
-                }
-            }
-            let own_first = match (&held, own.last()) {
-                (_, None) => false,
-                (None, Some(_)) => true,
-                (Some((stored, _)), Some((key, _))) if stored == key => {
-                    held = None;
-                    true
-                }
-                (Some((stored, _)), Some((key, _))) => (key < stored) != reverse,
-            };
-            if !own_first {
-                return held.take().map(Ok);
-            }
-            if let Some((key, Some(value))) = own.pop() {
-                return Some(Ok((key, value)));
-            }
-        }
-    }))
 }
 
 /// The rows of a scan.

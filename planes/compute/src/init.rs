@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
 
 use crate::messages::{Order, REBOOT, Report};
-use crate::provision;
 use crate::spec::{Exec, Outcome, Spec};
+use crate::{provision, root};
 
 /// How long the supervisor may take to take a report.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -261,7 +261,7 @@ pub(crate) fn variables(spec: &Spec) -> Vec<(String, String)> {
         ("TERM", "xterm"),
     ];
     let mut variables = fixed.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    variables.extend(spec.env.iter().cloned());
+    variables.extend(root::variables(spec));
     variables
 }
 

@@ -325,15 +325,14 @@ fn settle(spec: &Spec, authorities: Option<&[u8]>) -> Result<()> {
     }
     fs::set_permissions("/tmp", Permissions::from_mode(0o1777)).doing("open /tmp")?;
     write("/etc/resolv.conf", &resolv_conf(spec))?;
-    write("/etc/environment", &environment(spec))?;
     if !Path::new("/etc/hostname").exists() {
         write("/etc/hostname", &format!("{}\n", spec.hostname))?;
         write("/etc/hosts", &hosts(spec))?;
     }
-    match authorities {
-        Some(pem) => trust(pem),
-        None => Ok(()),
+    if let Some(pem) = authorities {
+        trust(pem)?;
     }
+    write("/etc/environment", &environment(spec))
 }
 
 /// Where distributions keep all trusted certificates in one file.
@@ -343,9 +342,31 @@ const BUNDLES: [&str; 3] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
+/// Variables that tell programs with certificates of their own to trust the distribution's.
+const TRUSTING: [&str; 4] = [
+    "AWS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+];
+
+fn bundle() -> &'static str {
+    let there = BUNDLES.iter().find(|path| Path::new(path).exists());
+    there.unwrap_or(&BUNDLES[0])
+}
+
+/// What every process of the instance finds in its environment, beside what it has anywhere.
+pub(crate) fn variables(spec: &Spec) -> Vec<(String, String)> {
+    let mut all = spec.env.clone();
+    if spec.ca_bundle.is_some() {
+        let bundle = bundle();
+        all.extend(TRUSTING.map(|name| (name.to_owned(), bundle.to_owned())));
+    }
+    all
+}
+
 fn trust(pem: &[u8]) -> Result<()> {
-    let bundle = BUNDLES.iter().find(|path| Path::new(path).exists());
-    let bundle = bundle.unwrap_or(&BUNDLES[0]);
+    let bundle = bundle();
     let doing = format!("add to {bundle}");
     let there = fs::read(bundle).unwrap_or_default();
     if there.windows(pem.len().max(1)).any(|part| part == pem) {
@@ -385,7 +406,7 @@ fn hosts(spec: &Spec) -> String {
 
 fn environment(spec: &Spec) -> String {
     let line = |(name, value): &(String, String)| format!("{name}=\"{value}\"\n");
-    spec.env.iter().map(line).collect()
+    variables(spec).iter().map(line).collect()
 }
 
 /// Replaces a file, also where a link was put in its place.

@@ -32,6 +32,14 @@ impl View {
         zones.insert(zone.origin().clone(), Arc::new(zone));
     }
 
+    /// Serves these zones and no others.
+    pub fn replace(&self, zones: Vec<Zone>) {
+        let keyed = zones.into_iter();
+        let keyed = keyed.map(|zone| (zone.origin().clone(), Arc::new(zone)));
+        let mut zones = self.0.zones.write().unwrap_or_else(PoisonError::into_inner);
+        *zones = keyed.collect();
+    }
+
     /// Changes a zone (or nothing, if the change fails); false if there is none of that name.
     pub fn change(
         &self,

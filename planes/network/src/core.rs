@@ -111,17 +111,16 @@ impl Executor {
         let at = Ipv4Net::new(plan.host(), plan.pool.prefix_len()).unwrap_or(host(plan.host()));
         space.address(name, at);
         netlink::arrange(&mut outside, &space, Scope::Of(&[Some(name)]))?;
-        if plan.internet {
-            spaces
-                .within(Place::Host, || kernel::sysctls(kernel::FORWARDING))
-                .doing(what)?;
-            return kernel::filter(
-                spaces,
-                Place::Host,
-                &masquerade(name, plan.pool).script(name),
-            );
-        }
-        forget_masquerade(name, spaces)
+        let table = match plan.internet {
+            true => {
+                spaces
+                    .within(Place::Host, || kernel::sysctls(kernel::FORWARDING))
+                    .doing(what)?;
+                masquerade(name, plan.pool)
+            }
+            false => confinement(name),
+        };
+        kernel::filter(spaces, Place::Host, &table.script(name))
     }
 
     /// Takes from the host what the core brought there.
@@ -131,7 +130,7 @@ impl Executor {
             return Ok(());
         };
         gone_already(link::remove(core, uplink.index)).doing(|| uplink.alias.clone())?;
-        forget_masquerade(&uplink.alias, spaces)
+        forget_table(&uplink.alias, spaces)
     }
 }
 
@@ -147,7 +146,19 @@ fn masquerade(name: &str, pool: Ipv4Net) -> Ruleset {
     set
 }
 
-fn forget_masquerade(name: &str, spaces: &impl Namespaces) -> Result<()> {
+/// The same table where nothing may leave: a host that forwards for others does not for the pool.
+fn confinement(name: &str) -> Ruleset {
+    let mut set = Ruleset::default();
+    let rule = format!("iifname \"{name}\" oifname != \"{name}\" drop");
+    set.base(
+        "leaving",
+        "type filter hook forward priority filter; policy accept;",
+        &[&rule],
+    );
+    set
+}
+
+fn forget_table(name: &str, spaces: &impl Namespaces) -> Result<()> {
     let script = format!("table ip {name}\ndelete table ip {name}\n");
     kernel::filter(spaces, Place::Host, &script)
 }

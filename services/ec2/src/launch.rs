@@ -231,7 +231,7 @@ fn metadata(options: Option<&t::InstanceMetadataOptionsRequest>) -> Result<Metad
     let mut out = MetadataOptions {
         tokens_required: false,
         hop_limit: 1,
-        enabled: false,
+        enabled: true,
         tags: false,
     };
     if let Some(options) = options {
@@ -272,9 +272,7 @@ impl MetadataOptions {
             self.hop_limit = hops;
         }
         if let Some(endpoint) = endpoint {
-            // Nothing answers at the endpoint yet, so it is off, and says so.
-            let on = switch("httpEndpoint", endpoint)?;
-            refuse_on(&[("MetadataOptions.HttpEndpoint", Some(on))])?;
+            self.enabled = switch("httpEndpoint", endpoint)?;
         }
         if let Some(tags) = tags {
             self.tags = switch("instanceMetadataTags", tags)?;

@@ -12,7 +12,7 @@
 //! Honest gaps: IPv6, prefix delegation, IPAM, Outposts, carrier and local gateways, transit
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
-//! an address. Instances are launched with one interface, have one image to come from, no metadata service and no
+//! an address. Instances are launched with one interface, have one image to come from, and no
 //! volume as root disk. Volumes are not encrypted, and not shared between instances or accounts.
 
 mod asks;
@@ -27,6 +27,7 @@ mod instance_types;
 mod keys;
 mod launch;
 pub mod machines;
+pub mod metadata;
 mod model;
 mod mold;
 mod names;

@@ -12,7 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gureum_block::Limits;
+use gureum_dns::Zone;
 use gureum_network::VpcPlan;
+
+/// Where the front door is in every VPC, beside the router's other link-local addresses.
+pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 249);
 
 /// What a plane failed of, in words.
 pub type PlaneError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,6 +48,8 @@ pub trait Machines: Send + Sync + 'static {
     async fn remove(&self, id: &str) -> Result<(), PlaneError>;
     /// Every machine that there is.
     async fn observe(&self) -> Result<Vec<(String, Sight)>, PlaneError>;
+    /// Ends when some machine may have ended; dropped and called again at will.
+    async fn changed(&self);
     /// The end of what it wrote to its console.
     async fn console(&self, id: &str) -> Result<Vec<u8>, PlaneError>;
 }
@@ -51,7 +57,9 @@ pub trait Machines: Send + Sync + 'static {
 /// Networks: each is known by its VPC's id.
 #[async_trait]
 pub trait Wires: Send + Sync + 'static {
-    async fn apply(&self, vpc: &VpcPlan) -> Result<(), PlaneError>;
+    /// Makes a network what its plan says, with everything that its router serves itself: metadata,
+    /// the API, and these zones for whoever asks its resolver.
+    async fn apply(&self, vpc: &VpcPlan, zones: Vec<Zone>) -> Result<(), PlaneError>;
     async fn remove(&self, vpc: &str) -> Result<(), PlaneError>;
     /// Every network that there is.
     async fn observe(&self) -> Result<Vec<String>, PlaneError>;

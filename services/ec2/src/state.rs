@@ -16,6 +16,7 @@ use crate::defaults;
 use crate::errors::{Refusal, Result};
 use crate::fingerprint;
 use crate::machines::Planes;
+use crate::metadata::Leases;
 use crate::names::Names;
 use crate::reconcile;
 use crate::resource::{Described, Find, Here, Resource};
@@ -37,6 +38,8 @@ pub struct Ec2 {
     pub(crate) networks: Waker,
     /// Wakes what makes instances true.
     pub(crate) instances: Waker,
+    /// Credentials that instances have been given.
+    pub(crate) leases: Leases,
     /// Wakes what makes volumes true.
     pub(crate) volumes: Waker,
     /// Held while the content of volumes is being handled.
@@ -75,6 +78,7 @@ impl Ec2 {
             planes,
             networks: driver.waker(reconcile::NETWORKS),
             instances: driver.waker(reconcile::INSTANCES),
+            leases: Leases::default(),
             volumes: driver.waker(reconcile::VOLUMES),
             handling: tokio::sync::Mutex::default(),
             weaving: tokio::sync::Mutex::default(),

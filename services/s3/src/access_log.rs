@@ -76,6 +76,9 @@ impl S3 {
         (name, key): (&str, &str),
         outcome: Result<&WebReply, &Error>,
     ) {
+        if self.rules.keeps_no_log(name) {
+            return;
+        }
         let Ok(bucket) = self.bucket(name) else {
             return;
         };

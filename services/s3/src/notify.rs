@@ -135,7 +135,7 @@ impl S3 {
         bucket: &Bucket,
         happening: Happening<'_>,
     ) -> Result<()> {
-        let rules = self.rules.get(&self.store, bucket)?;
+        let rules = self.rules.within(tx, bucket)?;
         let Some(notifications) = &rules.notifications else {
             return Ok(());
         };

@@ -1,9 +1,9 @@
 //! What a bucket's configuration says that requests must know: read once per revision.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gureum_kit::{AccountId, Reader, Store};
+use gureum_kit::{AccountId, Reader, Store, Tx};
 use gureum_policy::Policy;
 use serde_json::json;
 
@@ -139,23 +139,57 @@ fn insiders_only(bucket: &Bucket) -> Result<Option<Policy>> {
     })])
 }
 
-/// Rules by bucket id, each with the revision they were read from.
+/// The rules of buckets by their names, as of the last request to each.
 #[derive(Default)]
-pub(crate) struct Cache(Mutex<HashMap<u64, (u64, Arc<Rules>)>>);
+pub(crate) struct Cache(Mutex<HashMap<String, Known>>);
+
+struct Known {
+    /// Of the bucket: its id and its revision.
+    of: (u64, u64),
+    rules: Arc<Rules>,
+}
 
 impl Cache {
     pub(crate) fn get(&self, store: &Store, bucket: &Bucket) -> Result<Arc<Rules>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((revision, rules)) = known.get(&bucket.id)
-            && *revision == bucket.revision
-        {
-            return Ok(Arc::clone(rules));
+        if let Some(rules) = self.known(bucket) {
+            return Ok(rules);
         }
         let rules = Arc::new(Rules::load(&store.read(), bucket)?);
-        if known.len() >= KEPT {
-            known.clear();
+        let mut cached = self.lock();
+        if cached.len() >= KEPT {
+            cached.clear();
         }
-        known.insert(bucket.id, (bucket.revision, Arc::clone(&rules)));
+        let known = Known {
+            of: (bucket.id, bucket.revision),
+            rules: Arc::clone(&rules),
+        };
+        cached.insert(bucket.name.clone(), known);
         Ok(rules)
+    }
+
+    /// The same inside a transaction, which may see a bucket that is not durable yet: what it reads
+    /// is for itself.
+    pub(crate) fn within(&self, tx: &Tx, bucket: &Bucket) -> Result<Arc<Rules>> {
+        match self.known(bucket) {
+            Some(rules) => Ok(rules),
+            None => Ok(Arc::new(Rules::load(tx, bucket)?)),
+        }
+    }
+
+    /// Whether the bucket of this name had no log when it was last asked about: spares reading it.
+    pub(crate) fn keeps_no_log(&self, name: &str) -> bool {
+        let cached = self.lock();
+        let known = cached.get(name);
+        known.is_some_and(|known| known.rules.logging.is_none())
+    }
+
+    fn known(&self, bucket: &Bucket) -> Option<Arc<Rules>> {
+        let cached = self.lock();
+        let known = cached.get(&bucket.name)?;
+        (known.of == (bucket.id, bucket.revision)).then(|| Arc::clone(&known.rules))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -38,14 +38,48 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub struct Listening {
     listeners: Vec<TcpListener>,
     tls: Arc<rustls::ServerConfig>,
+    porter: Porter,
+    later: mpsc::UnboundedReceiver<Later>,
+}
+
+/// Opens the door at further places while it serves.
+#[derive(Clone)]
+pub struct Porter(mpsc::UnboundedSender<Later>);
+
+/// A place at which the door is open as long as this is held.
+pub struct Opening {
+    _held: oneshot::Sender<()>,
+}
+
+/// A listener that came later, and what ends when it is to be closed.
+type Later = (TcpListener, oneshot::Receiver<()>);
+
+impl Porter {
+    /// Opens the door at a socket that listens already, in whichever network it is. What comes
+    /// before the door serves, or after, waits in the kernel's backlog. Must be called in a tokio
+    /// runtime.
+    pub fn open(&self, listener: std::net::TcpListener) -> io::Result<Opening> {
+        listener.set_nonblocking(true)?;
+        let (held, let_go) = oneshot::channel();
+        // Nobody receives when the cloud is about to end.
+        let _ = self.0.send((TcpListener::from_std(listener)?, let_go));
+        Ok(Opening { _held: held })
+    }
 }
 
 impl Listening {
     pub async fn bind(address: SocketAddr, tls: Arc<rustls::ServerConfig>) -> io::Result<Self> {
+        let (sender, later) = mpsc::unbounded_channel();
         Ok(Self {
             listeners: vec![TcpListener::bind(address).await?],
             tls,
+            porter: Porter(sender),
+            later,
         })
+    }
+
+    pub fn porter(&self) -> Porter {
+        self.porter.clone()
     }
 
     /// Opens the same door at one more address.
@@ -60,7 +94,7 @@ impl Listening {
     }
 
     /// Serves until `stop` resolves, then lets running requests finish.
-    pub async fn serve(self, door: Arc<Door>, stop: impl Future<Output = ()>) {
+    pub async fn serve(mut self, door: Arc<Door>, stop: impl Future<Output = ()>) {
         let hall = Arc::new(Hall {
             door,
             acceptor: TlsAcceptor::from(self.tls),
@@ -71,7 +105,22 @@ impl Listening {
         for listener in self.listeners {
             tokio::spawn(Arc::clone(&hall).listen(listener, Closing(closing.subscribe())));
         }
-        stop.await;
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some((listener, let_go)) = self.later.recv() => {
+                    let listening = Arc::clone(&hall).listen(listener, Closing(closing.subscribe()));
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            () = listening => {}
+                            // Never sent: it ends when the opening is dropped.
+                            _ = let_go => {}
+                        }
+                    });
+                }
+            }
+        }
         closing.send_replace(true);
         if tokio::time::timeout(FAREWELL, closing.closed())
             .await

@@ -31,8 +31,10 @@ async fn count(store: Store, lane: u64) {
     let key = lane.to_string();
     let start = value(&store.read(), &key).unwrap_or(0);
     for number in start + 1.. {
-        // Two rows that must never differ.
+        // Two rows that must never differ, and the sum of all lanes, over which they race.
         let counted = store.transact(|tx| {
+            let sum = value(tx, "sum").unwrap_or(0);
+            tx.put(&item("b", "sum", sum + 1))?;
             tx.put(&item("b", &key, number))?;
             tx.put(&item("mirror", &key, number))
         });
@@ -72,6 +74,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         child.wait().expect("wait");
         let store = Store::open(dir.path()).expect("open after the crash");
         let read = store.read();
+        let mut sum = 0;
         for (lane, acked) in acked.iter().enumerate() {
             let lane = lane.to_string();
             let found = value(&read, &lane).unwrap_or(0);
@@ -84,7 +87,9 @@ async fn what_was_acknowledged_survives_kill_9() {
                 .expect("get")
                 .map_or(0, |row| row.value);
             assert_eq!(found, mirror, "a transaction was torn");
+            sum += found;
         }
+        assert_eq!(value(&read, "sum"), Some(sum), "one overwrote another");
     }
     assert!(acked.iter().sum::<u64>() > 500, "the victim hardly ran");
 }

@@ -1,6 +1,7 @@
 //! `ec2.instances`: from rows to machines that run.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use super::plan::{Step, Wanted, step};
 use crate::errors::Result;
 use crate::instance_types;
 use crate::machines::{Machine, PlaneError, Planes, Sight};
+use crate::model::dhcp::DhcpOptionsRow;
 use crate::model::instance::{self, InstanceRow, State};
+use crate::model::vpc::VpcRow;
 use crate::names;
-use crate::resource::Place;
+use crate::resource::{Find as _, Place};
 use crate::state::Ec2;
 
 /// How long a machine may take to shut down in order.
@@ -36,7 +39,15 @@ impl Reconciler for Instances {
     }
 
     fn period(&self) -> Duration {
+        // A machine whose supervisor was killed does not tell.
         Duration::from_secs(5)
+    }
+
+    async fn stirred(&self) {
+        match &self.0.planes {
+            Some(planes) => planes.machines.changed().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn run(&self) -> std::result::Result<Outcome, RunError> {
@@ -190,6 +201,7 @@ impl Ec2 {
             .and_then(|interface| interface.primary_private());
         let region = &row.meta.region;
         let kind = instance_types::known(&row.instance_type);
+        let dhcp = Dhcp::of(&reader, row)?;
         let hostname = address.map(|address| names::private(region, address));
         Ok(Machine {
             id: row.meta.id.clone(),
@@ -197,8 +209,8 @@ impl Ec2 {
             image: row.image.clone(),
             cores: kind.map_or(0.1, |kind| kind.cores),
             memory: kind.map_or(128 << 20, instance_types::InstanceType::bytes),
-            resolver: vec![std::net::Ipv4Addr::new(169, 254, 169, 253)],
-            search: names::private_domain(region),
+            resolver: dhcp.resolver,
+            search: dhcp.search,
             address,
             user_data: row.user_data.clone(),
             key: row.public_key.clone(),
@@ -255,6 +267,40 @@ impl Ec2 {
                 Ok(())
             })
             .await
+    }
+}
+
+/// What a machine would hear from DHCP, which it is given as it boots.
+#[derive(Default)]
+struct Dhcp {
+    resolver: Vec<Ipv4Addr>,
+    search: String,
+}
+
+impl Dhcp {
+    /// A VPC without options (`default`) leaves its machines without names.
+    fn of(reader: &impl Reader, row: &InstanceRow) -> Result<Self> {
+        let here = row.meta.here();
+        let Some(vpc) = reader.find::<VpcRow>(&here, &row.vpc)? else {
+            return Ok(Self::default());
+        };
+        let options = match &vpc.dhcp_options {
+            Some(id) => reader.find::<DhcpOptionsRow>(&here, id)?,
+            None => None,
+        };
+        let given = |key: &str| options.as_ref()?.options.get(key);
+        // The resolver of the VPC is two above its base.
+        let own = vpc.cidr().nth(2);
+        let address = |text: &String| match text.as_str() {
+            "AmazonProvidedDNS" => Some(own),
+            other => other.parse().ok(),
+        };
+        let servers = given("domain-name-servers").into_iter().flatten();
+        let domain = given("domain-name").and_then(|names| names.first());
+        Ok(Self {
+            resolver: servers.filter_map(address).collect(),
+            search: domain.cloned().unwrap_or_default(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod networks;
 pub(crate) mod plan;
 pub(crate) mod volumes;
 pub(crate) mod vpc_plan;
+mod zones;
 
 use std::sync::Arc;
 

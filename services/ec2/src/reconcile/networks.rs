@@ -13,6 +13,7 @@ use gureum_schema::Error;
 
 use super::NETWORKS;
 use super::vpc_plan::{Rows, plan};
+use super::zones::zones;
 use crate::errors::Result;
 use crate::machines::{PlaneError, Planes};
 use crate::model::acl::AclRow;
@@ -185,7 +186,12 @@ impl Ec2 {
         for vpc in &lived_in {
             let elsewhere = all.groups_elsewhere(vpc);
             let plan = plan(&all.of(vpc, &up, &elsewhere));
-            match planes.wires.apply(&plan).await {
+            let named = |id: &str| {
+                let mut vpcs = all.vpcs.iter();
+                vpcs.any(|vpc| vpc.meta.id == id && vpc.dns_hostnames)
+            };
+            let zones = zones(vpc, &all.interfaces, &named, &self.names)?;
+            match planes.wires.apply(&plan, zones).await {
                 Ok(()) => self
                     .nat_gateways_ready(&vpc.meta.id)
                     .await

@@ -7,6 +7,7 @@ use gureum_network as net;
 use ipnet::Ipv4Net;
 
 use crate::cidr::Cidr;
+use crate::machines::API;
 use crate::model::acl::{self, AclRow, Source};
 use crate::model::group::{GroupRow, Peer, What};
 use crate::model::interface::{InterfaceRow, Purpose};
@@ -46,7 +47,7 @@ pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
         cidrs: rows.vpc.cidrs().map(network).collect(),
         dns: rows.vpc.dns_support,
         internet: rows.internet,
-        services: Vec::new(),
+        services: vec![API],
         subnets: rows
             .subnets
             .iter()
