@@ -27,6 +27,7 @@ mod instance_types;
 mod keys;
 mod launch;
 pub mod machines;
+mod mappings;
 pub mod metadata;
 mod model;
 mod mold;

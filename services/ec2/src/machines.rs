@@ -99,7 +99,9 @@ pub trait Disks: Send + Sync + 'static {
 pub struct Stored {
     pub volumes: BTreeSet<String>,
     pub snapshots: BTreeSet<String>,
-    /// Those of the volumes that are block devices.
+    /// Instance stores.
+    pub stores: BTreeSet<String>,
+    /// Those of the volumes and stores that are block devices.
     pub devices: BTreeSet<String>,
 }
 

@@ -7,10 +7,8 @@ use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
 use crate::errors::{Refusal, Result};
-use crate::images;
 use crate::model::instance::{InstanceRow, State};
 use crate::model::volume::{Attachment, Bond, Stage, VolumeRow};
-use crate::reconcile::volumes::attached;
 use crate::resource::Resource as _;
 use crate::state::Ec2;
 
@@ -26,12 +24,7 @@ pub(crate) async fn attach(
             let mut volume = w.need::<VolumeRow>(&input.volume_id)?;
             let instance = w.need::<InstanceRow>(&input.instance_id)?;
             fits(&volume, &instance)?;
-            let others = attached(w.tx, w.here, instance.id())?;
-            let taken = |row: &VolumeRow| {
-                let attachment = row.attachment.as_ref();
-                attachment.is_some_and(|it| it.device == input.device)
-            };
-            if others.iter().any(taken) || is_root(&input.device) {
+            if instance.has_device(w.tx, &input.device)? {
                 return Err(Refusal::value(format!(
                     "Invalid value '{}' for unixDevice. Attachment point {} is already in use",
                     input.device, input.device
@@ -79,12 +72,8 @@ fn fits(volume: &VolumeRow, instance: &InstanceRow) -> Result<()> {
     Ok(())
 }
 
-fn is_root(device: &str) -> bool {
-    device == images::ROOT_DEVICE || device == "/dev/sda1"
-}
-
 /// `/dev/sda` to `/dev/sdz15`, `/dev/xvda` to `/dev/xvdzz`.
-fn check(device: &str) -> Result<()> {
+pub(crate) fn check(device: &str) -> Result<()> {
     let lower = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
     let scsi = |rest: &str| {
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
