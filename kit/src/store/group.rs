@@ -113,6 +113,10 @@ impl Engine for Group {
 
     fn commit(&self, proposal: Proposal) {
         let size = proposal.writes.size();
+        if let Err(error) = self.shared.medium.admit(&proposal.writes) {
+            let _ = proposal.done.send(Err(Refusal::Failed(error)));
+            return;
+        }
         let mut order = self.shared.order();
         if order.closed {
             // Whoever proposed it hears so from what is dropped here.
