@@ -48,6 +48,18 @@ impl Inside {
         })
     }
 
+    fn shown(&self, told: &Told) -> Value {
+        json!({
+            "id": told.id,
+            "state": told.state,
+            "instance_type": told.instance_type,
+            "addresses": told.addresses,
+            "dns_names": told.dns_names,
+            // As root the host reaches every address itself.
+            "host_ports": self.host.host_ports.of(&told.addresses),
+        })
+    }
+
     /// An instance, by its id or ARN, with what the host knows of it.
     async fn instance(&self, id: &str) -> Option<Value> {
         let named = |told: &Told| told.id == id || arn(told) == id;
@@ -57,7 +69,7 @@ impl Inside {
             tracing::warn!(%error, instance = told.id, "cannot look at the instance");
             Traces::default()
         });
-        let mut shown = instance(&told);
+        let mut shown = self.shown(&told);
         shown["arn"] = json!(arn(&told));
         shown["pids"] = json!(traces.pid.into_iter().collect::<Vec<_>>());
         shown["supervisor_pid"] = json!(traces.supervisor);
@@ -65,8 +77,6 @@ impl Inside {
         let netns = traces.pid.map(|pid| format!("/proc/{pid}/ns/net"));
         shown["netns"] = json!(netns);
         shown["data_dir"] = json!(traces.directory);
-        // As root the host reaches every address itself; rootless no port leads in yet.
-        shown["host_ports"] = json!({});
         Some(shown)
     }
 }
@@ -82,7 +92,8 @@ impl Resources for Inside {
 
     fn status(&self) -> Value {
         let reconcilers: Vec<_> = self.driver.status().iter().map(reconciler).collect();
-        let instances: Vec<_> = self.instances().iter().map(instance).collect();
+        let instances = self.instances();
+        let instances: Vec<_> = instances.iter().map(|told| self.shown(told)).collect();
         json!({ "reconcilers": reconcilers, "instances": instances })
     }
 
@@ -106,16 +117,6 @@ fn arn(told: &Told) -> String {
         ..
     } = told;
     format!("arn:aws:ec2:{region}:{account}:instance/{id}")
-}
-
-fn instance(told: &Told) -> Value {
-    json!({
-        "id": told.id,
-        "state": told.state,
-        "instance_type": told.instance_type,
-        "addresses": told.addresses,
-        "dns_names": told.dns_names,
-    })
 }
 
 fn reconciler(status: &Status) -> Value {

@@ -11,6 +11,7 @@ mod doctor;
 mod down;
 mod env;
 mod failure;
+mod host_ports;
 mod imds;
 mod inside;
 mod link_local;
