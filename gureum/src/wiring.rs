@@ -95,6 +95,7 @@ pub(crate) async fn open(
                 &config.domain,
             ),
             mailbox: Mailbox::open(dir.mail()).or_fail("cannot open the mailbox")?,
+            relay: config.mail_relay.clone(),
             outbound,
             domain: config.domain.clone(),
         },
