@@ -12,6 +12,7 @@ use gureum_schema::{Error, Result, Timestamp};
 use gureum_wire::front::Resources;
 use serde_json::{Value, json};
 
+use crate::figures::Gauge;
 use crate::machines::{Host, Traces};
 
 pub(crate) struct Inside {
@@ -20,6 +21,7 @@ pub(crate) struct Inside {
     keepers: Vec<Arc<dyn Reset>>,
     ec2: Arc<Ec2>,
     host: Arc<Host>,
+    gauge: Arc<Gauge>,
 }
 
 impl Inside {
@@ -30,6 +32,7 @@ impl Inside {
         keepers: Vec<Arc<dyn Reset>>,
         ec2: Arc<Ec2>,
         host: Arc<Host>,
+        gauge: Arc<Gauge>,
     ) -> Self {
         Self {
             driver,
@@ -37,6 +40,7 @@ impl Inside {
             keepers,
             ec2,
             host,
+            gauge,
         }
     }
 
@@ -65,6 +69,7 @@ impl Inside {
         let netns = traces.pid.map(|pid| format!("/proc/{pid}/ns/net"));
         shown["netns"] = json!(netns);
         shown["data_dir"] = json!(traces.directory);
+        shown["figures"] = self.gauge.shown(&told);
         // As root the host reaches every address itself; rootless no port leads in yet.
         shown["host_ports"] = json!({});
         Some(shown)
@@ -82,7 +87,13 @@ impl Resources for Inside {
 
     fn status(&self) -> Value {
         let reconcilers: Vec<_> = self.driver.status().iter().map(reconciler).collect();
-        let instances: Vec<_> = self.instances().iter().map(instance).collect();
+        let instances = self.instances();
+        let instance = |told: &Told| {
+            let mut shown = instance(told);
+            shown["cpu_percent"] = json!(self.gauge.load(&told.id));
+            shown
+        };
+        let instances: Vec<_> = instances.iter().map(instance).collect();
         json!({ "reconcilers": reconcilers, "instances": instances })
     }
 
