@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(value(&seen, "StatusCheckFailed"), 0.0);
         // Counters that went back.
         let seen = figures(
-            (0, reading(900, 900)),
+            (0, reading(900_000_000, 900)),
             (5000, reading(50_000_000, 7)),
             false,
         );
