@@ -1,11 +1,12 @@
 """Volumes and snapshots: rows everywhere; devices inside of instances where the host can make them."""
 
+import subprocess
 import time
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import private_cloud
+from conftest import BIN, CLEAN, private_cloud
 from test_ec2 import code, console, launch, show, until
 
 ABSENT = "vol-0123456789abcdef0"
@@ -270,3 +271,170 @@ def test_volumes_outlive_kill_9_and_stop():
         said(ec2, instance, "none")
         ec2.terminate_instances(InstanceIds=[instance])
         until(ec2, "terminated", instance)
+
+
+def inside(cloud, instance, script):
+    """Runs a script in an instance, as its root; what it wrote."""
+    command = [BIN, "shell", instance, "--data-dir", cloud.directory]
+    done = subprocess.run(command, input="set -e\n" + script, capture_output=True, text=True, env=CLEAN, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def test_a_volume_is_mounted_inside(cloud, ec2):
+    ec2.delete_volume(VolumeId=create(ec2))
+    instance = launch(ec2)["Instances"][0]["InstanceId"]
+    until(ec2, "running", instance)
+    volume = create(ec2, AvailabilityZone=zone_of(ec2, instance))
+    ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+    becomes(ec2, volume, "in-use")
+    inside(cloud, instance, "mkfs.ext4 -q /dev/sdf; mkdir /data; mount /dev/sdf /data; echo kept > /data/file")
+    options = inside(cloud, instance, "grep ' /data ' /proc/mounts | cut -d' ' -f3,4")
+    assert options.startswith("ext4 ") and "nosuid" in options and "nodev" in options
+    # Nothing else can be mounted, and what hides the host's side is not unmounted.
+    for refused in ("mount -t tmpfs none /mnt", "mount --bind /data /mnt", "mount -o remount,suid /data",
+                    "mount -t ext4 -o errors=panic /dev/sdf /mnt", "umount /proc/acpi", "umount /proc",
+                    "setpriv --reuid 1000 --clear-groups mount -t ext4 /dev/sdf /mnt"):
+        assert inside(cloud, instance, f"if {refused} 2>/dev/null; then echo done; else echo refused; fi") == "refused", refused
+
+    # In use: it stays until it is unmounted.
+    ec2.detach_volume(VolumeId=volume)
+    time.sleep(1)
+    assert volume_of(ec2, volume)["Attachments"][0]["State"] == "detaching"
+    assert inside(cloud, instance, "cat /data/file; umount /data") == "kept"
+    becomes(ec2, volume, "available")
+
+    # By force, whoever uses it.
+    ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+    becomes(ec2, volume, "in-use")
+    assert inside(cloud, instance, "mount /dev/sdf /data; cat /data/file; echo more > /data/more; sync") == "kept"
+    ec2.detach_volume(VolumeId=volume, Force=True)
+    becomes(ec2, volume, "available")
+    ec2.terminate_instances(InstanceIds=[instance])
+    until(ec2, "terminated", instance)
+    ec2.delete_volume(VolumeId=volume)
+
+
+FSTAB = """#cloud-config
+mounts:
+- [sdf, /srv/data]
+"""
+
+
+def test_a_mount_comes_back_after_stop_and_kill_9():
+    with private_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        ec2.delete_volume(VolumeId=create(ec2))
+        instance = launch(ec2, UserData=FSTAB)["Instances"][0]["InstanceId"]
+        until(ec2, "running", instance)
+        volume = create(ec2, AvailabilityZone=zone_of(ec2, instance))
+        ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+        becomes(ec2, volume, "in-use")
+        inside(cloud, instance, "mkfs.ext4 -q /dev/sdf; mount /srv/data; echo first > /srv/data/file")
+        cloud.kill()
+        cloud.start()
+        assert inside(cloud, instance, "cat /srv/data/file; echo second > /srv/data/file") == "first"
+        ec2.stop_instances(InstanceIds=[instance])
+        until(ec2, "stopped", instance)
+        assert volume_of(ec2, volume)["State"] == "in-use"
+        ec2.start_instances(InstanceIds=[instance])
+        until(ec2, "running", instance)
+        for _ in range(100):
+            if inside(cloud, instance, "cat /srv/data/file 2>/dev/null || true") == "second":
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(console(ec2, instance, ""))
+        ec2.terminate_instances(InstanceIds=[instance])
+        until(ec2, "terminated", instance)
+        becomes(ec2, volume, "available")
+        ec2.delete_volume(VolumeId=volume)
+
+
+ON_BOOT = """#!/bin/sh
+set -e
+mkfs.ext4 -q /dev/sdf; mkdir -p /data; mount /dev/sdf /data
+mkfs.ext4 -q /dev/sdb; mkdir -p /scratch; mount /dev/sdb /scratch
+echo kept > /data/file; echo kept > /scratch/file; sync
+echo "all set;"
+"""
+
+
+def mapped(device, **ebs):
+    return {"DeviceName": device, "Ebs": ebs}
+
+
+def test_disks_that_an_instance_is_launched_with(cloud, ec2, name):
+    ec2.delete_volume(VolumeId=create(ec2))
+    called = name("disk")
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": called}]}]
+    disks = [mapped("/dev/sdf", VolumeSize=1, VolumeType="gp3"),
+             mapped("/dev/sdg", VolumeSize=2, DeleteOnTermination=True)]
+    instance = launch(ec2, InstanceType="c5d.large", UserData=ON_BOOT, BlockDeviceMappings=disks, TagSpecifications=tags)
+    instance = instance["Instances"][0]["InstanceId"]
+    until(ec2, "running", instance)
+    console(ec2, instance, "all set;")
+    shown = {it["DeviceName"]: it["Ebs"] for it in show(ec2, instance)["BlockDeviceMappings"]}
+    assert {at: (it["Status"], it["DeleteOnTermination"]) for at, it in shown.items()} == {
+        "/dev/sdf": ("attached", False), "/dev/sdg": ("attached", True)}
+    keeps, goes = shown["/dev/sdf"]["VolumeId"], shown["/dev/sdg"]["VolumeId"]
+    by_tag = ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": [called]}])["Volumes"]
+    assert {it["VolumeId"] for it in by_tag} == {keeps, goes}
+    taken = {"VolumeId": create(ec2, AvailabilityZone=zone_of(ec2, instance)), "InstanceId": instance}
+    assert code(ec2.attach_volume, Device="/dev/sdb", **taken) == "InvalidParameterValue"
+    ec2.delete_volume(VolumeId=taken["VolumeId"])
+
+    # The instance store lives through a reboot, and is blank after a stop.
+    ec2.reboot_instances(InstanceIds=[instance])
+    again = "for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/sdb ] && break; sleep 0.3; done; mount %s /mnt; cat /mnt/file; umount /mnt"
+    rebooted(cloud, ec2, instance)
+    assert inside(cloud, instance, again % "/dev/sdb") == "kept"
+    ec2.stop_instances(InstanceIds=[instance])
+    until(ec2, "stopped", instance)
+    ec2.modify_instance_attribute(InstanceId=instance, BlockDeviceMappings=[
+        {"DeviceName": "/dev/sdf", "Ebs": {"DeleteOnTermination": True}},
+        {"DeviceName": "/dev/sdg", "Ebs": {"DeleteOnTermination": False}}])
+    ec2.start_instances(InstanceIds=[instance])
+    until(ec2, "running", instance)
+    assert inside(cloud, instance, again % "/dev/sdf") == "kept"
+    assert inside(cloud, instance, "head -c 1048576 /dev/sdb | tr -d '\\0' | wc -c") == "0"
+
+    ec2.terminate_instances(InstanceIds=[instance])
+    until(ec2, "terminated", instance)
+    becomes(ec2, goes, "available")
+    ec2.delete_volume(VolumeId=goes)
+    ec2.get_waiter("volume_deleted").wait(VolumeIds=[keeps], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def rebooted(cloud, ec2, instance):
+    """Waits until an instance that was asked to reboot has done so: nothing is mounted any more."""
+    for _ in range(200):
+        try:
+            if inside(cloud, instance, "grep -c ' /data ' /proc/mounts || true") == "0":
+                return
+        except AssertionError:
+            pass  # It is on its way.
+        time.sleep(0.1)
+    raise AssertionError(console(ec2, instance, ""))
+
+
+def test_disks_that_cannot_be(ec2):
+    ec2.delete_volume(VolumeId=create(ec2))
+
+    def refused(*disks):
+        return code(lambda: launch(ec2, BlockDeviceMappings=list(disks)))
+
+    one = mapped("/dev/sdf", VolumeSize=1)
+    assert refused(one, one) == "InvalidBlockDeviceMapping"
+    assert refused(mapped("/dev/sdf")) == "MissingParameter"
+    assert refused(mapped("sdf", VolumeSize=1)) == "InvalidParameterValue"
+    assert refused(mapped("/dev/sdf", SnapshotId="snap-0123456789abcdef0")) == "InvalidSnapshot.NotFound"
+    assert refused({"DeviceName": "/dev/sdf", "VirtualName": "floppy"}) == "InvalidParameterValue"
+
+
+def test_types_with_an_instance_store_say_so(ec2):
+    filters = [{"Name": "instance-storage-supported", "Values": ["true"]}]
+    types = ec2.describe_instance_types(Filters=filters)["InstanceTypes"]
+    if not types:
+        pytest.skip("the host is too small for them")
+    assert all(it["InstanceStorageInfo"]["TotalSizeInGB"] > 0 for it in types)

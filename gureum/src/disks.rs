@@ -64,9 +64,10 @@ impl Disks for Host {
         let block = self.block.clone();
         let inhabited = self.room.is_inhabited();
         self.stored(move |depot| {
-            let mine = |names: Vec<String>, prefix: &str| -> BTreeSet<String> {
-                let mine = |name: &String| name.starts_with(prefix);
-                names.into_iter().filter(mine).collect()
+            let volumes = depot.volumes()?;
+            let mine = |names: &[String], prefix: &str| -> BTreeSet<String> {
+                let mine = |name: &&String| name.starts_with(prefix);
+                names.iter().filter(mine).cloned().collect()
             };
             let devices = if inhabited {
                 block.attached()?
@@ -74,9 +75,10 @@ impl Disks for Host {
                 Vec::new()
             };
             Ok(Stored {
-                volumes: mine(depot.volumes()?, "vol-"),
-                snapshots: mine(depot.snapshots()?, "snap-"),
-                devices: mine(devices, "vol-"),
+                volumes: mine(&volumes, "vol-"),
+                snapshots: mine(&depot.snapshots()?, "snap-"),
+                stores: mine(&volumes, "i-"),
+                devices: devices.into_iter().collect(),
             })
         })
         .await
@@ -107,6 +109,10 @@ impl Disks for Host {
 
     async fn detach(&self, volume: &str) -> Result<(), PlaneError> {
         Ok(self.block.detach(volume).await?)
+    }
+
+    async fn abandon(&self, volume: &str) -> Result<(), PlaneError> {
+        Ok(self.block.abandon(volume).await?)
     }
 
     async fn grow(&self, volume: &str, size: u64) -> Result<(), PlaneError> {

@@ -33,6 +33,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// A request is many small allocations: glibc's allocator took a quarter of the time of each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         // Nothing before these three may have started a thread: they move into namespaces.

@@ -121,7 +121,8 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open EC2")?;
 
-    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
+    let secret = key(dir, "dynamodb")?;
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &secret, &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 

@@ -58,7 +58,8 @@ pub(crate) enum Order {
 /// From the first process to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The root stands and the process is confined. With the console's descriptor.
+    /// The root stands and the process is confined. With the console's descriptor, and the
+    /// interceptor's where there is one.
     Ready,
     /// It does not.
     Failed(String),

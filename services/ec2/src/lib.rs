@@ -13,8 +13,7 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, have one image to come from, and no
-//! volume as root disk. Volumes are not encrypted, not shared between instances or accounts, and
-//! not mounted inside for their user.
+//! volume as root disk. Volumes are not encrypted, and not shared between instances or accounts.
 
 mod asks;
 mod cidr;
@@ -28,6 +27,7 @@ mod instance_types;
 mod keys;
 mod launch;
 pub mod machines;
+mod mappings;
 pub mod metadata;
 mod model;
 mod mold;

@@ -79,6 +79,8 @@ pub trait Disks: Send + Sync + 'static {
     async fn attach(&self, volume: &str, limits: Limits) -> Result<PathBuf, PlaneError>;
     /// Takes the device away; one that is in use goes when its last user has gone.
     async fn detach(&self, volume: &str) -> Result<(), PlaneError>;
+    /// Takes the device away whoever uses it.
+    async fn abandon(&self, volume: &str) -> Result<(), PlaneError>;
     /// Makes a volume larger, `size` in bytes, while it is used too.
     async fn grow(&self, volume: &str, size: u64) -> Result<(), PlaneError>;
     /// Makes a volume slower or faster from now on.
@@ -97,7 +99,9 @@ pub trait Disks: Send + Sync + 'static {
 pub struct Stored {
     pub volumes: BTreeSet<String>,
     pub snapshots: BTreeSet<String>,
-    /// Those of the volumes that are block devices.
+    /// Instance stores.
+    pub stores: BTreeSet<String>,
+    /// Those of the volumes and stores that are block devices.
     pub devices: BTreeSet<String>,
 }
 

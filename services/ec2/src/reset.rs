@@ -21,7 +21,9 @@ use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
 use crate::model::pool;
 use crate::model::route::RouteTableRow;
+use crate::model::snapshot::SnapshotRow;
 use crate::model::subnet::{SubnetRow, TakenRow};
+use crate::model::volume::VolumeRow;
 use crate::model::vpc::VpcRow;
 use crate::resource::Resource;
 use crate::state::Ec2;
@@ -42,7 +44,9 @@ impl Reset for Ec2 {
         each::<NatGatewayRow>(tx, whose, &mut gone)?;
         each::<PeeringRow>(tx, whose, &mut gone)?;
         each::<RouteTableRow>(tx, whose, &mut gone)?;
+        each::<SnapshotRow>(tx, whose, &mut gone)?;
         each::<SubnetRow>(tx, whose, &mut gone)?;
+        each::<VolumeRow>(tx, whose, &mut gone)?;
         each::<VpcRow>(tx, whose, &mut gone)?;
         whose.delete::<RegionRow>(tx, |row| &row.account)?;
         whose.delete::<TakenRow>(tx, |row| &row.account)?;
@@ -53,6 +57,7 @@ impl Reset for Ec2 {
     fn deleted(&self, _: Whose) {
         self.instances.wake();
         self.networks.wake();
+        self.volumes.wake();
     }
 }
 

@@ -312,7 +312,7 @@ fn instances(table: Table) -> Table {
         DescribeInstanceAttribute |a, i| a.on::<InstanceRow>(&i.instance_id)
             => attributes::describe;
         ModifyInstanceAttribute [
-            "BlockDeviceMappings", "Kernel", "Ramdisk", "EbsOptimized", "SriovNetSupport",
+            "Kernel", "Ramdisk", "EbsOptimized", "SriovNetSupport",
             "EnaSupport"
         ] |a, i| a.on::<InstanceRow>(&i.instance_id) => attributes::modify;
         ModifyInstanceMetadataOptions ["HttpProtocolIpv6"]

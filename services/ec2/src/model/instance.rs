@@ -49,6 +49,9 @@ pub(crate) struct InstanceRow {
     /// When it came into its state.
     pub(crate) since: i64,
     pub(crate) user_data: Option<Bytes>,
+    /// Where its instance store is found, unless it is the usual place.
+    #[serde(default)]
+    pub(crate) store_device: Option<String>,
     pub(crate) keep_from_termination: bool,
     pub(crate) keep_from_stop: bool,
     /// What its own shutdown leads to.

@@ -52,6 +52,8 @@ pub(crate) struct Attachment {
     pub(crate) at: i64,
     pub(crate) delete_on_termination: bool,
     pub(crate) state: Bond,
+    /// It is detached whoever uses it.
+    pub(crate) forced: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

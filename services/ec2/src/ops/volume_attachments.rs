@@ -6,11 +6,9 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
-use crate::errors::{Refusal, Result, refuse_on};
-use crate::images;
+use crate::errors::{Refusal, Result};
 use crate::model::instance::{InstanceRow, State};
 use crate::model::volume::{Attachment, Bond, Stage, VolumeRow};
-use crate::reconcile::volumes::attached;
 use crate::resource::Resource as _;
 use crate::state::Ec2;
 
@@ -26,12 +24,7 @@ pub(crate) async fn attach(
             let mut volume = w.need::<VolumeRow>(&input.volume_id)?;
             let instance = w.need::<InstanceRow>(&input.instance_id)?;
             fits(&volume, &instance)?;
-            let others = attached(w.tx, w.here, instance.id())?;
-            let taken = |row: &VolumeRow| {
-                let attachment = row.attachment.as_ref();
-                attachment.is_some_and(|it| it.device == input.device)
-            };
-            if others.iter().any(taken) || is_root(&input.device) {
+            if instance.has_device(w.tx, &input.device)? {
                 return Err(Refusal::value(format!(
                     "Invalid value '{}' for unixDevice. Attachment point {} is already in use",
                     input.device, input.device
@@ -43,6 +36,7 @@ pub(crate) async fn attach(
                 at: w.here.now,
                 delete_on_termination: false,
                 state: Bond::Attaching,
+                forced: false,
             });
             w.put(&volume)?;
             Ok(volume.attachment_shape(None))
@@ -78,12 +72,8 @@ fn fits(volume: &VolumeRow, instance: &InstanceRow) -> Result<()> {
     Ok(())
 }
 
-fn is_root(device: &str) -> bool {
-    device == images::ROOT_DEVICE || device == "/dev/sda1"
-}
-
 /// `/dev/sda` to `/dev/sdz15`, `/dev/xvda` to `/dev/xvdzz`.
-fn check(device: &str) -> Result<()> {
+pub(crate) fn check(device: &str) -> Result<()> {
     let lower = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
     let scsi = |rest: &str| {
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
@@ -109,13 +99,13 @@ fn check(device: &str) -> Result<()> {
     )))
 }
 
-/// A device that is in use stays until its last user has gone, and so does the attachment.
+/// A device that is in use stays until its last user has gone, and so does the attachment, unless it
+/// is taken by force.
 pub(crate) async fn detach(
     ec2: Arc<Ec2>,
     cx: Cx,
     input: t::DetachVolumeRequest,
 ) -> Reply<t::VolumeAttachment> {
-    refuse_on(&[("Force", input.force)])?;
     let id = &input.volume_id;
     let shape = ec2
         .write(&cx, input.dry_run, |w| {
@@ -139,6 +129,7 @@ pub(crate) async fn detach(
                     ));
                 }
                 attachment.state = Bond::Detaching;
+                attachment.forced |= input.force == Some(true);
                 Ok(row.attachment_shape(None))
             })
         })

@@ -11,7 +11,7 @@ use crate::errors::{Refusal, Result, refuse_on};
 use crate::filter::Paths;
 use crate::model::snapshot::{Progress, SnapshotRow};
 use crate::model::volume::{self, Modification, Stage, VolumeRow};
-use crate::resource::Resource as _;
+use crate::resource::{Resource as _, Tags};
 use crate::state::{Change, Ec2};
 use crate::tags;
 use crate::volume_types::{Performance, USUAL, Wish};
@@ -42,11 +42,13 @@ pub(crate) async fn create(
         ("MultiAttachEnabled", input.multi_attach_enabled),
     ])?;
     ec2.disks_ready().await?;
+    let wanted = Wanted::read(&input);
     let request = ("CreateVolume", &input as &dyn Struct);
     let token = input.client_token.as_deref();
     let ids = ec2
         .write_once(&cx, input.dry_run, token, request, |w| {
-            let row = make(w, &input)?;
+            let tags = tags::on_create(&volume::KIND, &input.tag_specifications)?;
+            let row = make(w, &zone(w, &input)?, &wanted, tags)?;
             w.put(&row)?;
             Ok(vec![row.meta.id])
         })
@@ -54,7 +56,31 @@ pub(crate) async fn create(
     Ok(ec2.shown::<VolumeRow>(&cx, &ids).await?.unwrap_or_default())
 }
 
-fn make(w: &Change<'_>, input: &t::CreateVolumeRequest) -> Result<VolumeRow> {
+/// A volume as a request describes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) snapshot: Option<String>,
+    /// GiB.
+    pub(crate) size: Option<i32>,
+    pub(crate) kind: Option<String>,
+    pub(crate) iops: Option<i32>,
+    pub(crate) throughput: Option<i32>,
+}
+
+impl Wanted {
+    fn read(input: &t::CreateVolumeRequest) -> Self {
+        Self {
+            snapshot: input.snapshot_id.clone().filter(|id| !id.is_empty()),
+            size: input.size,
+            kind: input.volume_type.clone(),
+            iops: input.iops,
+            throughput: input.throughput,
+        }
+    }
+}
+
+/// The zone that a volume is to be in.
+fn zone(w: &Change<'_>, input: &t::CreateVolumeRequest) -> Result<String> {
     let (name, id) = (&input.availability_zone, &input.availability_zone_id);
     if name.is_none() && id.is_none() {
         return Err(Refusal::missing("AvailabilityZone"));
@@ -70,12 +96,17 @@ fn make(w: &Change<'_>, input: &t::CreateVolumeRequest) -> Result<VolumeRow> {
             ),
         )
     })?;
-    let snapshot = match input.snapshot_id.as_deref().filter(|id| !id.is_empty()) {
+    Ok(zone.name)
+}
+
+/// A new volume's row; the reconciler makes the volume.
+pub(crate) fn make(w: &Change<'_>, zone: &str, wanted: &Wanted, tags: Tags) -> Result<VolumeRow> {
+    let snapshot = match &wanted.snapshot {
         Some(id) => Some(completed(w, id)?),
         None => None,
     };
     let least = snapshot.as_ref().map(|row| row.size);
-    let size = input.size.or(least);
+    let size = wanted.size.or(least);
     let size = size.ok_or_else(|| {
         Refusal::new(
             "MissingParameter",
@@ -88,15 +119,14 @@ fn make(w: &Change<'_>, input: &t::CreateVolumeRequest) -> Result<VolumeRow> {
         )));
     }
     let performance = Performance::read(&Wish {
-        kind: input.volume_type.as_deref().unwrap_or(USUAL),
+        kind: wanted.kind.as_deref().unwrap_or(USUAL),
         size,
-        iops: input.iops,
-        throughput: input.throughput,
+        iops: wanted.iops,
+        throughput: wanted.throughput,
     })?;
-    let tags = tags::on_create(&volume::KIND, &input.tag_specifications)?;
     Ok(VolumeRow {
         meta: w.here.new_meta(&volume::KIND, tags),
-        zone: zone.name,
+        zone: zone.to_owned(),
         snapshot: snapshot.map(|row| row.meta.id),
         performance,
         stage: Stage::Creating,

@@ -172,10 +172,8 @@ impl Ec2 {
         row: InstanceRow,
     ) -> std::result::Result<(), PlaneError> {
         let place = Some(gureum_kit::Row::key(&row));
-        let mut machine = self.machine(&row).map_err(Error::from)?;
-        machine.devices = self.devices(planes, &row).await;
         let state = row.state;
-        match planes.machines.start(&machine).await {
+        match self.boot(planes, &row).await {
             Ok(()) => {
                 let to = |row: &mut InstanceRow| row.goes(State::Running, self.clock.now());
                 self.turn(place, state, to).await?;
@@ -183,7 +181,14 @@ impl Ec2 {
             }
             Err(error) => {
                 let to = |row: &mut InstanceRow| {
-                    row.goes(State::ShuttingDown, self.clock.now());
+                    // One that has run before keeps what it has.
+                    let first = state == State::Pending && row.launched == row.meta.created;
+                    let down = if first {
+                        State::ShuttingDown
+                    } else {
+                        State::Stopping
+                    };
+                    row.goes(down, self.clock.now());
                     let code = "Server.InternalError";
                     row.reason = Some((code.into(), format!("{code}: {error}")));
                 };
@@ -191,6 +196,17 @@ impl Ec2 {
                 Err(error)
             }
         }
+    }
+
+    async fn boot(
+        &self,
+        planes: &Planes,
+        row: &InstanceRow,
+    ) -> std::result::Result<(), PlaneError> {
+        let mut machine = self.machine(row).map_err(Error::from)?;
+        machine.devices = self.devices(planes, row).await?;
+        planes.machines.start(&machine).await?;
+        self.settle_devices(row, &machine.devices).await
     }
 
     fn machine(&self, row: &InstanceRow) -> Result<Machine> {

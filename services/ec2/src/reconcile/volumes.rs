@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gureum_block::Limits;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reader, Reconciler, Row, Scan, Tx};
 
@@ -14,7 +15,7 @@ use crate::errors::Result;
 use crate::machines::{Disks, PlaneError, Planes, Stored};
 use crate::model::instance::{InstanceRow, State};
 use crate::model::snapshot::{Origin, Progress, SnapshotRow};
-use crate::model::volume::{Attachment, Bond, Stage, VolumeRow};
+use crate::model::volume::{Bond, Stage, VolumeRow};
 use crate::resource::{Find, Here, Resource};
 use crate::state::Ec2;
 
@@ -22,6 +23,15 @@ use crate::state::Ec2;
 const SOON: Duration = Duration::from_millis(200);
 
 pub(super) struct Volumes(pub(super) Arc<Ec2>);
+
+/// Names in an instance's `/dev`, and nodes on the host.
+pub(crate) type Devices = Vec<(String, PathBuf)>;
+
+/// Instance stores are as fast as the host lets them be, within what is sane for one instance.
+const STORE_LIMITS: Limits = Limits {
+    operations: 100_000,
+    bytes: 1 << 30,
+};
 
 type Done<T = ()> = std::result::Result<T, PlaneError>;
 
@@ -56,13 +66,15 @@ enum Step {
     /// The instance is down; the device comes when it boots.
     Attached,
     Unplug,
+    /// Whoever uses it.
+    Tear,
     Detached,
     Delete,
     Forget,
 }
 
 /// What was seen of a volume.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     exists: bool,
     /// It is a device.
@@ -84,9 +96,11 @@ fn step(row: &VolumeRow, seen: Seen) -> Step {
             if modification.is_some_and(|it| it.ended.is_none()) {
                 return Step::Change;
             }
+            let forced = attachment.as_ref().is_some_and(|it| it.forced);
             match attachment.as_ref().map(|it| it.state) {
                 None if seen.device => Step::Unplug,
                 None => Step::Nothing,
+                Some(Bond::Detaching) if seen.device && forced => Step::Tear,
                 Some(Bond::Detaching) if seen.device => Step::Unplug,
                 Some(Bond::Detaching) => Step::Detached,
                 Some(Bond::Attaching) if seen.running => Step::Plug,
@@ -116,7 +130,7 @@ impl Ec2 {
         let snapshot = self.store.read();
         let volumes = rows::<VolumeRow>(&snapshot).map_err(fail)?;
         let snapshots = rows::<SnapshotRow>(&snapshot).map_err(fail)?;
-        let running = running(&snapshot).map_err(fail)?;
+        let (running, stores) = alive(&snapshot).map_err(fail)?;
         drop(snapshot);
         let (mut busy, mut failed) = (false, None);
         for row in &snapshots {
@@ -136,6 +150,7 @@ impl Ec2 {
             failed = done.err().or(failed);
         }
         clear(disks, &stored, &volumes, &snapshots).await?;
+        busy |= clear_stores(disks, &stored, &stores).await?;
         match failed {
             Some(error) => Err(error),
             None if busy => Ok(Outcome::Again(SOON)),
@@ -168,18 +183,21 @@ impl Ec2 {
             Step::Plug => {
                 if let Some(attachment) = &row.attachment {
                     let device = disks.attach(id, row.performance.limits()).await?;
-                    let name = node(&attachment.device);
-                    disks.plug(&attachment.instance, name, &device).await?;
+                    let at = name(&attachment.device);
+                    disks.plug(&attachment.instance, at, &device).await?;
                 }
                 self.bond(row, Some(Bond::Attached)).await?;
             }
             Step::Attached => self.bond(row, Some(Bond::Attached)).await?,
-            Step::Unplug => {
+            Step::Unplug | Step::Tear => {
                 if let Some(attachment) = row.attachment.as_ref().filter(|_| seen.running) {
-                    let name = node(&attachment.device);
-                    disks.unplug(&attachment.instance, name).await?;
+                    let at = name(&attachment.device);
+                    disks.unplug(&attachment.instance, at).await?;
                 }
-                disks.detach(id).await?;
+                match step {
+                    Step::Tear => disks.abandon(id).await?,
+                    _ => disks.detach(id).await?,
+                }
             }
             Step::Detached => self.bond(row, None).await?,
             Step::Delete => disks.delete(id).await?,
@@ -289,31 +307,51 @@ impl Ec2 {
         }
     }
 
-    /// The devices that an instance is to boot with. One that cannot be had now comes later.
-    pub(crate) async fn devices(
-        &self,
-        planes: &Planes,
-        row: &InstanceRow,
-    ) -> Vec<(String, PathBuf)> {
+    /// The devices that an instance boots with: names in its `/dev`, and their nodes on the host.
+    /// Volumes that it is launched with are made now, if they are not there yet.
+    pub(crate) async fn devices(&self, planes: &Planes, row: &InstanceRow) -> Done<Devices> {
         let _alone = self.handling.lock().await;
-        let attached = attached(&self.store.read(), &row.meta.here(), row.id());
+        let disks = &*planes.disks;
         let mut devices = Vec::new();
-        for volume in attached.unwrap_or_default() {
+        if let Some((size, device)) = row.store() {
+            let store = row.store_name();
+            disks.create(&store, size, None).await?;
+            let node = disks.attach(&store, STORE_LIMITS).await?;
+            devices.push((name(device).to_owned(), node));
+        }
+        let volumes = attached(&self.store.read(), &row.meta.here(), row.id());
+        for volume in volumes.map_err(fail)? {
             let Some(attachment) = &volume.attachment else {
                 continue;
             };
-            if volume.stage != Stage::Ready || attachment.state == Bond::Detaching {
+            if attachment.state == Bond::Detaching {
                 continue;
             }
-            let limits = volume.performance.limits();
-            match planes.disks.attach(volume.id(), limits).await {
-                Ok(device) => devices.push((node(&attachment.device).to_owned(), device)),
-                Err(error) => {
-                    tracing::warn!(%error, volume = volume.id(), "cannot attach the volume");
-                }
+            if volume.stage == Stage::Creating {
+                let unseen = Seen::default();
+                self.advance(disks, &volume, Step::Make, unseen).await?;
+            }
+            let node = disks
+                .attach(volume.id(), volume.performance.limits())
+                .await?;
+            devices.push((name(&attachment.device).to_owned(), node));
+        }
+        Ok(devices)
+    }
+
+    /// The volumes that an instance has booted with are attached.
+    pub(crate) async fn settle_devices(&self, row: &InstanceRow, devices: &Devices) -> Done {
+        let volumes = attached(&self.store.read(), &row.meta.here(), row.id());
+        for volume in volumes.map_err(fail)? {
+            let Some(attachment) = &volume.attachment else {
+                continue;
+            };
+            let booted = devices.iter().any(|(at, _)| at == name(&attachment.device));
+            if booted && attachment.state == Bond::Attaching {
+                self.bond(&volume, Some(Bond::Attached)).await?;
             }
         }
-        devices
+        Ok(())
     }
 }
 
@@ -347,6 +385,20 @@ async fn clear(
     Ok(())
 }
 
+/// Removes the stores of instances that are down; whether there is more to do.
+async fn clear_stores(disks: &dyn Disks, stored: &Stored, wanted: &BTreeSet<String>) -> Done<bool> {
+    let mut busy = false;
+    for store in stored.stores.difference(wanted) {
+        busy = true;
+        if stored.devices.contains(store) {
+            disks.detach(store).await?;
+        } else {
+            disks.delete(store).await?;
+        }
+    }
+    Ok(busy)
+}
+
 /// The volumes of an instance.
 pub(crate) fn attached(
     reader: &impl Reader,
@@ -364,11 +416,9 @@ pub(crate) fn attached(
 /// A terminated instance keeps no volume.
 pub(crate) fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
     for mut volume in attached(tx, &row.meta.here(), row.id())? {
+        let unborn = volume.stage != Stage::Ready;
         match &mut volume.attachment {
-            Some(Attachment {
-                delete_on_termination: true,
-                ..
-            }) => {
+            Some(attachment) if attachment.delete_on_termination || unborn => {
                 volume.stage = Stage::Deleting;
                 volume.attachment = None;
             }
@@ -380,19 +430,22 @@ pub(crate) fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
     Ok(())
 }
 
-/// Instances that run, so that a device can come or go.
-fn running(reader: &impl Reader) -> Result<BTreeSet<String>> {
-    let mut ids = BTreeSet::new();
+/// Instances that run, so that a device can come or go, and the stores of all that are up.
+fn alive(reader: &impl Reader) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let (mut running, mut stores) = (BTreeSet::new(), BTreeSet::new());
     for row in rows::<InstanceRow>(reader)? {
+        if row.state.is_up() && row.store().is_some() {
+            stores.insert(row.store_name());
+        }
         if row.state == State::Running {
-            ids.insert(row.meta.id);
+            running.insert(row.meta.id);
         }
     }
-    Ok(ids)
+    Ok((running, stores))
 }
 
 /// The name in `/dev`.
-fn node(device: &str) -> &str {
+fn name(device: &str) -> &str {
     device.trim_start_matches("/dev/")
 }
 
