@@ -12,6 +12,7 @@ use gureum_schema::{Error, Result, Timestamp};
 use gureum_wire::front::Resources;
 use serde_json::{Value, json};
 
+use crate::figures::Gauge;
 use crate::machines::{Host, Traces};
 
 pub(crate) struct Inside {
@@ -20,6 +21,7 @@ pub(crate) struct Inside {
     keepers: Vec<Arc<dyn Reset>>,
     ec2: Arc<Ec2>,
     host: Arc<Host>,
+    gauge: Arc<Gauge>,
 }
 
 impl Inside {
@@ -30,6 +32,7 @@ impl Inside {
         keepers: Vec<Arc<dyn Reset>>,
         ec2: Arc<Ec2>,
         host: Arc<Host>,
+        gauge: Arc<Gauge>,
     ) -> Self {
         Self {
             driver,
@@ -37,6 +40,7 @@ impl Inside {
             keepers,
             ec2,
             host,
+            gauge,
         }
     }
 
@@ -57,6 +61,7 @@ impl Inside {
             "dns_names": told.dns_names,
             // As root the host reaches every address itself.
             "host_ports": self.host.host_ports.of(&told.addresses),
+            "cpu_percent": self.gauge.load(&told.id),
         })
     }
 
@@ -77,6 +82,7 @@ impl Inside {
         let netns = traces.pid.map(|pid| format!("/proc/{pid}/ns/net"));
         shown["netns"] = json!(netns);
         shown["data_dir"] = json!(traces.directory);
+        shown["figures"] = self.gauge.shown(&told);
         Some(shown)
     }
 }

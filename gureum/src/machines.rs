@@ -36,7 +36,7 @@ pub(crate) struct Host {
     pub(crate) room: Room,
     pub(crate) compute: Compute,
     pub(crate) block: Block,
-    network: Network,
+    pub(crate) network: Network,
     pool: Ipv4Net,
     /// Names the cloud's one link to the host; unique on it.
     uplink: String,

@@ -37,10 +37,14 @@ pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
     }
     for instance in instances {
         say(format_args!(
-            "  {:<20} {:<14} {:<12} {}",
+            "  {:<20} {:<14} {:<12} {:<8} {}",
             text(&instance["id"]),
             text(&instance["state"]),
             text(&instance["instance_type"]),
+            match instance["cpu_percent"].as_f64() {
+                Some(percent) => format!("{percent:.0} %"),
+                None => String::new(),
+            },
             list(instance["addresses"].as_array().map_or(&[], Vec::as_slice)),
         ));
         for (port, way) in object(&instance["host_ports"]) {

@@ -14,6 +14,7 @@ use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_mail::Mailbox;
+use gureum_metrics::Metrics;
 use gureum_network::Network;
 use gureum_outbound::{Outbound, certificates};
 use gureum_room::Duty;
@@ -27,6 +28,7 @@ use gureum_wire::front::tls::AuthorityPem;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::figures::Gauge;
 use crate::inside::Inside;
 use crate::link_local::Behind;
 use crate::machines::Host;
@@ -125,7 +127,7 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open DynamoDB")?;
 
-    let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
+    let cloud = Cloud::builder(iam.clone(), clock.clone(), config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
         .service(kms.service())
@@ -137,7 +139,10 @@ pub(crate) async fn open(
         .service(dynamodb.streams_service())
         .service(ec2.service())
         .build();
+    let metrics = Metrics::new(store.clone());
+    let gauge = Gauge::new(metrics.clone(), host.clone(), ec2.clone(), clock.clone());
     let keepers: Vec<Arc<dyn Reset>> = vec![
+        Arc::new(metrics),
         iam.clone(),
         kms.clone(),
         s3.clone(),
@@ -155,6 +160,7 @@ pub(crate) async fn open(
     work.extend(ssm.reconcilers(host.clone()));
     work.extend(dynamodb.reconcilers(&cloud));
     work.extend(ec2.reconcilers());
+    work.push(gauge.clone());
     Ok(Rooms {
         sns,
         ec2: ec2.clone(),
@@ -164,6 +170,7 @@ pub(crate) async fn open(
             keepers,
             ec2,
             host.clone(),
+            gauge,
         )),
         cloud,
         driver,
