@@ -151,7 +151,7 @@ pub(crate) async fn open(
     work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
     work.extend(dynamodb.reconcilers(&cloud));
-    work.extend(ec2.reconcilers());
+    work.extend(ec2.reconcilers(&cloud));
     Ok(Rooms {
         sns,
         ec2: ec2.clone(),
