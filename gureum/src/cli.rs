@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// The supervisor of an instance (started by the keeper).
     #[command(hide = true)]
     Supervise { id: String },
+    /// The process behind an attached volume (started by the keeper).
+    #[command(hide = true)]
+    Volume,
 }
 
 #[derive(Args, Default)]

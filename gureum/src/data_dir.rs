@@ -93,6 +93,11 @@ impl DataDir {
         self.0.join("compute")
     }
 
+    /// Volumes and snapshots.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.0.join("volumes")
+    }
+
     pub(crate) fn secrets(&self) -> PathBuf {
         self.0.join("secrets")
     }

@@ -85,7 +85,10 @@ fn close_room(dir: &DataDir) -> Result<(), Failure> {
         .or_fail(doing)?;
     runtime.block_on(async {
         // A cloud that was killed could not end its instances.
-        Host::at(dir, PUBLIC_POOL, false).leave().await;
+        match Host::at(dir, PUBLIC_POOL, false) {
+            Ok(host) => host.leave().await,
+            Err(error) => eprintln!("gureum: cannot open the volumes: {error}"),
+        }
         Room::at(&dir.room()).close().await.or_fail(doing)
     })
 }

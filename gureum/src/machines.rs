@@ -1,4 +1,5 @@
-//! The machine room behind EC2: the compute and the network plane as EC2's two traits.
+//! The machine room behind EC2: the compute and the network plane as EC2 asks
+//! for them; volumes are in `disks`.
 //!
 //! The room is opened when the first instance is launched: a cloud without instances puts nothing
 //! on the host.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gureum_block::Block;
 use gureum_compute::{Changes, Compute, How, ImageId, RootDisk, Spec, State};
 use gureum_dns::Zone;
 use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
@@ -17,6 +19,8 @@ use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 
 use crate::data_dir::DataDir;
+use crate::disks::device;
+use crate::host_ports::HostPorts;
 use crate::link_local::LinkLocal;
 use crate::routes;
 
@@ -29,9 +33,10 @@ const SHARE: (u64, u64) = (3, 4);
 
 /// What instances run on.
 pub(crate) struct Host {
-    room: Room,
-    compute: Compute,
-    network: Network,
+    pub(crate) room: Room,
+    pub(crate) compute: Compute,
+    pub(crate) block: Block,
+    pub(crate) network: Network,
     pool: Ipv4Net,
     /// Names the cloud's one link to the host; unique on it.
     uplink: String,
@@ -41,6 +46,8 @@ pub(crate) struct Host {
     /// The room in which the network's joint has been set up since this process began.
     joined: Mutex<Option<String>>,
     pub(crate) link_local: LinkLocal,
+    /// Used where the host itself has no way to the instances.
+    pub(crate) host_ports: HostPorts,
     /// Rings when machines end; listened to once somebody asks.
     changes: Mutex<Option<Changes>>,
 }
@@ -57,11 +64,17 @@ pub(crate) struct Traces {
 }
 
 impl Host {
-    pub(crate) fn at(dir: &DataDir, pool: Ipv4Net, internet: bool) -> Arc<Self> {
+    pub(crate) fn at(
+        dir: &DataDir,
+        pool: Ipv4Net,
+        internet: bool,
+    ) -> gureum_block::Result<Arc<Self>> {
         let room = Room::at(&dir.room());
         let network = Network::new(room.clone());
-        Arc::new(Self {
+        Ok(Arc::new(Self {
+            block: Block::open(room.clone(), dir.volumes())?,
             link_local: LinkLocal::new(network.clone(), internet),
+            host_ports: HostPorts::new(network.clone()),
             changes: Mutex::default(),
             compute: Compute::new(room.clone(), dir.compute()),
             network,
@@ -71,7 +84,7 @@ impl Host {
             ca_bundle: dir.ca_bundle(),
             internet,
             joined: Mutex::default(),
-        })
+        }))
     }
 
     pub(crate) fn planes(self: &Arc<Self>) -> Planes {
@@ -79,6 +92,7 @@ impl Host {
         Planes {
             machines: self.clone(),
             wires: self.clone(),
+            disks: self.clone(),
             memory: memory() / SHARE.1 * SHARE.0,
             cores: cores as f64,
         }
@@ -176,6 +190,9 @@ impl Machines for Host {
             .key
             .iter()
             .map(|key| ("ec2-user".to_owned(), key.clone()));
+        let devices = machine.devices.iter();
+        let devices = devices.map(|(name, node)| device(name, node));
+        let devices = devices.collect::<std::io::Result<_>>()?;
         let spec = Spec {
             id: machine.id.clone(),
             hostname: machine.hostname.clone(),
@@ -192,6 +209,7 @@ impl Machines for Host {
             authorized_keys: users.collect(),
             env: Vec::new(),
             root_disk: RootDisk::Directory,
+            devices,
         };
         Ok(self.compute.start(&spec).await?)
     }
@@ -250,11 +268,15 @@ impl Wires for Host {
     async fn apply(&self, vpc: &VpcPlan, zones: Vec<Zone>) -> Result<(), PlaneError> {
         self.join().await?;
         self.network.apply(vpc).await?;
+        if self.room.host().await?.privilege != Privilege::Root {
+            self.host_ports.apply(vpc).await?;
+        }
         self.link_local.serve(vpc, zones).await
     }
 
     async fn remove(&self, vpc: &str) -> Result<(), PlaneError> {
         self.link_local.leave(vpc).await;
+        self.host_ports.leave(vpc);
         Ok(self.network.remove(vpc).await?)
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use gureum_blob::Blobs;
+use gureum_block::Block;
 use gureum_dispatch::Cloud;
 use gureum_dynamodb::DynamoDb;
 use gureum_ec2::Ec2;
@@ -13,6 +14,7 @@ use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_mail::Mailbox;
+use gureum_metrics::Metrics;
 use gureum_network::Network;
 use gureum_outbound::{Outbound, certificates};
 use gureum_room::Duty;
@@ -26,6 +28,7 @@ use gureum_wire::front::tls::AuthorityPem;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::figures::Gauge;
 use crate::inside::Inside;
 use crate::link_local::Behind;
 use crate::machines::Host;
@@ -80,7 +83,7 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open SQS")?;
 
-    let ssm = Ssm::open(store.clone())
+    let ssm = Ssm::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open Systems Manager")?;
     let sns = Sns::open(
@@ -103,7 +106,8 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open SNS")?;
 
-    let host = Host::at(dir, config.public_pool, config.internet);
+    let host =
+        Host::at(dir, config.public_pool, config.internet).or_fail("cannot open the volumes")?;
     let ec2 = Ec2::open(
         store.clone(),
         clock.clone(),
@@ -123,7 +127,7 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open DynamoDB")?;
 
-    let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
+    let cloud = Cloud::builder(iam.clone(), clock.clone(), config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
         .service(kms.service())
@@ -135,7 +139,10 @@ pub(crate) async fn open(
         .service(dynamodb.streams_service())
         .service(ec2.service())
         .build();
+    let metrics = Metrics::new(store.clone());
+    let gauge = Gauge::new(metrics.clone(), host.clone(), ec2.clone(), clock.clone());
     let keepers: Vec<Arc<dyn Reset>> = vec![
+        Arc::new(metrics),
         iam.clone(),
         kms.clone(),
         s3.clone(),
@@ -150,8 +157,10 @@ pub(crate) async fn open(
     work.extend(s3.reconcilers(&cloud));
     work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
+    work.extend(ssm.reconcilers(host.clone()));
     work.extend(dynamodb.reconcilers(&cloud));
-    work.extend(ec2.reconcilers());
+    work.extend(ec2.reconcilers(&cloud));
+    work.push(gauge.clone());
     Ok(Rooms {
         sns,
         ec2: ec2.clone(),
@@ -161,6 +170,7 @@ pub(crate) async fn open(
             keepers,
             ec2,
             host.clone(),
+            gauge,
         )),
         cloud,
         driver,
@@ -171,7 +181,8 @@ pub(crate) async fn open(
 
 /// What the keeper of the machine room does, and for whom.
 pub(crate) fn duties() -> Vec<Box<dyn Duty>> {
-    vec![Network::duty(), gureum_compute::duty()]
+    let volume = Block::duty(vec!["volume".into()]);
+    vec![Network::duty(), gureum_compute::duty(), volume]
 }
 
 /// The key that a service encrypts with what it keeps at rest.

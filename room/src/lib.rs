@@ -25,6 +25,7 @@ mod namespaces;
 mod protocol;
 
 pub mod frame;
+pub mod intercept;
 pub mod process;
 pub mod resident;
 

@@ -28,6 +28,7 @@ pub mod engine;
 mod error;
 mod fjall;
 mod group;
+mod hot;
 mod journal;
 mod key;
 mod memory;

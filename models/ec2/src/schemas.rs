@@ -536,6 +536,16 @@ pub static ATTACH_NETWORK_INTERFACE_RESULT: Schema = Schema::structure(
             .xml("networkCardIndex"),
     ],
 );
+pub static ATTACH_VOLUME_REQUEST: Schema = Schema::structure(
+    "AttachVolumeRequest",
+    &[
+        Member::new("Device", &STRING).required(),
+        Member::new("InstanceId", &INSTANCE_ID).required(),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("EbsCardIndex", &BOXED_INTEGER),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static ATTACHMENT_ENA_SRD_SPECIFICATION: Schema = Schema::structure(
     "AttachmentEnaSrdSpecification",
     &[
@@ -820,6 +830,14 @@ pub static BASELINE_PERFORMANCE_FACTORS_REQUEST: Schema = Schema::structure(
 );
 pub static BASELINE_THROUGHPUT_IN_M_BPS: Schema =
     Schema::new("BaselineThroughputInMBps", Kind::Double);
+pub static BILLING_PRODUCT_LIST: Schema = Schema::list(
+    "BillingProductList",
+    &Member::new("member", &STRING)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static BLOB: Schema = Schema::new("Blob", Kind::Blob);
 pub static BLOB_ATTRIBUTE_VALUE: Schema = Schema::structure(
     "BlobAttributeValue",
@@ -880,6 +898,7 @@ pub static BOOT_MODE_TYPE_LIST: Schema = Schema::list(
 pub static BOOT_MODE_VALUES: Schema =
     Schema::new("BootModeValues", Kind::String).values(&["legacy-bios", "uefi", "uefi-preferred"]);
 pub static BOXED_BOOLEAN: Schema = Schema::new("BoxedBoolean", Kind::Boolean);
+pub static BOXED_INTEGER: Schema = Schema::new("BoxedInteger", Kind::Integer);
 pub static BURSTABLE_PERFORMANCE: Schema =
     Schema::new("BurstablePerformance", Kind::String).values(&["included", "required", "excluded"]);
 pub static BURSTABLE_PERFORMANCE_FLAG: Schema =
@@ -1004,6 +1023,88 @@ pub static CONNECTION_TRACKING_SPECIFICATION_RESPONSE: Schema = Schema::structur
 );
 pub static CONNECTIVITY_TYPE: Schema =
     Schema::new("ConnectivityType", Kind::String).values(&["private", "public"]);
+pub static COPY_IMAGE_CLIENT_TOKEN: Schema = Schema::new("CopyImageClientToken", Kind::String)
+    .min(0.0)
+    .max(128.0);
+pub static COPY_IMAGE_REQUEST: Schema = Schema::structure(
+    "CopyImageRequest",
+    &[
+        Member::new("ClientToken", &COPY_IMAGE_CLIENT_TOKEN).idempotency_token(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &KMS_KEY_ID)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("Name", &IMAGE_NAME_REQUEST).required(),
+        Member::new("SourceImageId", &STRING).required(),
+        Member::new("SourceRegion", &STRING).required(),
+        Member::new("DestinationOutpostArn", &STRING),
+        Member::new("CopyImageTags", &BOOLEAN),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("SnapshotCopyCompletionDurationMinutes", &LONG),
+        Member::new("DestinationAvailabilityZone", &STRING),
+        Member::new("DestinationAvailabilityZoneId", &STRING),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static COPY_IMAGE_RESULT: Schema = Schema::structure(
+    "CopyImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
+);
+pub static COPY_SNAPSHOT_REQUEST: Schema = Schema::structure(
+    "CopySnapshotRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("DestinationOutpostArn", &STRING),
+        Member::new("DestinationRegion", &STRING)
+            .json("destinationRegion")
+            .xml("destinationRegion"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &KMS_KEY_ID)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("PresignedUrl", &COPY_SNAPSHOT_REQUEST_PSU)
+            .json("presignedUrl")
+            .xml("presignedUrl"),
+        Member::new("SourceRegion", &STRING).required(),
+        Member::new("SourceSnapshotId", &STRING).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new(
+            "CompletionDurationMinutes",
+            &SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST,
+        ),
+        Member::new("DestinationAvailabilityZone", &STRING),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static COPY_SNAPSHOT_REQUEST_PSU: Schema =
+    Schema::new("CopySnapshotRequestPSU", Kind::String).sensitive();
+pub static COPY_SNAPSHOT_RESULT: Schema = Schema::structure(
+    "CopySnapshotResult",
+    &[
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+    ],
+);
+pub static COPY_TAGS_FROM_SOURCE: Schema =
+    Schema::new("CopyTagsFromSource", Kind::String).values(&["volume"]);
 pub static CORE_COUNT: Schema = Schema::new("CoreCount", Kind::Integer);
 pub static CORE_COUNT_LIST: Schema = Schema::list(
     "CoreCountList",
@@ -1112,6 +1213,41 @@ pub static CREATE_DHCP_OPTIONS_RESULT: Schema = Schema::structure(
     &[Member::new("DhcpOptions", &DHCP_OPTIONS)
         .json("dhcpOptions")
         .xml("dhcpOptions")],
+);
+pub static CREATE_IMAGE_REQUEST: Schema = Schema::structure(
+    "CreateImageRequest",
+    &[
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("SnapshotLocation", &SNAPSHOT_LOCATION_ENUM),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("InstanceId", &INSTANCE_ID)
+            .json("instanceId")
+            .xml("instanceId")
+            .required(),
+        Member::new("Name", &IMAGE_NAME_REQUEST)
+            .json("name")
+            .xml("name")
+            .required(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST)
+            .json("description")
+            .xml("description"),
+        Member::new("NoReboot", &BOOLEAN)
+            .json("noReboot")
+            .xml("noReboot"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_REQUEST_LIST)
+            .json("blockDeviceMapping")
+            .xml("blockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+    ],
+);
+pub static CREATE_IMAGE_RESULT: Schema = Schema::structure(
+    "CreateImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
 );
 pub static CREATE_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure(
     "CreateInternetGatewayRequest",
@@ -1495,6 +1631,42 @@ pub static CREATE_SECURITY_GROUP_RESULT: Schema = Schema::structure(
             .xml("securityGroupArn"),
     ],
 );
+pub static CREATE_SNAPSHOT_REQUEST: Schema = Schema::structure(
+    "CreateSnapshotRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("OutpostArn", &STRING),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("Location", &SNAPSHOT_LOCATION_ENUM),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static CREATE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
+    "CreateSnapshotsRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("InstanceSpecification", &INSTANCE_SPECIFICATION).required(),
+        Member::new("OutpostArn", &STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("CopyTagsFromSource", &COPY_TAGS_FROM_SOURCE),
+        Member::new("Location", &SNAPSHOT_LOCATION_ENUM),
+    ],
+);
+pub static CREATE_SNAPSHOTS_RESULT: Schema = Schema::structure(
+    "CreateSnapshotsResult",
+    &[Member::new("Snapshots", &SNAPSHOT_SET)
+        .json("snapshotSet")
+        .xml("snapshotSet")
+        .ec2("SnapshotSet")],
+);
 pub static CREATE_SUBNET_REQUEST: Schema = Schema::structure(
     "CreateSubnetRequest",
     &[
@@ -1535,6 +1707,56 @@ pub static CREATE_TAGS_REQUEST: Schema = Schema::structure(
             .xml("Tag")
             .ec2("Tag")
             .required(),
+    ],
+);
+pub static CREATE_VOLUME_PERMISSION: Schema = Schema::structure(
+    "CreateVolumePermission",
+    &[
+        Member::new("UserId", &STRING).json("userId").xml("userId"),
+        Member::new("Group", &PERMISSION_GROUP)
+            .json("group")
+            .xml("group"),
+    ],
+);
+pub static CREATE_VOLUME_PERMISSION_LIST: Schema = Schema::list(
+    "CreateVolumePermissionList",
+    &Member::new("member", &CREATE_VOLUME_PERMISSION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static CREATE_VOLUME_PERMISSION_MODIFICATIONS: Schema = Schema::structure(
+    "CreateVolumePermissionModifications",
+    &[
+        Member::new("Add", &CREATE_VOLUME_PERMISSION_LIST),
+        Member::new("Remove", &CREATE_VOLUME_PERMISSION_LIST),
+    ],
+);
+pub static CREATE_VOLUME_REQUEST: Schema = Schema::structure(
+    "CreateVolumeRequest",
+    &[
+        Member::new("AvailabilityZone", &AVAILABILITY_ZONE_NAME),
+        Member::new("AvailabilityZoneId", &AVAILABILITY_ZONE_ID),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("Iops", &INTEGER),
+        Member::new("KmsKeyId", &KMS_KEY_ID),
+        Member::new("OutpostArn", &STRING),
+        Member::new("Size", &INTEGER),
+        Member::new("SnapshotId", &SNAPSHOT_ID),
+        Member::new("VolumeType", &VOLUME_TYPE),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("MultiAttachEnabled", &BOOLEAN),
+        Member::new("Throughput", &INTEGER),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("VolumeInitializationRate", &INTEGER),
+        Member::new("Operator", &OPERATOR_REQUEST),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static CREATE_VPC_ENDPOINT_REQUEST: Schema = Schema::structure(
@@ -1943,6 +2165,33 @@ pub static DELETE_SECURITY_GROUP_RESULT: Schema = Schema::structure(
             .xml("groupId"),
     ],
 );
+pub static DELETE_SNAPSHOT_OUTPUT: Schema = Schema::structure("DeleteSnapshotOutput", &[]);
+pub static DELETE_SNAPSHOT_REQUEST: Schema = Schema::structure(
+    "DeleteSnapshotRequest",
+    &[
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DELETE_SNAPSHOT_RESULT_SET: Schema = Schema::list(
+    "DeleteSnapshotResultSet",
+    &Member::new("member", &DELETE_SNAPSHOT_RETURN_CODE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static DELETE_SNAPSHOT_RETURN_CODE: Schema = Schema::structure(
+    "DeleteSnapshotReturnCode",
+    &[
+        Member::new("SnapshotId", &SNAPSHOT_ID)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("ReturnCode", &SNAPSHOT_RETURN_CODES)
+            .json("returnCode")
+            .xml("returnCode"),
+    ],
+);
 pub static DELETE_SUBNET_OUTPUT: Schema = Schema::structure("DeleteSubnetOutput", &[]);
 pub static DELETE_SUBNET_REQUEST: Schema = Schema::structure(
     "DeleteSubnetRequest",
@@ -1965,6 +2214,14 @@ pub static DELETE_TAGS_REQUEST: Schema = Schema::structure(
             .json("tag")
             .xml("tag")
             .ec2("Tag"),
+    ],
+);
+pub static DELETE_VOLUME_OUTPUT: Schema = Schema::structure("DeleteVolumeOutput", &[]);
+pub static DELETE_VOLUME_REQUEST: Schema = Schema::structure(
+    "DeleteVolumeRequest",
+    &[
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static DELETE_VPC_ENDPOINTS_REQUEST: Schema = Schema::structure(
@@ -2004,6 +2261,24 @@ pub static DELETE_VPC_REQUEST: Schema = Schema::structure(
     &[
         Member::new("VpcId", &VPC_ID).required(),
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DEREGISTER_IMAGE_REQUEST: Schema = Schema::structure(
+    "DeregisterImageRequest",
+    &[
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DeleteAssociatedSnapshots", &BOOLEAN),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DEREGISTER_IMAGE_RESULT: Schema = Schema::structure(
+    "DeregisterImageResult",
+    &[
+        Member::new("Return", &BOOLEAN).json("return").xml("return"),
+        Member::new("DeleteSnapshotResults", &DELETE_SNAPSHOT_RESULT_SET)
+            .json("deleteSnapshotResultSet")
+            .xml("deleteSnapshotResultSet")
+            .ec2("DeleteSnapshotResultSet"),
     ],
 );
 pub static DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST: Schema = Schema::structure(
@@ -2143,6 +2418,14 @@ pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_RESULT: Schema = Schema::s
         Member::new("NextToken", &NEXT_TOKEN)
             .json("nextToken")
             .xml("nextToken"),
+    ],
+);
+pub static DESCRIBE_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeImageAttributeRequest",
+    &[
+        Member::new("Attribute", &IMAGE_ATTRIBUTE_NAME).required(),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static DESCRIBE_IMAGES_REQUEST: Schema = Schema::structure(
@@ -2753,6 +3036,65 @@ pub static DESCRIBE_SECURITY_GROUPS_RESULT: Schema = Schema::structure(
             .ec2("SecurityGroupInfo"),
     ],
 );
+pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeSnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT: Schema = Schema::structure(
+    "DescribeSnapshotAttributeResult",
+    &[
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("CreateVolumePermissions", &CREATE_VOLUME_PERMISSION_LIST)
+            .json("createVolumePermission")
+            .xml("createVolumePermission")
+            .ec2("CreateVolumePermission"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
+    "DescribeSnapshotsRequest",
+    &[
+        Member::new("MaxResults", &INTEGER),
+        Member::new("NextToken", &STRING),
+        Member::new("OwnerIds", &OWNER_STRING_LIST)
+            .json("Owner")
+            .xml("Owner")
+            .ec2("Owner"),
+        Member::new("RestorableByUserIds", &RESTORABLE_BY_STRING_LIST)
+            .json("RestorableBy")
+            .xml("RestorableBy")
+            .ec2("RestorableBy"),
+        Member::new("SnapshotIds", &SNAPSHOT_ID_STRING_LIST)
+            .json("SnapshotId")
+            .xml("SnapshotId")
+            .ec2("SnapshotId"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOTS_RESULT: Schema = Schema::structure(
+    "DescribeSnapshotsResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("Snapshots", &SNAPSHOT_LIST)
+            .json("snapshotSet")
+            .xml("snapshotSet")
+            .ec2("SnapshotSet"),
+    ],
+);
 pub static DESCRIBE_SUBNETS_MAX_RESULTS: Schema =
     Schema::new("DescribeSubnetsMaxResults", Kind::Integer)
         .min(5.0)
@@ -2811,6 +3153,118 @@ pub static DESCRIBE_TAGS_RESULT: Schema = Schema::structure(
             .json("tagSet")
             .xml("tagSet")
             .ec2("TagSet"),
+    ],
+);
+pub static DESCRIBE_VOLUME_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeVolumeAttributeRequest",
+    &[
+        Member::new("Attribute", &VOLUME_ATTRIBUTE_NAME).required(),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DESCRIBE_VOLUME_ATTRIBUTE_RESULT: Schema = Schema::structure(
+    "DescribeVolumeAttributeResult",
+    &[
+        Member::new("AutoEnableIO", &ATTRIBUTE_BOOLEAN_VALUE)
+            .json("autoEnableIO")
+            .xml("autoEnableIO"),
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+    ],
+);
+pub static DESCRIBE_VOLUME_STATUS_REQUEST: Schema = Schema::structure(
+    "DescribeVolumeStatusRequest",
+    &[
+        Member::new("MaxResults", &INTEGER),
+        Member::new("NextToken", &STRING),
+        Member::new("VolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("VolumeId")
+            .xml("VolumeId")
+            .ec2("VolumeId"),
+        Member::new("IncludeManagedResources", &BOOLEAN),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+    ],
+);
+pub static DESCRIBE_VOLUME_STATUS_RESULT: Schema = Schema::structure(
+    "DescribeVolumeStatusResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("VolumeStatuses", &VOLUME_STATUS_LIST)
+            .json("volumeStatusSet")
+            .xml("volumeStatusSet")
+            .ec2("VolumeStatusSet"),
+    ],
+);
+pub static DESCRIBE_VOLUMES_MODIFICATIONS_REQUEST: Schema = Schema::structure(
+    "DescribeVolumesModificationsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("VolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("VolumeId")
+            .xml("VolumeId")
+            .ec2("VolumeId"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("NextToken", &STRING),
+        Member::new("MaxResults", &INTEGER),
+    ],
+);
+pub static DESCRIBE_VOLUMES_MODIFICATIONS_RESULT: Schema = Schema::structure(
+    "DescribeVolumesModificationsResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("VolumesModifications", &VOLUME_MODIFICATION_LIST)
+            .json("volumeModificationSet")
+            .xml("volumeModificationSet")
+            .ec2("VolumeModificationSet"),
+    ],
+);
+pub static DESCRIBE_VOLUMES_REQUEST: Schema = Schema::structure(
+    "DescribeVolumesRequest",
+    &[
+        Member::new("VolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("VolumeId")
+            .xml("VolumeId")
+            .ec2("VolumeId"),
+        Member::new("IncludeManagedResources", &BOOLEAN),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Filters", &FILTER_LIST)
+            .json("Filter")
+            .xml("Filter")
+            .ec2("Filter"),
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("MaxResults", &INTEGER)
+            .json("maxResults")
+            .xml("maxResults"),
+    ],
+);
+pub static DESCRIBE_VOLUMES_RESULT: Schema = Schema::structure(
+    "DescribeVolumesResult",
+    &[
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
+        Member::new("Volumes", &VOLUME_LIST)
+            .json("volumeSet")
+            .xml("volumeSet")
+            .ec2("VolumeSet"),
     ],
 );
 pub static DESCRIBE_VPC_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -2992,6 +3446,16 @@ pub static DETACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::structure(
         Member::new("Force", &BOOLEAN).json("force").xml("force"),
     ],
 );
+pub static DETACH_VOLUME_REQUEST: Schema = Schema::structure(
+    "DetachVolumeRequest",
+    &[
+        Member::new("Device", &STRING),
+        Member::new("Force", &BOOLEAN),
+        Member::new("InstanceId", &INSTANCE_ID_FOR_RESOLVER),
+        Member::new("VolumeId", &VOLUME_ID_WITH_RESOLVER).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static DEVICE_TYPE: Schema =
     Schema::new("DeviceType", Kind::String).values(&["ebs", "instance-store"]);
 pub static DHCP_CONFIGURATION: Schema = Schema::structure(
@@ -3055,6 +3519,16 @@ pub static DHCP_OPTIONS_LIST: Schema = Schema::list(
         .xml("item")
         .ec2("Item"),
     false,
+);
+pub static DISABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST: Schema = Schema::structure(
+    "DisableEbsEncryptionByDefaultRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static DISABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
+    "DisableEbsEncryptionByDefaultResult",
+    &[Member::new("EbsEncryptionByDefault", &BOOLEAN)
+        .json("ebsEncryptionByDefault")
+        .xml("ebsEncryptionByDefault")],
 );
 pub static DISASSOCIATE_ADDRESS_OUTPUT: Schema =
     Schema::structure("DisassociateAddressOutput", &[]);
@@ -3537,6 +4011,16 @@ pub static ENA_SRD_UDP_SPECIFICATION_REQUEST: Schema = Schema::structure(
 );
 pub static ENA_SUPPORT: Schema =
     Schema::new("EnaSupport", Kind::String).values(&["unsupported", "supported", "required"]);
+pub static ENABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST: Schema = Schema::structure(
+    "EnableEbsEncryptionByDefaultRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
+    "EnableEbsEncryptionByDefaultResult",
+    &[Member::new("EbsEncryptionByDefault", &BOOLEAN)
+        .json("ebsEncryptionByDefault")
+        .xml("ebsEncryptionByDefault")],
+);
 pub static ENCLAVE_OPTIONS: Schema = Schema::structure(
     "EnclaveOptions",
     &[Member::new("Enabled", &BOOLEAN)
@@ -3672,6 +4156,31 @@ pub static GET_CONSOLE_OUTPUT_RESULT: Schema = Schema::structure(
             .json("timestamp")
             .xml("timestamp"),
         Member::new("Output", &STRING).json("output").xml("output"),
+    ],
+);
+pub static GET_EBS_DEFAULT_KMS_KEY_ID_REQUEST: Schema = Schema::structure(
+    "GetEbsDefaultKmsKeyIdRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static GET_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
+    "GetEbsDefaultKmsKeyIdResult",
+    &[Member::new("KmsKeyId", &STRING)
+        .json("kmsKeyId")
+        .xml("kmsKeyId")],
+);
+pub static GET_EBS_ENCRYPTION_BY_DEFAULT_REQUEST: Schema = Schema::structure(
+    "GetEbsEncryptionByDefaultRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static GET_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
+    "GetEbsEncryptionByDefaultResult",
+    &[
+        Member::new("EbsEncryptionByDefault", &BOOLEAN)
+            .json("ebsEncryptionByDefault")
+            .xml("ebsEncryptionByDefault"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
     ],
 );
 pub static GET_LAUNCH_TEMPLATE_DATA_REQUEST: Schema = Schema::structure(
@@ -4006,6 +4515,76 @@ pub static IMAGE: Schema = Schema::structure(
             .xml("platform"),
     ],
 );
+pub static IMAGE_ATTRIBUTE: Schema = Schema::structure(
+    "ImageAttribute",
+    &[
+        Member::new("Description", &ATTRIBUTE_VALUE)
+            .json("description")
+            .xml("description"),
+        Member::new("KernelId", &ATTRIBUTE_VALUE)
+            .json("kernel")
+            .xml("kernel")
+            .ec2("Kernel"),
+        Member::new("RamdiskId", &ATTRIBUTE_VALUE)
+            .json("ramdisk")
+            .xml("ramdisk")
+            .ec2("Ramdisk"),
+        Member::new("SriovNetSupport", &ATTRIBUTE_VALUE)
+            .json("sriovNetSupport")
+            .xml("sriovNetSupport"),
+        Member::new("BootMode", &ATTRIBUTE_VALUE)
+            .json("bootMode")
+            .xml("bootMode"),
+        Member::new("TpmSupport", &ATTRIBUTE_VALUE)
+            .json("tpmSupport")
+            .xml("tpmSupport"),
+        Member::new("UefiData", &ATTRIBUTE_VALUE)
+            .json("uefiData")
+            .xml("uefiData"),
+        Member::new("LastLaunchedTime", &ATTRIBUTE_VALUE)
+            .json("lastLaunchedTime")
+            .xml("lastLaunchedTime"),
+        Member::new("ImdsSupport", &ATTRIBUTE_VALUE)
+            .json("imdsSupport")
+            .xml("imdsSupport"),
+        Member::new("DeregistrationProtection", &ATTRIBUTE_VALUE)
+            .json("deregistrationProtection")
+            .xml("deregistrationProtection"),
+        Member::new("ImageId", &STRING)
+            .json("imageId")
+            .xml("imageId"),
+        Member::new("LaunchPermissions", &LAUNCH_PERMISSION_LIST)
+            .json("launchPermission")
+            .xml("launchPermission")
+            .ec2("LaunchPermission"),
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_LIST)
+            .json("blockDeviceMapping")
+            .xml("blockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+    ],
+);
+pub static IMAGE_ATTRIBUTE_NAME: Schema =
+    Schema::new("ImageAttributeName", Kind::String).values(&[
+        "description",
+        "kernel",
+        "ramdisk",
+        "launchPermission",
+        "productCodes",
+        "blockDeviceMapping",
+        "sriovNetSupport",
+        "bootMode",
+        "tpmSupport",
+        "uefiData",
+        "lastLaunchedTime",
+        "imdsSupport",
+        "deregistrationProtection",
+    ]);
+pub static IMAGE_DESCRIPTION_REQUEST: Schema = Schema::new("ImageDescriptionRequest", Kind::String)
+    .min(0.0)
+    .max(255.0);
 pub static IMAGE_ID: Schema = Schema::new("ImageId", Kind::String);
 pub static IMAGE_ID_STRING_LIST: Schema = Schema::list(
     "ImageIdStringList",
@@ -4023,6 +4602,9 @@ pub static IMAGE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static IMAGE_NAME_REQUEST: Schema = Schema::new("ImageNameRequest", Kind::String)
+    .min(3.0)
+    .max(128.0);
 pub static IMAGE_STATE: Schema = Schema::new("ImageState", Kind::String).values(&[
     "pending",
     "available",
@@ -4035,6 +4617,9 @@ pub static IMAGE_STATE: Schema = Schema::new("ImageState", Kind::String).values(
 ]);
 pub static IMAGE_TYPE_VALUES: Schema =
     Schema::new("ImageTypeValues", Kind::String).values(&["machine", "kernel", "ramdisk"]);
+pub static IMAGE_UEFI_DATA_REQUEST: Schema = Schema::new("ImageUefiDataRequest", Kind::String)
+    .min(0.0)
+    .max(64000.0);
 pub static IMDS_SUPPORT_VALUES: Schema =
     Schema::new("ImdsSupportValues", Kind::String).values(&["v2.0"]);
 pub static IMPORT_KEY_PAIR_REQUEST: Schema = Schema::structure(
@@ -4120,6 +4705,25 @@ pub static INFERENCE_DEVICE_MEMORY_INFO: Schema = Schema::structure(
 pub static INFERENCE_DEVICE_MEMORY_SIZE: Schema =
     Schema::new("InferenceDeviceMemorySize", Kind::Integer);
 pub static INFERENCE_DEVICE_NAME: Schema = Schema::new("InferenceDeviceName", Kind::String);
+pub static INITIALIZATION_STATUS_DETAILS: Schema = Schema::structure(
+    "InitializationStatusDetails",
+    &[
+        Member::new("InitializationType", &INITIALIZATION_TYPE)
+            .json("initializationType")
+            .xml("initializationType"),
+        Member::new("Progress", &LONG)
+            .json("progress")
+            .xml("progress"),
+        Member::new("EstimatedTimeToCompleteInSeconds", &LONG)
+            .json("estimatedTimeToCompleteInSeconds")
+            .xml("estimatedTimeToCompleteInSeconds"),
+    ],
+);
+pub static INITIALIZATION_TYPE: Schema = Schema::new("InitializationType", Kind::String).values(&[
+    "default",
+    "provisioned-rate",
+    "volume-copy",
+]);
 pub static INSTANCE: Schema = Schema::structure(
     "Instance",
     &[
@@ -4488,6 +5092,7 @@ pub static INSTANCE_GENERATION_SET: Schema = Schema::list(
     false,
 );
 pub static INSTANCE_ID: Schema = Schema::new("InstanceId", Kind::String);
+pub static INSTANCE_ID_FOR_RESOLVER: Schema = Schema::new("InstanceIdForResolver", Kind::String);
 pub static INSTANCE_ID_STRING_LIST: Schema = Schema::list(
     "InstanceIdStringList",
     &Member::new("member", &INSTANCE_ID)
@@ -4496,6 +5101,8 @@ pub static INSTANCE_ID_STRING_LIST: Schema = Schema::list(
         .ec2("InstanceId"),
     false,
 );
+pub static INSTANCE_ID_WITH_VOLUME_RESOLVER: Schema =
+    Schema::new("InstanceIdWithVolumeResolver", Kind::String);
 pub static INSTANCE_INTERRUPTION_BEHAVIOR: Schema =
     Schema::new("InstanceInterruptionBehavior", Kind::String).values(&[
         "hibernate",
@@ -5163,6 +5770,17 @@ pub static INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST: Schema = Schema::
         Member::new("SecondarySubnetId", &SECONDARY_SUBNET_ID),
         Member::new("InterfaceType", &SECONDARY_INTERFACE_TYPE),
         Member::new("NetworkCardIndex", &INTEGER),
+    ],
+);
+pub static INSTANCE_SPECIFICATION: Schema = Schema::structure(
+    "InstanceSpecification",
+    &[
+        Member::new("InstanceId", &INSTANCE_ID_WITH_VOLUME_RESOLVER).required(),
+        Member::new("ExcludeBootVolume", &BOOLEAN),
+        Member::new("ExcludeDataVolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("ExcludeDataVolumeId")
+            .xml("ExcludeDataVolumeId")
+            .ec2("ExcludeDataVolumeId"),
     ],
 );
 pub static INSTANCE_STATE: Schema = Schema::structure(
@@ -7010,6 +7628,36 @@ pub static LAST_ERROR: Schema = Schema::structure(
         Member::new("Code", &STRING).json("code").xml("code"),
     ],
 );
+pub static LAUNCH_PERMISSION: Schema = Schema::structure(
+    "LaunchPermission",
+    &[
+        Member::new("OrganizationArn", &STRING)
+            .json("organizationArn")
+            .xml("organizationArn"),
+        Member::new("OrganizationalUnitArn", &STRING)
+            .json("organizationalUnitArn")
+            .xml("organizationalUnitArn"),
+        Member::new("UserId", &STRING).json("userId").xml("userId"),
+        Member::new("Group", &PERMISSION_GROUP)
+            .json("group")
+            .xml("group"),
+    ],
+);
+pub static LAUNCH_PERMISSION_LIST: Schema = Schema::list(
+    "LaunchPermissionList",
+    &Member::new("member", &LAUNCH_PERMISSION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_PERMISSION_MODIFICATIONS: Schema = Schema::structure(
+    "LaunchPermissionModifications",
+    &[
+        Member::new("Add", &LAUNCH_PERMISSION_LIST),
+        Member::new("Remove", &LAUNCH_PERMISSION_LIST),
+    ],
+);
 pub static LAUNCH_TEMPLATE: Schema = Schema::structure(
     "LaunchTemplate",
     &[
@@ -8077,6 +8725,57 @@ pub static MEMORY_MI_B_REQUEST: Schema = Schema::structure(
 pub static MEMORY_SIZE: Schema = Schema::new("MemorySize", Kind::Long);
 pub static MILLISECOND_DATE_TIME: Schema =
     Schema::new("MillisecondDateTime", Kind::Timestamp(None));
+pub static MODIFY_EBS_DEFAULT_KMS_KEY_ID_REQUEST: Schema = Schema::structure(
+    "ModifyEbsDefaultKmsKeyIdRequest",
+    &[
+        Member::new("KmsKeyId", &KMS_KEY_ID).required(),
+        Member::new("DryRun", &BOOLEAN),
+    ],
+);
+pub static MODIFY_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
+    "ModifyEbsDefaultKmsKeyIdResult",
+    &[Member::new("KmsKeyId", &STRING)
+        .json("kmsKeyId")
+        .xml("kmsKeyId")],
+);
+pub static MODIFY_IMAGE_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifyImageAttributeOutput", &[]);
+pub static MODIFY_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifyImageAttributeRequest",
+    &[
+        Member::new("Attribute", &STRING),
+        Member::new("Description", &ATTRIBUTE_VALUE),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("LaunchPermission", &LAUNCH_PERMISSION_MODIFICATIONS),
+        Member::new("OperationType", &OPERATION_TYPE),
+        Member::new("ProductCodes", &PRODUCT_CODE_STRING_LIST)
+            .json("ProductCode")
+            .xml("ProductCode")
+            .ec2("ProductCode"),
+        Member::new("UserGroups", &USER_GROUP_STRING_LIST)
+            .json("UserGroup")
+            .xml("UserGroup")
+            .ec2("UserGroup"),
+        Member::new("UserIds", &USER_ID_STRING_LIST)
+            .json("UserId")
+            .xml("UserId")
+            .ec2("UserId"),
+        Member::new("Value", &STRING),
+        Member::new("OrganizationArns", &ORGANIZATION_ARN_STRING_LIST)
+            .json("OrganizationArn")
+            .xml("OrganizationArn")
+            .ec2("OrganizationArn"),
+        Member::new(
+            "OrganizationalUnitArns",
+            &ORGANIZATIONAL_UNIT_ARN_STRING_LIST,
+        )
+        .json("OrganizationalUnitArn")
+        .xml("OrganizationalUnitArn")
+        .ec2("OrganizationalUnitArn"),
+        Member::new("ImdsSupport", &ATTRIBUTE_VALUE),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static MODIFY_INSTANCE_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifyInstanceAttributeOutput", &[]);
 pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -8259,6 +8958,29 @@ pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Schema = Schema::structure(
     "ModifySecurityGroupRulesResult",
     &[Member::new("Return", &BOOLEAN).json("return").xml("return")],
 );
+pub static MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifySnapshotAttributeOutput", &[]);
+pub static MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifySnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME),
+        Member::new(
+            "CreateVolumePermission",
+            &CREATE_VOLUME_PERMISSION_MODIFICATIONS,
+        ),
+        Member::new("GroupNames", &GROUP_NAME_STRING_LIST)
+            .json("UserGroup")
+            .xml("UserGroup")
+            .ec2("UserGroup"),
+        Member::new("OperationType", &OPERATION_TYPE),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("UserIds", &USER_ID_STRING_LIST)
+            .json("UserId")
+            .xml("UserId")
+            .ec2("UserId"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static MODIFY_SUBNET_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifySubnetAttributeOutput", &[]);
 pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -8285,6 +9007,34 @@ pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::structure(
         Member::new("EnableLniAtDeviceIndex", &INTEGER),
         Member::new("DisableLniAtDeviceIndex", &ATTRIBUTE_BOOLEAN_VALUE),
     ],
+);
+pub static MODIFY_VOLUME_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifyVolumeAttributeOutput", &[]);
+pub static MODIFY_VOLUME_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifyVolumeAttributeRequest",
+    &[
+        Member::new("AutoEnableIO", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static MODIFY_VOLUME_REQUEST: Schema = Schema::structure(
+    "ModifyVolumeRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("VolumeId", &VOLUME_ID).required(),
+        Member::new("Size", &INTEGER),
+        Member::new("VolumeType", &VOLUME_TYPE),
+        Member::new("Iops", &INTEGER),
+        Member::new("Throughput", &INTEGER),
+        Member::new("MultiAttachEnabled", &BOOLEAN),
+    ],
+);
+pub static MODIFY_VOLUME_RESULT: Schema = Schema::structure(
+    "ModifyVolumeResult",
+    &[Member::new("VolumeModification", &VOLUME_MODIFICATION)
+        .json("volumeModification")
+        .xml("volumeModification")],
 );
 pub static MODIFY_VPC_ATTRIBUTE_OUTPUT: Schema = Schema::structure("ModifyVpcAttributeOutput", &[]);
 pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -9191,6 +9941,8 @@ pub static NITRO_TPM_SUPPORTED_VERSIONS_LIST: Schema = Schema::list(
     false,
 );
 pub static ODB_NETWORK_ARN: Schema = Schema::new("OdbNetworkArn", Kind::String);
+pub static OPERATION_TYPE: Schema =
+    Schema::new("OperationType", Kind::String).values(&["add", "remove"]);
 pub static OPERATOR_REQUEST: Schema =
     Schema::structure("OperatorRequest", &[Member::new("Principal", &STRING)]);
 pub static OPERATOR_RESPONSE: Schema = Schema::structure(
@@ -9206,6 +9958,22 @@ pub static OPERATOR_RESPONSE: Schema = Schema::structure(
             .json("hiddenByDefault")
             .xml("hiddenByDefault"),
     ],
+);
+pub static ORGANIZATION_ARN_STRING_LIST: Schema = Schema::list(
+    "OrganizationArnStringList",
+    &Member::new("member", &STRING)
+        .json("OrganizationArn")
+        .xml("OrganizationArn")
+        .ec2("OrganizationArn"),
+    false,
+);
+pub static ORGANIZATIONAL_UNIT_ARN_STRING_LIST: Schema = Schema::list(
+    "OrganizationalUnitArnStringList",
+    &Member::new("member", &STRING)
+        .json("OrganizationalUnitArn")
+        .xml("OrganizationalUnitArn")
+        .ec2("OrganizationalUnitArn"),
+    false,
 );
 pub static OWNER_STRING_LIST: Schema = Schema::list(
     "OwnerStringList",
@@ -9244,6 +10012,7 @@ pub static PERFORMANCE_FACTOR_REFERENCE_SET_REQUEST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static PERMISSION_GROUP: Schema = Schema::new("PermissionGroup", Kind::String).values(&["all"]);
 pub static PHC_SUPPORT: Schema =
     Schema::new("PhcSupport", Kind::String).values(&["unsupported", "supported"]);
 pub static PLACEMENT: Schema = Schema::structure(
@@ -9526,6 +10295,14 @@ pub static PRODUCT_CODE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static PRODUCT_CODE_STRING_LIST: Schema = Schema::list(
+    "ProductCodeStringList",
+    &Member::new("member", &STRING)
+        .json("ProductCode")
+        .xml("ProductCode")
+        .ec2("ProductCode"),
+    false,
+);
 pub static PRODUCT_CODE_VALUES: Schema =
     Schema::new("ProductCodeValues", Kind::String).values(&["devpay", "marketplace"]);
 pub static PROPAGATING_VGW: Schema = Schema::structure(
@@ -9663,6 +10440,63 @@ pub static REGION_NAME_STRING_LIST: Schema = Schema::list(
         .xml("RegionName")
         .ec2("RegionName"),
     false,
+);
+pub static REGISTER_IMAGE_REQUEST: Schema = Schema::structure(
+    "RegisterImageRequest",
+    &[
+        Member::new("ImageLocation", &STRING),
+        Member::new("BillingProducts", &BILLING_PRODUCT_LIST)
+            .json("BillingProduct")
+            .xml("BillingProduct")
+            .ec2("BillingProduct"),
+        Member::new("BootMode", &BOOT_MODE_VALUES),
+        Member::new("TpmSupport", &TPM_SUPPORT_VALUES),
+        Member::new("UefiData", &IMAGE_UEFI_DATA_REQUEST),
+        Member::new("ImdsSupport", &IMDS_SUPPORT_VALUES),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Name", &IMAGE_NAME_REQUEST)
+            .json("name")
+            .xml("name")
+            .required(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST)
+            .json("description")
+            .xml("description"),
+        Member::new("Architecture", &ARCHITECTURE_VALUES)
+            .json("architecture")
+            .xml("architecture"),
+        Member::new("KernelId", &KERNEL_ID)
+            .json("kernelId")
+            .xml("kernelId"),
+        Member::new("RamdiskId", &RAMDISK_ID)
+            .json("ramdiskId")
+            .xml("ramdiskId"),
+        Member::new("RootDeviceName", &STRING)
+            .json("rootDeviceName")
+            .xml("rootDeviceName"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_REQUEST_LIST)
+            .json("BlockDeviceMapping")
+            .xml("BlockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+        Member::new("VirtualizationType", &STRING)
+            .json("virtualizationType")
+            .xml("virtualizationType"),
+        Member::new("SriovNetSupport", &STRING)
+            .json("sriovNetSupport")
+            .xml("sriovNetSupport"),
+        Member::new("EnaSupport", &BOOLEAN)
+            .json("enaSupport")
+            .xml("enaSupport"),
+    ],
+);
+pub static REGISTER_IMAGE_RESULT: Schema = Schema::structure(
+    "RegisterImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
 );
 pub static REJECT_VPC_PEERING_CONNECTION_REQUEST: Schema = Schema::structure(
     "RejectVpcPeeringConnectionRequest",
@@ -9976,6 +10810,38 @@ pub static RESERVATION_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static RESET_EBS_DEFAULT_KMS_KEY_ID_REQUEST: Schema = Schema::structure(
+    "ResetEbsDefaultKmsKeyIdRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
+    "ResetEbsDefaultKmsKeyIdResult",
+    &[Member::new("KmsKeyId", &STRING)
+        .json("kmsKeyId")
+        .xml("kmsKeyId")],
+);
+pub static RESET_IMAGE_ATTRIBUTE_NAME: Schema =
+    Schema::new("ResetImageAttributeName", Kind::String).values(&["launchPermission"]);
+pub static RESET_IMAGE_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ResetImageAttributeOutput", &[]);
+pub static RESET_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ResetImageAttributeRequest",
+    &[
+        Member::new("Attribute", &RESET_IMAGE_ATTRIBUTE_NAME).required(),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static RESET_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ResetSnapshotAttributeOutput", &[]);
+pub static RESET_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ResetSnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static RESOURCE_ARN: Schema = Schema::new("ResourceArn", Kind::String)
     .min(1.0)
     .max(1283.0);
@@ -10258,6 +11124,11 @@ pub static RESPONSE_LAUNCH_TEMPLATE_DATA: Schema = Schema::structure(
         .xml("secondaryInterfaceSet")
         .ec2("SecondaryInterfaceSet"),
     ],
+);
+pub static RESTORABLE_BY_STRING_LIST: Schema = Schema::list(
+    "RestorableByStringList",
+    &Member::new("member", &STRING).ec2("Member"),
+    false,
 );
 pub static REVOKE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::structure(
     "RevokeSecurityGroupEgressRequest",
@@ -10687,6 +11558,8 @@ pub static RUN_INSTANCES_REQUEST: Schema = Schema::structure(
 );
 pub static RUN_INSTANCES_USER_DATA: Schema =
     Schema::new("RunInstancesUserData", Kind::String).sensitive();
+pub static SSE_TYPE: Schema =
+    Schema::new("SSEType", Kind::String).values(&["sse-ebs", "sse-kms", "none"]);
 pub static SECONDARY_INTERFACE_ID: Schema = Schema::new("SecondaryInterfaceId", Kind::String);
 pub static SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_SPECIFICATION: Schema = Schema::structure(
     "SecondaryInterfacePrivateIpAddressSpecification",
@@ -10998,7 +11871,181 @@ pub static SERVICE_TYPE_DETAIL_SET: Schema = Schema::list(
 );
 pub static SHUTDOWN_BEHAVIOR: Schema =
     Schema::new("ShutdownBehavior", Kind::String).values(&["stop", "terminate"]);
+pub static SNAPSHOT: Schema = Schema::structure(
+    "Snapshot",
+    &[
+        Member::new("OwnerAlias", &STRING)
+            .json("ownerAlias")
+            .xml("ownerAlias"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("StorageTier", &STORAGE_TIER)
+            .json("storageTier")
+            .xml("storageTier"),
+        Member::new("RestoreExpiryTime", &MILLISECOND_DATE_TIME)
+            .json("restoreExpiryTime")
+            .xml("restoreExpiryTime"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("TransferType", &TRANSFER_TYPE)
+            .json("transferType")
+            .xml("transferType"),
+        Member::new(
+            "CompletionDurationMinutes",
+            &SNAPSHOT_COMPLETION_DURATION_MINUTES_RESPONSE,
+        )
+        .json("completionDurationMinutes")
+        .xml("completionDurationMinutes"),
+        Member::new("CompletionTime", &MILLISECOND_DATE_TIME)
+            .json("completionTime")
+            .xml("completionTime"),
+        Member::new("FullSnapshotSizeInBytes", &LONG)
+            .json("fullSnapshotSizeInBytes")
+            .xml("fullSnapshotSizeInBytes"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("State", &SNAPSHOT_STATE)
+            .json("status")
+            .xml("status")
+            .ec2("Status"),
+        Member::new("StateMessage", &STRING)
+            .json("statusMessage")
+            .xml("statusMessage")
+            .ec2("StatusMessage"),
+        Member::new("StartTime", &DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("Progress", &STRING)
+            .json("progress")
+            .xml("progress"),
+        Member::new("OwnerId", &STRING)
+            .json("ownerId")
+            .xml("ownerId"),
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("VolumeSize", &INTEGER)
+            .json("volumeSize")
+            .xml("volumeSize"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &STRING)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("DataEncryptionKeyId", &STRING)
+            .json("dataEncryptionKeyId")
+            .xml("dataEncryptionKeyId"),
+    ],
+);
+pub static SNAPSHOT_ATTRIBUTE_NAME: Schema = Schema::new("SnapshotAttributeName", Kind::String)
+    .values(&["productCodes", "createVolumePermission"]);
+pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST: Schema =
+    Schema::new("SnapshotCompletionDurationMinutesRequest", Kind::Integer)
+        .min(1.0)
+        .max(2880.0);
+pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_RESPONSE: Schema =
+    Schema::new("SnapshotCompletionDurationMinutesResponse", Kind::Integer);
 pub static SNAPSHOT_ID: Schema = Schema::new("SnapshotId", Kind::String);
+pub static SNAPSHOT_ID_STRING_LIST: Schema = Schema::list(
+    "SnapshotIdStringList",
+    &Member::new("member", &SNAPSHOT_ID)
+        .json("SnapshotId")
+        .xml("SnapshotId")
+        .ec2("SnapshotId"),
+    false,
+);
+pub static SNAPSHOT_INFO: Schema = Schema::structure(
+    "SnapshotInfo",
+    &[
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("State", &SNAPSHOT_STATE)
+            .json("state")
+            .xml("state"),
+        Member::new("VolumeSize", &INTEGER)
+            .json("volumeSize")
+            .xml("volumeSize"),
+        Member::new("StartTime", &MILLISECOND_DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("Progress", &STRING)
+            .json("progress")
+            .xml("progress"),
+        Member::new("OwnerId", &STRING)
+            .json("ownerId")
+            .xml("ownerId"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+    ],
+);
+pub static SNAPSHOT_LIST: Schema = Schema::list(
+    "SnapshotList",
+    &Member::new("member", &SNAPSHOT)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static SNAPSHOT_LOCATION_ENUM: Schema =
+    Schema::new("SnapshotLocationEnum", Kind::String).values(&["regional", "local"]);
+pub static SNAPSHOT_RETURN_CODES: Schema =
+    Schema::new("SnapshotReturnCodes", Kind::String).values(&[
+        "success",
+        "skipped",
+        "missing-permissions",
+        "internal-error",
+        "client-error",
+    ]);
+pub static SNAPSHOT_SET: Schema = Schema::list(
+    "SnapshotSet",
+    &Member::new("member", &SNAPSHOT_INFO)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static SNAPSHOT_STATE: Schema = Schema::new("SnapshotState", Kind::String).values(&[
+    "pending",
+    "completed",
+    "error",
+    "recoverable",
+    "recovering",
+]);
 pub static SPOT_INSTANCE_TYPE: Schema =
     Schema::new("SpotInstanceType", Kind::String).values(&["one-time", "persistent"]);
 pub static SPOT_MARKET_OPTIONS: Schema = Schema::structure(
@@ -11087,6 +12134,8 @@ pub static STOP_INSTANCES_RESULT: Schema = Schema::structure(
             .ec2("InstancesSet"),
     ],
 );
+pub static STORAGE_TIER: Schema =
+    Schema::new("StorageTier", Kind::String).values(&["archive", "standard"]);
 pub static STRING: Schema = Schema::new("String", Kind::String);
 pub static SUBNET: Schema = Schema::structure(
     "Subnet",
@@ -11417,6 +12466,8 @@ pub static TOTAL_MEDIA_MEMORY: Schema = Schema::new("TotalMediaMemory", Kind::In
 pub static TOTAL_NEURON_MEMORY: Schema = Schema::new("TotalNeuronMemory", Kind::Integer);
 pub static TPM_SUPPORT_VALUES: Schema =
     Schema::new("TpmSupportValues", Kind::String).values(&["v2.0"]);
+pub static TRANSFER_TYPE: Schema =
+    Schema::new("TransferType", Kind::String).values(&["time-based", "standard"]);
 pub static TRANSIT_GATEWAY_ID: Schema = Schema::new("TransitGatewayId", Kind::String);
 pub static UNASSIGN_PRIVATE_IP_ADDRESSES_OUTPUT: Schema =
     Schema::structure("UnassignPrivateIpAddressesOutput", &[]);
@@ -11515,6 +12566,14 @@ pub static USAGE_CLASS_TYPE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static USER_GROUP_STRING_LIST: Schema = Schema::list(
+    "UserGroupStringList",
+    &Member::new("member", &STRING)
+        .json("UserGroup")
+        .xml("UserGroup")
+        .ec2("UserGroup"),
+    false,
+);
 pub static USER_ID_GROUP_PAIR: Schema = Schema::structure(
     "UserIdGroupPair",
     &[
@@ -11543,6 +12602,14 @@ pub static USER_ID_GROUP_PAIR_LIST: Schema = Schema::list(
         .json("item")
         .xml("item")
         .ec2("Item"),
+    false,
+);
+pub static USER_ID_STRING_LIST: Schema = Schema::list(
+    "UserIdStringList",
+    &Member::new("member", &STRING)
+        .json("UserId")
+        .xml("UserId")
+        .ec2("UserId"),
     false,
 );
 pub static V_CPU_COUNT: Schema = Schema::new("VCpuCount", Kind::Integer);
@@ -11625,7 +12692,364 @@ pub static VIRTUALIZATION_TYPE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static VOLUME: Schema = Schema::structure(
+    "Volume",
+    &[
+        Member::new("AvailabilityZoneId", &STRING)
+            .json("availabilityZoneId")
+            .xml("availabilityZoneId"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("SourceVolumeId", &STRING)
+            .json("sourceVolumeId")
+            .xml("sourceVolumeId"),
+        Member::new("Iops", &INTEGER).json("iops").xml("iops"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("VolumeType", &VOLUME_TYPE)
+            .json("volumeType")
+            .xml("volumeType"),
+        Member::new("FastRestored", &BOOLEAN)
+            .json("fastRestored")
+            .xml("fastRestored"),
+        Member::new("MultiAttachEnabled", &BOOLEAN)
+            .json("multiAttachEnabled")
+            .xml("multiAttachEnabled"),
+        Member::new("Throughput", &INTEGER)
+            .json("throughput")
+            .xml("throughput"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+        Member::new("VolumeInitializationRate", &INTEGER)
+            .json("volumeInitializationRate")
+            .xml("volumeInitializationRate"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("Size", &INTEGER).json("size").xml("size"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("State", &VOLUME_STATE)
+            .json("status")
+            .xml("status")
+            .ec2("Status"),
+        Member::new("CreateTime", &DATE_TIME)
+            .json("createTime")
+            .xml("createTime"),
+        Member::new("Attachments", &VOLUME_ATTACHMENT_LIST)
+            .json("attachmentSet")
+            .xml("attachmentSet")
+            .ec2("AttachmentSet"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &STRING)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+    ],
+);
+pub static VOLUME_ATTACHMENT: Schema = Schema::structure(
+    "VolumeAttachment",
+    &[
+        Member::new("DeleteOnTermination", &BOOLEAN)
+            .json("deleteOnTermination")
+            .xml("deleteOnTermination"),
+        Member::new("AssociatedResource", &STRING)
+            .json("associatedResource")
+            .xml("associatedResource"),
+        Member::new("InstanceOwningService", &STRING)
+            .json("instanceOwningService")
+            .xml("instanceOwningService"),
+        Member::new("EbsCardIndex", &INTEGER)
+            .json("ebsCardIndex")
+            .xml("ebsCardIndex"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+        Member::new("Device", &STRING).json("device").xml("device"),
+        Member::new("State", &VOLUME_ATTACHMENT_STATE)
+            .json("status")
+            .xml("status")
+            .ec2("Status"),
+        Member::new("AttachTime", &DATE_TIME)
+            .json("attachTime")
+            .xml("attachTime"),
+    ],
+);
+pub static VOLUME_ATTACHMENT_LIST: Schema = Schema::list(
+    "VolumeAttachmentList",
+    &Member::new("member", &VOLUME_ATTACHMENT)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_ATTACHMENT_STATE: Schema = Schema::new("VolumeAttachmentState", Kind::String)
+    .values(&["attaching", "attached", "detaching", "detached", "busy"]);
+pub static VOLUME_ATTRIBUTE_NAME: Schema =
+    Schema::new("VolumeAttributeName", Kind::String).values(&["autoEnableIO", "productCodes"]);
 pub static VOLUME_ID: Schema = Schema::new("VolumeId", Kind::String);
+pub static VOLUME_ID_STRING_LIST: Schema = Schema::list(
+    "VolumeIdStringList",
+    &Member::new("member", &VOLUME_ID)
+        .json("VolumeId")
+        .xml("VolumeId")
+        .ec2("VolumeId"),
+    false,
+);
+pub static VOLUME_ID_WITH_RESOLVER: Schema = Schema::new("VolumeIdWithResolver", Kind::String);
+pub static VOLUME_LIST: Schema = Schema::list(
+    "VolumeList",
+    &Member::new("member", &VOLUME)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_MODIFICATION: Schema = Schema::structure(
+    "VolumeModification",
+    &[
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("ModificationState", &VOLUME_MODIFICATION_STATE)
+            .json("modificationState")
+            .xml("modificationState"),
+        Member::new("StatusMessage", &STRING)
+            .json("statusMessage")
+            .xml("statusMessage"),
+        Member::new("TargetSize", &INTEGER)
+            .json("targetSize")
+            .xml("targetSize"),
+        Member::new("TargetIops", &INTEGER)
+            .json("targetIops")
+            .xml("targetIops"),
+        Member::new("TargetVolumeType", &VOLUME_TYPE)
+            .json("targetVolumeType")
+            .xml("targetVolumeType"),
+        Member::new("TargetThroughput", &INTEGER)
+            .json("targetThroughput")
+            .xml("targetThroughput"),
+        Member::new("TargetMultiAttachEnabled", &BOOLEAN)
+            .json("targetMultiAttachEnabled")
+            .xml("targetMultiAttachEnabled"),
+        Member::new("OriginalSize", &INTEGER)
+            .json("originalSize")
+            .xml("originalSize"),
+        Member::new("OriginalIops", &INTEGER)
+            .json("originalIops")
+            .xml("originalIops"),
+        Member::new("OriginalVolumeType", &VOLUME_TYPE)
+            .json("originalVolumeType")
+            .xml("originalVolumeType"),
+        Member::new("OriginalThroughput", &INTEGER)
+            .json("originalThroughput")
+            .xml("originalThroughput"),
+        Member::new("OriginalMultiAttachEnabled", &BOOLEAN)
+            .json("originalMultiAttachEnabled")
+            .xml("originalMultiAttachEnabled"),
+        Member::new("Progress", &LONG)
+            .json("progress")
+            .xml("progress"),
+        Member::new("StartTime", &DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("EndTime", &DATE_TIME)
+            .json("endTime")
+            .xml("endTime"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+    ],
+);
+pub static VOLUME_MODIFICATION_LIST: Schema = Schema::list(
+    "VolumeModificationList",
+    &Member::new("member", &VOLUME_MODIFICATION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_MODIFICATION_STATE: Schema = Schema::new("VolumeModificationState", Kind::String)
+    .values(&["modifying", "optimizing", "completed", "failed"]);
+pub static VOLUME_STATE: Schema = Schema::new("VolumeState", Kind::String).values(&[
+    "creating",
+    "available",
+    "in-use",
+    "deleting",
+    "deleted",
+    "error",
+]);
+pub static VOLUME_STATUS_ACTION: Schema = Schema::structure(
+    "VolumeStatusAction",
+    &[
+        Member::new("Code", &STRING).json("code").xml("code"),
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("EventId", &STRING)
+            .json("eventId")
+            .xml("eventId"),
+        Member::new("EventType", &STRING)
+            .json("eventType")
+            .xml("eventType"),
+    ],
+);
+pub static VOLUME_STATUS_ACTIONS_LIST: Schema = Schema::list(
+    "VolumeStatusActionsList",
+    &Member::new("member", &VOLUME_STATUS_ACTION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_ATTACHMENT_STATUS: Schema = Schema::structure(
+    "VolumeStatusAttachmentStatus",
+    &[
+        Member::new("IoPerformance", &STRING)
+            .json("ioPerformance")
+            .xml("ioPerformance"),
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+    ],
+);
+pub static VOLUME_STATUS_ATTACHMENT_STATUS_LIST: Schema = Schema::list(
+    "VolumeStatusAttachmentStatusList",
+    &Member::new("member", &VOLUME_STATUS_ATTACHMENT_STATUS)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_DETAILS: Schema = Schema::structure(
+    "VolumeStatusDetails",
+    &[
+        Member::new("Name", &VOLUME_STATUS_NAME)
+            .json("name")
+            .xml("name"),
+        Member::new("Status", &STRING).json("status").xml("status"),
+    ],
+);
+pub static VOLUME_STATUS_DETAILS_LIST: Schema = Schema::list(
+    "VolumeStatusDetailsList",
+    &Member::new("member", &VOLUME_STATUS_DETAILS)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_EVENT: Schema = Schema::structure(
+    "VolumeStatusEvent",
+    &[
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("EventId", &STRING)
+            .json("eventId")
+            .xml("eventId"),
+        Member::new("EventType", &STRING)
+            .json("eventType")
+            .xml("eventType"),
+        Member::new("NotAfter", &MILLISECOND_DATE_TIME)
+            .json("notAfter")
+            .xml("notAfter"),
+        Member::new("NotBefore", &MILLISECOND_DATE_TIME)
+            .json("notBefore")
+            .xml("notBefore"),
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+    ],
+);
+pub static VOLUME_STATUS_EVENTS_LIST: Schema = Schema::list(
+    "VolumeStatusEventsList",
+    &Member::new("member", &VOLUME_STATUS_EVENT)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_INFO: Schema = Schema::structure(
+    "VolumeStatusInfo",
+    &[
+        Member::new("Details", &VOLUME_STATUS_DETAILS_LIST)
+            .json("details")
+            .xml("details"),
+        Member::new("Status", &VOLUME_STATUS_INFO_STATUS)
+            .json("status")
+            .xml("status"),
+    ],
+);
+pub static VOLUME_STATUS_INFO_STATUS: Schema = Schema::new("VolumeStatusInfoStatus", Kind::String)
+    .values(&["ok", "impaired", "insufficient-data", "warning"]);
+pub static VOLUME_STATUS_ITEM: Schema = Schema::structure(
+    "VolumeStatusItem",
+    &[
+        Member::new("Actions", &VOLUME_STATUS_ACTIONS_LIST)
+            .json("actionsSet")
+            .xml("actionsSet")
+            .ec2("ActionsSet"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("Events", &VOLUME_STATUS_EVENTS_LIST)
+            .json("eventsSet")
+            .xml("eventsSet")
+            .ec2("EventsSet"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("VolumeStatus", &VOLUME_STATUS_INFO)
+            .json("volumeStatus")
+            .xml("volumeStatus"),
+        Member::new("AttachmentStatuses", &VOLUME_STATUS_ATTACHMENT_STATUS_LIST)
+            .json("attachmentStatuses")
+            .xml("attachmentStatuses"),
+        Member::new(
+            "InitializationStatusDetails",
+            &INITIALIZATION_STATUS_DETAILS,
+        )
+        .json("initializationStatusDetails")
+        .xml("initializationStatusDetails"),
+        Member::new("AvailabilityZoneId", &STRING)
+            .json("availabilityZoneId")
+            .xml("availabilityZoneId"),
+        Member::new("Operator", &OPERATOR_RESPONSE)
+            .json("operator")
+            .xml("operator"),
+    ],
+);
+pub static VOLUME_STATUS_LIST: Schema = Schema::list(
+    "VolumeStatusList",
+    &Member::new("member", &VOLUME_STATUS_ITEM)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static VOLUME_STATUS_NAME: Schema = Schema::new("VolumeStatusName", Kind::String).values(&[
+    "io-enabled",
+    "io-performance",
+    "initialization-state",
+]);
 pub static VOLUME_TYPE: Schema = Schema::new("VolumeType", Kind::String)
     .values(&["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"]);
 pub static VPC: Schema = Schema::structure(

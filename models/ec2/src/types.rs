@@ -323,6 +323,19 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct AttachVolumeRequest {
+    pub device: String,
+    pub instance_id: String,
+    pub volume_id: String,
+    pub ebs_card_index: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    AttachVolumeRequest, schemas::ATTACH_VOLUME_REQUEST, 0 device, 1 instance_id, 2 volume_id,
+    3 ebs_card_index, 4 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct AttachmentEnaSrdSpecification {
     pub ena_srd_enabled: Option<bool>,
     pub ena_srd_udp_specification: Option<AttachmentEnaSrdUdpSpecification>,
@@ -611,6 +624,65 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct CopyImageRequest {
+    pub client_token: Option<String>,
+    pub description: Option<String>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub name: String,
+    pub source_image_id: String,
+    pub source_region: String,
+    pub destination_outpost_arn: Option<String>,
+    pub copy_image_tags: Option<bool>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub snapshot_copy_completion_duration_minutes: Option<i64>,
+    pub destination_availability_zone: Option<String>,
+    pub destination_availability_zone_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    CopyImageRequest, schemas::COPY_IMAGE_REQUEST, 0 client_token, 1 description, 2 encrypted,
+    3 kms_key_id, 4 name, 5 source_image_id, 6 source_region, 7 destination_outpost_arn,
+    8 copy_image_tags, 9 tag_specifications, 10 snapshot_copy_completion_duration_minutes,
+    11 destination_availability_zone, 12 destination_availability_zone_id, 13 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct CopyImageResult {
+    pub image_id: Option<String>,
+}
+structure!(CopyImageResult, schemas::COPY_IMAGE_RESULT, 0 image_id);
+
+#[derive(Clone, Default)]
+pub struct CopySnapshotRequest {
+    pub description: Option<String>,
+    pub destination_outpost_arn: Option<String>,
+    pub destination_region: Option<String>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub presigned_url: Option<String>,
+    pub source_region: String,
+    pub source_snapshot_id: String,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub completion_duration_minutes: Option<i32>,
+    pub destination_availability_zone: Option<String>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    CopySnapshotRequest, schemas::COPY_SNAPSHOT_REQUEST, 0 description, 1 destination_outpost_arn,
+    2 destination_region, 3 encrypted, 4 kms_key_id, 5 presigned_url, 6 source_region,
+    7 source_snapshot_id, 8 tag_specifications, 9 completion_duration_minutes,
+    10 destination_availability_zone, 11 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct CopySnapshotResult {
+    pub tags: Option<Vec<Tag>>,
+    pub snapshot_id: Option<String>,
+}
+structure!(CopySnapshotResult, schemas::COPY_SNAPSHOT_RESULT, 0 tags, 1 snapshot_id);
+
+#[derive(Clone, Default)]
 pub struct CpuOptions {
     pub core_count: Option<i32>,
     pub threads_per_core: Option<i32>,
@@ -692,6 +764,28 @@ pub struct CreateDhcpOptionsResult {
     pub dhcp_options: Option<DhcpOptions>,
 }
 structure!(CreateDhcpOptionsResult, schemas::CREATE_DHCP_OPTIONS_RESULT, 0 dhcp_options);
+
+#[derive(Clone, Default)]
+pub struct CreateImageRequest {
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub snapshot_location: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub no_reboot: Option<bool>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+}
+structure!(
+    CreateImageRequest, schemas::CREATE_IMAGE_REQUEST, 0 tag_specifications, 1 snapshot_location,
+    2 dry_run, 3 instance_id, 4 name, 5 description, 6 no_reboot, 7 block_device_mappings,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateImageResult {
+    pub image_id: Option<String>,
+}
+structure!(CreateImageResult, schemas::CREATE_IMAGE_RESULT, 0 image_id);
 
 #[derive(Clone, Default)]
 pub struct CreateInternetGatewayRequest {
@@ -1002,6 +1096,42 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct CreateSnapshotRequest {
+    pub description: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub volume_id: String,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub location: Option<String>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    CreateSnapshotRequest, schemas::CREATE_SNAPSHOT_REQUEST, 0 description, 1 outpost_arn,
+    2 volume_id, 3 tag_specifications, 4 location, 5 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateSnapshotsRequest {
+    pub description: Option<String>,
+    pub instance_specification: InstanceSpecification,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub copy_tags_from_source: Option<String>,
+    pub location: Option<String>,
+}
+structure!(
+    CreateSnapshotsRequest, schemas::CREATE_SNAPSHOTS_REQUEST, 0 description,
+    1 instance_specification, 2 outpost_arn, 3 tag_specifications, 4 dry_run,
+    5 copy_tags_from_source, 6 location,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateSnapshotsResult {
+    pub snapshots: Option<Vec<SnapshotInfo>>,
+}
+structure!(CreateSnapshotsResult, schemas::CREATE_SNAPSHOTS_RESULT, 0 snapshots);
+
+#[derive(Clone, Default)]
 pub struct CreateSubnetRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub availability_zone: Option<String>,
@@ -1041,6 +1171,49 @@ pub struct CreateTagsRequest {
     pub tags: Vec<Tag>,
 }
 structure!(CreateTagsRequest, schemas::CREATE_TAGS_REQUEST, 0 dry_run, 1 resources, 2 tags);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumePermission {
+    pub user_id: Option<String>,
+    pub group: Option<String>,
+}
+structure!(CreateVolumePermission, schemas::CREATE_VOLUME_PERMISSION, 0 user_id, 1 group);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumePermissionModifications {
+    pub add: Option<Vec<CreateVolumePermission>>,
+    pub remove: Option<Vec<CreateVolumePermission>>,
+}
+structure!(
+    CreateVolumePermissionModifications, schemas::CREATE_VOLUME_PERMISSION_MODIFICATIONS, 0 add,
+    1 remove,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumeRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub encrypted: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub size: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub volume_type: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub multi_attach_enabled: Option<bool>,
+    pub throughput: Option<i32>,
+    pub client_token: Option<String>,
+    pub volume_initialization_rate: Option<i32>,
+    pub operator: Option<OperatorRequest>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    CreateVolumeRequest, schemas::CREATE_VOLUME_REQUEST, 0 availability_zone,
+    1 availability_zone_id, 2 encrypted, 3 iops, 4 kms_key_id, 5 outpost_arn, 6 size, 7 snapshot_id,
+    8 volume_type, 9 tag_specifications, 10 multi_attach_enabled, 11 throughput, 12 client_token,
+    13 volume_initialization_rate, 14 operator, 15 dry_run,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateVpcEndpointRequest {
@@ -1399,6 +1572,26 @@ pub struct DeleteSecurityGroupResult {
 structure!(DeleteSecurityGroupResult, schemas::DELETE_SECURITY_GROUP_RESULT, 0 return_, 1 group_id);
 
 #[derive(Clone, Default)]
+pub struct DeleteSnapshotOutput {}
+structure!(DeleteSnapshotOutput, schemas::DELETE_SNAPSHOT_OUTPUT);
+
+#[derive(Clone, Default)]
+pub struct DeleteSnapshotRequest {
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(DeleteSnapshotRequest, schemas::DELETE_SNAPSHOT_REQUEST, 0 snapshot_id, 1 dry_run);
+
+#[derive(Clone, Default)]
+pub struct DeleteSnapshotReturnCode {
+    pub snapshot_id: Option<String>,
+    pub return_code: Option<String>,
+}
+structure!(
+    DeleteSnapshotReturnCode, schemas::DELETE_SNAPSHOT_RETURN_CODE, 0 snapshot_id, 1 return_code,
+);
+
+#[derive(Clone, Default)]
 pub struct DeleteSubnetOutput {}
 structure!(DeleteSubnetOutput, schemas::DELETE_SUBNET_OUTPUT);
 
@@ -1420,6 +1613,17 @@ pub struct DeleteTagsRequest {
     pub tags: Option<Vec<Tag>>,
 }
 structure!(DeleteTagsRequest, schemas::DELETE_TAGS_REQUEST, 0 dry_run, 1 resources, 2 tags);
+
+#[derive(Clone, Default)]
+pub struct DeleteVolumeOutput {}
+structure!(DeleteVolumeOutput, schemas::DELETE_VOLUME_OUTPUT);
+
+#[derive(Clone, Default)]
+pub struct DeleteVolumeRequest {
+    pub volume_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(DeleteVolumeRequest, schemas::DELETE_VOLUME_REQUEST, 0 volume_id, 1 dry_run);
 
 #[derive(Clone, Default)]
 pub struct DeleteVpcEndpointsRequest {
@@ -1464,6 +1668,26 @@ pub struct DeleteVpcRequest {
     pub dry_run: Option<bool>,
 }
 structure!(DeleteVpcRequest, schemas::DELETE_VPC_REQUEST, 0 vpc_id, 1 dry_run);
+
+#[derive(Clone, Default)]
+pub struct DeregisterImageRequest {
+    pub image_id: String,
+    pub delete_associated_snapshots: Option<bool>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DeregisterImageRequest, schemas::DEREGISTER_IMAGE_REQUEST, 0 image_id,
+    1 delete_associated_snapshots, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DeregisterImageResult {
+    pub return_: Option<bool>,
+    pub delete_snapshot_results: Option<Vec<DeleteSnapshotReturnCode>>,
+}
+structure!(
+    DeregisterImageResult, schemas::DEREGISTER_IMAGE_RESULT, 0 return_, 1 delete_snapshot_results,
+);
 
 #[derive(Clone, Default)]
 pub struct DescribeAccountAttributesRequest {
@@ -1568,6 +1792,17 @@ structure!(
     DescribeIamInstanceProfileAssociationsResult,
     schemas::DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_RESULT, 0 iam_instance_profile_associations,
     1 next_token,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeImageAttributeRequest {
+    pub attribute: String,
+    pub image_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DescribeImageAttributeRequest, schemas::DESCRIBE_IMAGE_ATTRIBUTE_REQUEST, 0 attribute,
+    1 image_id, 2 dry_run,
 );
 
 #[derive(Clone, Default)]
@@ -2028,6 +2263,50 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DescribeSnapshotAttributeRequest {
+    pub attribute: String,
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DescribeSnapshotAttributeRequest, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 snapshot_id, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeSnapshotAttributeResult {
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub snapshot_id: Option<String>,
+    pub create_volume_permissions: Option<Vec<CreateVolumePermission>>,
+}
+structure!(
+    DescribeSnapshotAttributeResult, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT, 0 product_codes,
+    1 snapshot_id, 2 create_volume_permissions,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeSnapshotsRequest {
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub owner_ids: Option<Vec<String>>,
+    pub restorable_by_user_ids: Option<Vec<String>>,
+    pub snapshot_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+}
+structure!(
+    DescribeSnapshotsRequest, schemas::DESCRIBE_SNAPSHOTS_REQUEST, 0 max_results, 1 next_token,
+    2 owner_ids, 3 restorable_by_user_ids, 4 snapshot_ids, 5 dry_run, 6 filters,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeSnapshotsResult {
+    pub next_token: Option<String>,
+    pub snapshots: Option<Vec<Snapshot>>,
+}
+structure!(DescribeSnapshotsResult, schemas::DESCRIBE_SNAPSHOTS_RESULT, 0 next_token, 1 snapshots);
+
+#[derive(Clone, Default)]
 pub struct DescribeSubnetsRequest {
     pub filters: Option<Vec<Filter>>,
     pub subnet_ids: Option<Vec<String>>,
@@ -2065,6 +2344,96 @@ pub struct DescribeTagsResult {
     pub tags: Option<Vec<TagDescription>>,
 }
 structure!(DescribeTagsResult, schemas::DESCRIBE_TAGS_RESULT, 0 next_token, 1 tags);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumeAttributeRequest {
+    pub attribute: String,
+    pub volume_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DescribeVolumeAttributeRequest, schemas::DESCRIBE_VOLUME_ATTRIBUTE_REQUEST, 0 attribute,
+    1 volume_id, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumeAttributeResult {
+    pub auto_enable_io: Option<AttributeBooleanValue>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub volume_id: Option<String>,
+}
+structure!(
+    DescribeVolumeAttributeResult, schemas::DESCRIBE_VOLUME_ATTRIBUTE_RESULT, 0 auto_enable_io,
+    1 product_codes, 2 volume_id,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumeStatusRequest {
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub volume_ids: Option<Vec<String>>,
+    pub include_managed_resources: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+}
+structure!(
+    DescribeVolumeStatusRequest, schemas::DESCRIBE_VOLUME_STATUS_REQUEST, 0 max_results,
+    1 next_token, 2 volume_ids, 3 include_managed_resources, 4 dry_run, 5 filters,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumeStatusResult {
+    pub next_token: Option<String>,
+    pub volume_statuses: Option<Vec<VolumeStatusItem>>,
+}
+structure!(
+    DescribeVolumeStatusResult, schemas::DESCRIBE_VOLUME_STATUS_RESULT, 0 next_token,
+    1 volume_statuses,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumesModificationsRequest {
+    pub dry_run: Option<bool>,
+    pub volume_ids: Option<Vec<String>>,
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+structure!(
+    DescribeVolumesModificationsRequest, schemas::DESCRIBE_VOLUMES_MODIFICATIONS_REQUEST, 0 dry_run,
+    1 volume_ids, 2 filters, 3 next_token, 4 max_results,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumesModificationsResult {
+    pub next_token: Option<String>,
+    pub volumes_modifications: Option<Vec<VolumeModification>>,
+}
+structure!(
+    DescribeVolumesModificationsResult, schemas::DESCRIBE_VOLUMES_MODIFICATIONS_RESULT,
+    0 next_token, 1 volumes_modifications,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumesRequest {
+    pub volume_ids: Option<Vec<String>>,
+    pub include_managed_resources: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+structure!(
+    DescribeVolumesRequest, schemas::DESCRIBE_VOLUMES_REQUEST, 0 volume_ids,
+    1 include_managed_resources, 2 dry_run, 3 filters, 4 next_token, 5 max_results,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeVolumesResult {
+    pub next_token: Option<String>,
+    pub volumes: Option<Vec<Volume>>,
+}
+structure!(DescribeVolumesResult, schemas::DESCRIBE_VOLUMES_RESULT, 0 next_token, 1 volumes);
 
 #[derive(Clone, Default)]
 pub struct DescribeVpcAttributeRequest {
@@ -2217,6 +2586,19 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DetachVolumeRequest {
+    pub device: Option<String>,
+    pub force: Option<bool>,
+    pub instance_id: Option<String>,
+    pub volume_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DetachVolumeRequest, schemas::DETACH_VOLUME_REQUEST, 0 device, 1 force, 2 instance_id,
+    3 volume_id, 4 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct DhcpConfiguration {
     pub key: Option<String>,
     pub values: Option<Vec<AttributeValue>>,
@@ -2233,6 +2615,24 @@ pub struct DhcpOptions {
 structure!(
     DhcpOptions, schemas::DHCP_OPTIONS, 0 owner_id, 1 tags, 2 dhcp_options_id,
     3 dhcp_configurations,
+);
+
+#[derive(Clone, Default)]
+pub struct DisableEbsEncryptionByDefaultRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DisableEbsEncryptionByDefaultRequest, schemas::DISABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+    0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DisableEbsEncryptionByDefaultResult {
+    pub ebs_encryption_by_default: Option<bool>,
+}
+structure!(
+    DisableEbsEncryptionByDefaultResult, schemas::DISABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    0 ebs_encryption_by_default,
 );
 
 #[derive(Clone, Default)]
@@ -2547,6 +2947,24 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct EnableEbsEncryptionByDefaultRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    EnableEbsEncryptionByDefaultRequest, schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+    0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct EnableEbsEncryptionByDefaultResult {
+    pub ebs_encryption_by_default: Option<bool>,
+}
+structure!(
+    EnableEbsEncryptionByDefaultResult, schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    0 ebs_encryption_by_default,
+);
+
+#[derive(Clone, Default)]
 pub struct EnclaveOptions {
     pub enabled: Option<bool>,
 }
@@ -2609,6 +3027,36 @@ pub struct GetConsoleOutputResult {
 structure!(
     GetConsoleOutputResult, schemas::GET_CONSOLE_OUTPUT_RESULT, 0 instance_id, 1 timestamp,
     2 output,
+);
+
+#[derive(Clone, Default)]
+pub struct GetEbsDefaultKmsKeyIdRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(GetEbsDefaultKmsKeyIdRequest, schemas::GET_EBS_DEFAULT_KMS_KEY_ID_REQUEST, 0 dry_run);
+
+#[derive(Clone, Default)]
+pub struct GetEbsDefaultKmsKeyIdResult {
+    pub kms_key_id: Option<String>,
+}
+structure!(GetEbsDefaultKmsKeyIdResult, schemas::GET_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id);
+
+#[derive(Clone, Default)]
+pub struct GetEbsEncryptionByDefaultRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    GetEbsEncryptionByDefaultRequest, schemas::GET_EBS_ENCRYPTION_BY_DEFAULT_REQUEST, 0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct GetEbsEncryptionByDefaultResult {
+    pub ebs_encryption_by_default: Option<bool>,
+    pub sse_type: Option<String>,
+}
+structure!(
+    GetEbsEncryptionByDefaultResult, schemas::GET_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    0 ebs_encryption_by_default, 1 sse_type,
 );
 
 #[derive(Clone, Default)]
@@ -2787,6 +3235,30 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct ImageAttribute {
+    pub description: Option<AttributeValue>,
+    pub kernel_id: Option<AttributeValue>,
+    pub ramdisk_id: Option<AttributeValue>,
+    pub sriov_net_support: Option<AttributeValue>,
+    pub boot_mode: Option<AttributeValue>,
+    pub tpm_support: Option<AttributeValue>,
+    pub uefi_data: Option<AttributeValue>,
+    pub last_launched_time: Option<AttributeValue>,
+    pub imds_support: Option<AttributeValue>,
+    pub deregistration_protection: Option<AttributeValue>,
+    pub image_id: Option<String>,
+    pub launch_permissions: Option<Vec<LaunchPermission>>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+}
+structure!(
+    ImageAttribute, schemas::IMAGE_ATTRIBUTE, 0 description, 1 kernel_id, 2 ramdisk_id,
+    3 sriov_net_support, 4 boot_mode, 5 tpm_support, 6 uefi_data, 7 last_launched_time,
+    8 imds_support, 9 deregistration_protection, 10 image_id, 11 launch_permissions,
+    12 product_codes, 13 block_device_mappings,
+);
+
+#[derive(Clone, Default)]
 pub struct ImportKeyPairRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub dry_run: Option<bool>,
@@ -2837,6 +3309,17 @@ pub struct InferenceDeviceMemoryInfo {
     pub size_in_mi_b: Option<i32>,
 }
 structure!(InferenceDeviceMemoryInfo, schemas::INFERENCE_DEVICE_MEMORY_INFO, 0 size_in_mi_b);
+
+#[derive(Clone, Default)]
+pub struct InitializationStatusDetails {
+    pub initialization_type: Option<String>,
+    pub progress: Option<i64>,
+    pub estimated_time_to_complete_in_seconds: Option<i64>,
+}
+structure!(
+    InitializationStatusDetails, schemas::INITIALIZATION_STATUS_DETAILS, 0 initialization_type,
+    1 progress, 2 estimated_time_to_complete_in_seconds,
+);
 
 #[derive(Clone, Default)]
 pub struct Instance {
@@ -3352,6 +3835,17 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct InstanceSpecification {
+    pub instance_id: String,
+    pub exclude_boot_volume: Option<bool>,
+    pub exclude_data_volume_ids: Option<Vec<String>>,
+}
+structure!(
+    InstanceSpecification, schemas::INSTANCE_SPECIFICATION, 0 instance_id, 1 exclude_boot_volume,
+    2 exclude_data_volume_ids,
+);
+
+#[derive(Clone, Default)]
 pub struct InstanceState {
     pub code: Option<i32>,
     pub name: Option<String>,
@@ -3621,6 +4115,27 @@ pub struct LastError {
     pub code: Option<String>,
 }
 structure!(LastError, schemas::LAST_ERROR, 0 message, 1 code);
+
+#[derive(Clone, Default)]
+pub struct LaunchPermission {
+    pub organization_arn: Option<String>,
+    pub organizational_unit_arn: Option<String>,
+    pub user_id: Option<String>,
+    pub group: Option<String>,
+}
+structure!(
+    LaunchPermission, schemas::LAUNCH_PERMISSION, 0 organization_arn, 1 organizational_unit_arn,
+    2 user_id, 3 group,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchPermissionModifications {
+    pub add: Option<Vec<LaunchPermission>>,
+    pub remove: Option<Vec<LaunchPermission>>,
+}
+structure!(
+    LaunchPermissionModifications, schemas::LAUNCH_PERMISSION_MODIFICATIONS, 0 add, 1 remove,
+);
 
 #[derive(Clone, Default)]
 pub struct LaunchTemplate {
@@ -4298,6 +4813,54 @@ pub struct MemoryMiBRequest {
 structure!(MemoryMiBRequest, schemas::MEMORY_MI_B_REQUEST, 0 min, 1 max);
 
 #[derive(Clone, Default)]
+pub struct ModifyEbsDefaultKmsKeyIdRequest {
+    pub kms_key_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifyEbsDefaultKmsKeyIdRequest, schemas::MODIFY_EBS_DEFAULT_KMS_KEY_ID_REQUEST, 0 kms_key_id,
+    1 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyEbsDefaultKmsKeyIdResult {
+    pub kms_key_id: Option<String>,
+}
+structure!(
+    ModifyEbsDefaultKmsKeyIdResult, schemas::MODIFY_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyImageAttributeOutput {}
+structure!(
+    ModifyImageAttributeOutput,
+    schemas::MODIFY_IMAGE_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyImageAttributeRequest {
+    pub attribute: Option<String>,
+    pub description: Option<AttributeValue>,
+    pub image_id: String,
+    pub launch_permission: Option<LaunchPermissionModifications>,
+    pub operation_type: Option<String>,
+    pub product_codes: Option<Vec<String>>,
+    pub user_groups: Option<Vec<String>>,
+    pub user_ids: Option<Vec<String>>,
+    pub value: Option<String>,
+    pub organization_arns: Option<Vec<String>>,
+    pub organizational_unit_arns: Option<Vec<String>>,
+    pub imds_support: Option<AttributeValue>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifyImageAttributeRequest, schemas::MODIFY_IMAGE_ATTRIBUTE_REQUEST, 0 attribute,
+    1 description, 2 image_id, 3 launch_permission, 4 operation_type, 5 product_codes,
+    6 user_groups, 7 user_ids, 8 value, 9 organization_arns, 10 organizational_unit_arns,
+    11 imds_support, 12 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct ModifyInstanceAttributeOutput {}
 structure!(
     ModifyInstanceAttributeOutput,
@@ -4448,6 +5011,29 @@ pub struct ModifySecurityGroupRulesResult {
 structure!(ModifySecurityGroupRulesResult, schemas::MODIFY_SECURITY_GROUP_RULES_RESULT, 0 return_);
 
 #[derive(Clone, Default)]
+pub struct ModifySnapshotAttributeOutput {}
+structure!(
+    ModifySnapshotAttributeOutput,
+    schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ModifySnapshotAttributeRequest {
+    pub attribute: Option<String>,
+    pub create_volume_permission: Option<CreateVolumePermissionModifications>,
+    pub group_names: Option<Vec<String>>,
+    pub operation_type: Option<String>,
+    pub snapshot_id: String,
+    pub user_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifySnapshotAttributeRequest, schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 create_volume_permission, 2 group_names, 3 operation_type, 4 snapshot_id, 5 user_ids,
+    6 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct ModifySubnetAttributeOutput {}
 structure!(
     ModifySubnetAttributeOutput,
@@ -4476,6 +5062,45 @@ structure!(
     8 enable_resource_name_dns_aaaa_record_on_launch, 9 enable_lni_at_device_index,
     10 disable_lni_at_device_index,
 );
+
+#[derive(Clone, Default)]
+pub struct ModifyVolumeAttributeOutput {}
+structure!(
+    ModifyVolumeAttributeOutput,
+    schemas::MODIFY_VOLUME_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyVolumeAttributeRequest {
+    pub auto_enable_io: Option<AttributeBooleanValue>,
+    pub volume_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifyVolumeAttributeRequest, schemas::MODIFY_VOLUME_ATTRIBUTE_REQUEST, 0 auto_enable_io,
+    1 volume_id, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyVolumeRequest {
+    pub dry_run: Option<bool>,
+    pub volume_id: String,
+    pub size: Option<i32>,
+    pub volume_type: Option<String>,
+    pub iops: Option<i32>,
+    pub throughput: Option<i32>,
+    pub multi_attach_enabled: Option<bool>,
+}
+structure!(
+    ModifyVolumeRequest, schemas::MODIFY_VOLUME_REQUEST, 0 dry_run, 1 volume_id, 2 size,
+    3 volume_type, 4 iops, 5 throughput, 6 multi_attach_enabled,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyVolumeResult {
+    pub volume_modification: Option<VolumeModification>,
+}
+structure!(ModifyVolumeResult, schemas::MODIFY_VOLUME_RESULT, 0 volume_modification);
 
 #[derive(Clone, Default)]
 pub struct ModifyVpcAttributeOutput {}
@@ -5100,6 +5725,40 @@ pub struct RegionGeography {
 structure!(RegionGeography, schemas::REGION_GEOGRAPHY, 0 name);
 
 #[derive(Clone, Default)]
+pub struct RegisterImageRequest {
+    pub image_location: Option<String>,
+    pub billing_products: Option<Vec<String>>,
+    pub boot_mode: Option<String>,
+    pub tpm_support: Option<String>,
+    pub uefi_data: Option<String>,
+    pub imds_support: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub name: String,
+    pub description: Option<String>,
+    pub architecture: Option<String>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub root_device_name: Option<String>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    pub virtualization_type: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub ena_support: Option<bool>,
+}
+structure!(
+    RegisterImageRequest, schemas::REGISTER_IMAGE_REQUEST, 0 image_location, 1 billing_products,
+    2 boot_mode, 3 tpm_support, 4 uefi_data, 5 imds_support, 6 tag_specifications, 7 dry_run,
+    8 name, 9 description, 10 architecture, 11 kernel_id, 12 ramdisk_id, 13 root_device_name,
+    14 block_device_mappings, 15 virtualization_type, 16 sriov_net_support, 17 ena_support,
+);
+
+#[derive(Clone, Default)]
+pub struct RegisterImageResult {
+    pub image_id: Option<String>,
+}
+structure!(RegisterImageResult, schemas::REGISTER_IMAGE_RESULT, 0 image_id);
+
+#[derive(Clone, Default)]
 pub struct RejectVpcPeeringConnectionRequest {
     pub dry_run: Option<bool>,
     pub vpc_peering_connection_id: String,
@@ -5303,6 +5962,58 @@ pub struct Reservation {
 structure!(
     Reservation, schemas::RESERVATION, 0 reservation_id, 1 owner_id, 2 requester_id, 3 groups,
     4 instances,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetEbsDefaultKmsKeyIdRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetEbsDefaultKmsKeyIdRequest, schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_REQUEST, 0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetEbsDefaultKmsKeyIdResult {
+    pub kms_key_id: Option<String>,
+}
+structure!(
+    ResetEbsDefaultKmsKeyIdResult, schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetImageAttributeOutput {}
+structure!(
+    ResetImageAttributeOutput,
+    schemas::RESET_IMAGE_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ResetImageAttributeRequest {
+    pub attribute: String,
+    pub image_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetImageAttributeRequest, schemas::RESET_IMAGE_ATTRIBUTE_REQUEST, 0 attribute, 1 image_id,
+    2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetSnapshotAttributeOutput {}
+structure!(
+    ResetSnapshotAttributeOutput,
+    schemas::RESET_SNAPSHOT_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ResetSnapshotAttributeRequest {
+    pub attribute: String,
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetSnapshotAttributeRequest, schemas::RESET_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 snapshot_id, 2 dry_run,
 );
 
 #[derive(Clone, Default)]
@@ -5720,6 +6431,63 @@ pub struct ServiceTypeDetail {
 structure!(ServiceTypeDetail, schemas::SERVICE_TYPE_DETAIL, 0 service_type);
 
 #[derive(Clone, Default)]
+pub struct Snapshot {
+    pub owner_alias: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub storage_tier: Option<String>,
+    pub restore_expiry_time: Option<Timestamp>,
+    pub sse_type: Option<String>,
+    pub availability_zone: Option<String>,
+    pub transfer_type: Option<String>,
+    pub completion_duration_minutes: Option<i32>,
+    pub completion_time: Option<Timestamp>,
+    pub full_snapshot_size_in_bytes: Option<i64>,
+    pub snapshot_id: Option<String>,
+    pub volume_id: Option<String>,
+    pub state: Option<String>,
+    pub state_message: Option<String>,
+    pub start_time: Option<Timestamp>,
+    pub progress: Option<String>,
+    pub owner_id: Option<String>,
+    pub description: Option<String>,
+    pub volume_size: Option<i32>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub data_encryption_key_id: Option<String>,
+}
+structure!(
+    Snapshot, schemas::SNAPSHOT, 0 owner_alias, 1 outpost_arn, 2 tags, 3 storage_tier,
+    4 restore_expiry_time, 5 sse_type, 6 availability_zone, 7 transfer_type,
+    8 completion_duration_minutes, 9 completion_time, 10 full_snapshot_size_in_bytes,
+    11 snapshot_id, 12 volume_id, 13 state, 14 state_message, 15 start_time, 16 progress,
+    17 owner_id, 18 description, 19 volume_size, 20 encrypted, 21 kms_key_id,
+    22 data_encryption_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct SnapshotInfo {
+    pub description: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub encrypted: Option<bool>,
+    pub volume_id: Option<String>,
+    pub state: Option<String>,
+    pub volume_size: Option<i32>,
+    pub start_time: Option<Timestamp>,
+    pub progress: Option<String>,
+    pub owner_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub sse_type: Option<String>,
+    pub availability_zone: Option<String>,
+}
+structure!(
+    SnapshotInfo, schemas::SNAPSHOT_INFO, 0 description, 1 tags, 2 encrypted, 3 volume_id, 4 state,
+    5 volume_size, 6 start_time, 7 progress, 8 owner_id, 9 snapshot_id, 10 outpost_arn, 11 sse_type,
+    12 availability_zone,
+);
+
+#[derive(Clone, Default)]
 pub struct SpotMarketOptions {
     pub max_price: Option<String>,
     pub spot_instance_type: Option<String>,
@@ -6035,6 +6803,152 @@ pub struct ValidationWarning {
     pub errors: Option<Vec<ValidationError>>,
 }
 structure!(ValidationWarning, schemas::VALIDATION_WARNING, 0 errors);
+
+#[derive(Clone, Default)]
+pub struct Volume {
+    pub availability_zone_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub source_volume_id: Option<String>,
+    pub iops: Option<i32>,
+    pub tags: Option<Vec<Tag>>,
+    pub volume_type: Option<String>,
+    pub fast_restored: Option<bool>,
+    pub multi_attach_enabled: Option<bool>,
+    pub throughput: Option<i32>,
+    pub sse_type: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub volume_initialization_rate: Option<i32>,
+    pub volume_id: Option<String>,
+    pub size: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub availability_zone: Option<String>,
+    pub state: Option<String>,
+    pub create_time: Option<Timestamp>,
+    pub attachments: Option<Vec<VolumeAttachment>>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+}
+structure!(
+    Volume, schemas::VOLUME, 0 availability_zone_id, 1 outpost_arn, 2 source_volume_id, 3 iops,
+    4 tags, 5 volume_type, 6 fast_restored, 7 multi_attach_enabled, 8 throughput, 9 sse_type,
+    10 operator, 11 volume_initialization_rate, 12 volume_id, 13 size, 14 snapshot_id,
+    15 availability_zone, 16 state, 17 create_time, 18 attachments, 19 encrypted, 20 kms_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct VolumeAttachment {
+    pub delete_on_termination: Option<bool>,
+    pub associated_resource: Option<String>,
+    pub instance_owning_service: Option<String>,
+    pub ebs_card_index: Option<i32>,
+    pub volume_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub device: Option<String>,
+    pub state: Option<String>,
+    pub attach_time: Option<Timestamp>,
+}
+structure!(
+    VolumeAttachment, schemas::VOLUME_ATTACHMENT, 0 delete_on_termination, 1 associated_resource,
+    2 instance_owning_service, 3 ebs_card_index, 4 volume_id, 5 instance_id, 6 device, 7 state,
+    8 attach_time,
+);
+
+#[derive(Clone, Default)]
+pub struct VolumeModification {
+    pub volume_id: Option<String>,
+    pub modification_state: Option<String>,
+    pub status_message: Option<String>,
+    pub target_size: Option<i32>,
+    pub target_iops: Option<i32>,
+    pub target_volume_type: Option<String>,
+    pub target_throughput: Option<i32>,
+    pub target_multi_attach_enabled: Option<bool>,
+    pub original_size: Option<i32>,
+    pub original_iops: Option<i32>,
+    pub original_volume_type: Option<String>,
+    pub original_throughput: Option<i32>,
+    pub original_multi_attach_enabled: Option<bool>,
+    pub progress: Option<i64>,
+    pub start_time: Option<Timestamp>,
+    pub end_time: Option<Timestamp>,
+    pub operator: Option<OperatorResponse>,
+}
+structure!(
+    VolumeModification, schemas::VOLUME_MODIFICATION, 0 volume_id, 1 modification_state,
+    2 status_message, 3 target_size, 4 target_iops, 5 target_volume_type, 6 target_throughput,
+    7 target_multi_attach_enabled, 8 original_size, 9 original_iops, 10 original_volume_type,
+    11 original_throughput, 12 original_multi_attach_enabled, 13 progress, 14 start_time,
+    15 end_time, 16 operator,
+);
+
+#[derive(Clone, Default)]
+pub struct VolumeStatusAction {
+    pub code: Option<String>,
+    pub description: Option<String>,
+    pub event_id: Option<String>,
+    pub event_type: Option<String>,
+}
+structure!(
+    VolumeStatusAction, schemas::VOLUME_STATUS_ACTION, 0 code, 1 description, 2 event_id,
+    3 event_type,
+);
+
+#[derive(Clone, Default)]
+pub struct VolumeStatusAttachmentStatus {
+    pub io_performance: Option<String>,
+    pub instance_id: Option<String>,
+}
+structure!(
+    VolumeStatusAttachmentStatus, schemas::VOLUME_STATUS_ATTACHMENT_STATUS, 0 io_performance,
+    1 instance_id,
+);
+
+#[derive(Clone, Default)]
+pub struct VolumeStatusDetails {
+    pub name: Option<String>,
+    pub status: Option<String>,
+}
+structure!(VolumeStatusDetails, schemas::VOLUME_STATUS_DETAILS, 0 name, 1 status);
+
+#[derive(Clone, Default)]
+pub struct VolumeStatusEvent {
+    pub description: Option<String>,
+    pub event_id: Option<String>,
+    pub event_type: Option<String>,
+    pub not_after: Option<Timestamp>,
+    pub not_before: Option<Timestamp>,
+    pub instance_id: Option<String>,
+}
+structure!(
+    VolumeStatusEvent, schemas::VOLUME_STATUS_EVENT, 0 description, 1 event_id, 2 event_type,
+    3 not_after, 4 not_before, 5 instance_id,
+);
+
+#[derive(Clone, Default)]
+pub struct VolumeStatusInfo {
+    pub details: Option<Vec<VolumeStatusDetails>>,
+    pub status: Option<String>,
+}
+structure!(VolumeStatusInfo, schemas::VOLUME_STATUS_INFO, 0 details, 1 status);
+
+#[derive(Clone, Default)]
+pub struct VolumeStatusItem {
+    pub actions: Option<Vec<VolumeStatusAction>>,
+    pub availability_zone: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub events: Option<Vec<VolumeStatusEvent>>,
+    pub volume_id: Option<String>,
+    pub volume_status: Option<VolumeStatusInfo>,
+    pub attachment_statuses: Option<Vec<VolumeStatusAttachmentStatus>>,
+    pub initialization_status_details: Option<InitializationStatusDetails>,
+    pub availability_zone_id: Option<String>,
+    pub operator: Option<OperatorResponse>,
+}
+structure!(
+    VolumeStatusItem, schemas::VOLUME_STATUS_ITEM, 0 actions, 1 availability_zone, 2 outpost_arn,
+    3 events, 4 volume_id, 5 volume_status, 6 attachment_statuses, 7 initialization_status_details,
+    8 availability_zone_id, 9 operator,
+);
 
 #[derive(Clone, Default)]
 pub struct Vpc {

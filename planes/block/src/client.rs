@@ -83,7 +83,17 @@ impl Block {
 
     /// Takes a volume's device away; while something uses it, it stays: see [`Block::attached`].
     pub async fn detach(&self, volume: &str) -> Result<()> {
-        match self.ask(volume, Request::Detach).await {
+        self.leave(volume, Request::Detach).await
+    }
+
+    /// Takes a volume's device away at once. Whoever uses it still reads and writes nothing any more;
+    /// what the volume had received is kept.
+    pub async fn abandon(&self, volume: &str) -> Result<()> {
+        self.leave(volume, Request::Abandon).await
+    }
+
+    async fn leave(&self, volume: &str, request: Request) -> Result<()> {
+        match self.ask(volume, request).await {
             Ok(Some(reply)) => return done(reply),
             // Its process has ended, or was killed: what it may have left is cleared away.
             Ok(None) | Err(Error::Room(gureum_room::Error::Lost)) => {}

@@ -50,6 +50,8 @@ pub(crate) enum Request {
     Usage,
     /// Go. A device in use stays until its last user is gone.
     Detach,
+    /// Go at once, whoever uses the device: their accesses fail from now on.
+    Abandon,
 }
 
 /// What it answers.
@@ -90,10 +92,10 @@ pub(crate) fn run() -> gureum_room::Result<()> {
     let listener = resident::settle()?;
     let mut serving: Option<Serving> = None;
     loop {
-        if let Some(leaving) = serving.take_if(|serving| serving.leaves && serving.device.gone()) {
+        if let Some(leaving) = serving.take_if(|serving| serving.is_over()) {
             return leaving.end().map_err(gureum_room::Error::failed);
         }
-        let leaves = serving.as_ref().is_some_and(|serving| serving.leaves);
+        let leaves = serving.as_ref().is_some_and(|it| it.leaves.is_some());
         if leaves && frame::wait_for(listener.as_fd(), PollFlags::IN, LOOK).is_err() {
             continue;
         }
@@ -144,8 +146,14 @@ struct Serving {
     device: Loop,
     mounted: fuser::BackgroundSession,
     mount_point: PathBuf,
-    /// Whether it ends with the last use of the device.
-    leaves: bool,
+    /// When it ends, once it was told to.
+    leaves: Option<Leave>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    WithLastUser,
+    AtOnce,
 }
 
 impl Serving {
@@ -166,7 +174,7 @@ impl Serving {
             volume,
             mounted,
             mount_point,
-            leaves: false,
+            leaves: None,
         })
     }
 
@@ -189,13 +197,25 @@ impl Serving {
             Request::Usage => return Ok(Reply::Used(self.volume.usage())),
             Request::Detach => {
                 self.device.detach()?;
-                self.leaves = true;
+                self.leaves.get_or_insert(Leave::WithLastUser);
+            }
+            Request::Abandon => {
+                self.device.detach()?;
+                self.leaves = Some(Leave::AtOnce);
             }
         }
         Ok(Reply::Done)
     }
 
-    /// Leaves nothing behind. Nobody uses the device any more.
+    fn is_over(&self) -> bool {
+        match self.leaves {
+            None => false,
+            Some(Leave::WithLastUser) => self.device.gone(),
+            Some(Leave::AtOnce) => true,
+        }
+    }
+
+    /// Leaves nothing behind but a device in use, behind which there is nothing.
     fn end(self) -> Result<()> {
         self.volume.image().flush()?;
         // A mount namespace that was copied from ours may still show the file; nobody waits for that.

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use gureum_room::frame::{self, Receiver};
+use gureum_room::intercept::Interceptor;
 use gureum_room::process::{Forked, fork_first, unshare};
 use gureum_room::{Doing, Error, Result, encode};
 use rustix::process::{
@@ -27,6 +28,8 @@ pub(crate) struct Booted {
     pub(crate) pidfd: OwnedFd,
     pub(crate) channel: Option<UnixStream>,
     pub(crate) receiver: Receiver,
+    /// Where calls arrive that the supervisor answers.
+    pub(crate) interceptor: Option<Interceptor>,
     pub(crate) boot_id: String,
     /// Boot again when it ends, however it ends.
     pub(crate) reboot: bool,
@@ -61,6 +64,7 @@ pub(crate) fn boot() -> Result<Side> {
                 pidfd: pidfd_open(pid, PidfdFlags::empty()).doing(doing)?,
                 channel: Some(ours),
                 receiver: Receiver::default(),
+                interceptor: None,
                 boot_id,
                 reboot: false,
             }))
@@ -71,8 +75,11 @@ pub(crate) fn boot() -> Result<Side> {
 /// The rest of the copy's life.
 pub(crate) fn first_process(machine: &Machine, birth: Birth) -> ! {
     let Birth { channel, boot_id } = birth;
-    let ready = build(machine, &boot_id)
-        .and_then(|console| tell(&channel, &Report::Ready, &[console.as_fd()]));
+    let ready = build(machine, &boot_id).and_then(|(console, interceptor)| {
+        let mut fds = vec![console.as_fd()];
+        fds.extend(interceptor.as_ref().map(Interceptor::as_fd));
+        tell(&channel, &Report::Ready, &fds)
+    });
     match ready {
         Ok(()) => init::run(&machine.spec, channel),
         Err(error) => {
@@ -89,8 +96,8 @@ fn tell(channel: &UnixStream, report: &Report, fds: &[BorrowedFd<'_>]) -> Result
 }
 
 /// Becomes an instance: its cgroup, its namespaces, its root, and no way back. Returns the
-/// supervisor's end of the console.
-fn build(machine: &Machine, boot_id: &str) -> Result<OwnedFd> {
+/// supervisor's end of the console, and what it answers calls by.
+fn build(machine: &Machine, boot_id: &str) -> Result<(OwnedFd, Option<Interceptor>)> {
     let spec = &machine.spec;
     // Whoever kills the supervisor kills the instance: nothing runs that nobody watches.
     set_parent_process_death_signal(Some(Signal::KILL)).doing("tie to the supervisor")?;
@@ -108,8 +115,8 @@ fn build(machine: &Machine, boot_id: &str) -> Result<OwnedFd> {
     // Nobody in the instance may look into this process or follow its links: to the host's program
     // above all.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).doing("hide the first process")?;
-    confine::give_up()?;
-    Ok(console)
+    let interceptor = confine::give_up(machine.privilege)?;
+    Ok((console, interceptor))
 }
 
 /// A random UUID (RFC 9562, version 4).

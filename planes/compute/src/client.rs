@@ -14,7 +14,7 @@ use crate::duty;
 use crate::image;
 use crate::layout::{Layout, read_durable, resident_name, write_durably};
 use crate::messages::{Answer, Ask};
-use crate::spec::{Ended, Exec, How, Outcome, Seen, Spec, State};
+use crate::spec::{Device, Ended, Exec, How, Outcome, Seen, Spec, State, Usage};
 
 /// How much of a console is kept and shown.
 pub const CONSOLE: u64 = 64 << 10;
@@ -124,6 +124,25 @@ impl Compute {
         }
     }
 
+    /// Gives a running instance a block device, which it keeps over reboots; one of that name is
+    /// replaced.
+    pub async fn plug(&self, id: &str, device: &Device) -> Result<()> {
+        self.tell(id, &Ask::Plug(device.clone())).await
+    }
+
+    /// Takes a block device from a running instance. Who has it open keeps it.
+    pub async fn unplug(&self, id: &str, name: &str) -> Result<()> {
+        self.tell(id, &Ask::Unplug(name.to_owned())).await
+    }
+
+    async fn tell(&self, id: &str, ask: &Ask) -> Result<()> {
+        let supervisor = self.supervisor(id)?;
+        match self.talk(&supervisor, ask, PATIENCE).await? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
     /// All instances that were started here and not removed, running or not.
     pub async fn observe(&self) -> Result<Vec<Seen>> {
         let ids = self.ids()?;
@@ -136,6 +155,22 @@ impl Compute {
             seen.push(self.look(id, &cgroups).await?);
         }
         Ok(seen)
+    }
+
+    /// What the instances have used that have control groups now, by their ids. Asks nobody: cheaper
+    /// than [`Compute::observe`].
+    pub async fn usages(&self) -> Result<Vec<(String, Usage)>> {
+        let ids = self.ids()?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cgroups = self.room.host().await?.cgroups;
+        let mut all = Vec::new();
+        for id in ids {
+            let usage = Cgroup::of(&cgroups, self.room.dir(), &id)?.usage();
+            all.extend(usage.map(|usage| (id, usage)));
+        }
+        Ok(all)
     }
 
     /// One instance, if it was started here and not removed.

@@ -15,6 +15,8 @@ pub(crate) struct CloudConfig {
     pub(crate) package_update: bool,
     pub(crate) packages: Vec<String>,
     pub(crate) runcmd: Vec<Line>,
+    /// Lines of `/etc/fstab`.
+    pub(crate) mounts: Vec<Mount>,
     /// Keys that are not honoured.
     pub(crate) ignored: Vec<String>,
 }
@@ -24,6 +26,12 @@ pub(crate) struct CloudConfig {
 pub(crate) enum Line {
     Shell(String),
     Words(Vec<String>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) directory: String,
+    pub(crate) line: String,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +72,7 @@ pub(crate) fn parse(text: &str) -> Result<CloudConfig, String> {
             "write_files" => {
                 config.write_files = list(value)?.map(written).collect::<Result<_, _>>()?;
             }
+            "mounts" => config.mounts = list(value)?.filter_map(mount).collect::<Result<_, _>>()?,
             "users" => config.users = list(value)?.filter_map(user).collect::<Result<_, _>>()?,
             _ => config.ignored.push(key),
         }
@@ -110,6 +119,33 @@ fn packages(value: &Yaml<'_>) -> Result<Vec<String>, String> {
             None => words(item).map(|pair| pair.join("=")),
         })
         .collect()
+}
+
+/// `[device, directory, type, options, dump, pass]`, of which the last four have defaults. One
+/// without a directory only says what shall not be mounted.
+fn mount(value: &Yaml<'_>) -> Option<Result<Mount, String>> {
+    const USUAL: [&str; 6] = ["", "", "auto", "defaults,nofail", "0", "2"];
+    let Some(fields) = value.as_sequence() else {
+        return Some(Err("mounts: a list of lists was expected".to_owned()));
+    };
+    let field = |index: usize| {
+        let given = fields.get(index).and_then(word);
+        given.unwrap_or_else(|| USUAL[index].to_owned())
+    };
+    let (device, directory) = (field(0), field(1));
+    if directory.is_empty() {
+        return None;
+    }
+    if (0..USUAL.len()).any(|index| field(index).contains(char::is_whitespace)) {
+        return Some(Err(format!("mounts: {device}: a field with spaces")));
+    }
+    let device = match device.contains(['/', '=']) {
+        true => device,
+        false => format!("/dev/{device}"),
+    };
+    let rest: Vec<String> = (2..USUAL.len()).map(field).collect();
+    let line = format!("{device} {directory} {}", rest.join(" "));
+    Some(Ok(Mount { directory, line }))
 }
 
 fn written(value: &Yaml<'_>) -> Result<Written, String> {
@@ -211,12 +247,27 @@ mod tests {
     }
 
     #[test]
+    fn mounts_become_lines_of_the_table() {
+        let config = parse("mounts:\n- [sdf, /data]\n- [/dev/sdg, /x, xfs, noatime]\n- [sdh]\n");
+        let mounts = config.expect("config").mounts;
+        let lines: Vec<_> = mounts.iter().map(|mount| mount.line.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "/dev/sdf /data auto defaults,nofail 0 2",
+                "/dev/sdg /x xfs noatime 0 2"
+            ]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said() {
         for text in [
             "#cloud-config\n- a\n",
             "a: [",
             "runcmd: 3",
             "write_files: [{content: x}]",
+            "mounts: [[sdf, /a b]]",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

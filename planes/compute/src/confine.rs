@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use gureum_room::{Doing, Error, Result};
+use gureum_room::intercept::{Interceptor, intercept};
+use gureum_room::{Doing, Error, Privilege, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set,
@@ -14,6 +15,7 @@ use seccompiler::{
     SeccompRule, apply_filter,
 };
 
+use crate::mounts;
 use crate::syscalls::ALLOWED;
 
 /// What root of an instance may still do (capabilities(7)): what a server's root does to its own
@@ -58,8 +60,9 @@ pub(crate) fn limits() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Gives up capabilities and system calls, for good.
-pub(crate) fn give_up() -> Result<()> {
+/// Gives up capabilities and system calls, for good. What is left of mounting waits for whoever has
+/// the interceptor: there is none where volumes cannot be mounted.
+pub(crate) fn give_up(privilege: Privilege) -> Result<Option<Interceptor>> {
     let doing = "give up capabilities";
     clear_ambient_capability_set().doing(doing)?;
     for bit in 0..64 {
@@ -81,19 +84,31 @@ pub(crate) fn give_up() -> Result<()> {
     };
     set_capabilities(None, sets).doing(doing)?;
     set_no_new_privs(true).doing("give up privileges by file")?;
-    for filter in filters().map_err(|e| Error::failed(format_args!("seccomp: {e}")))? {
+    let interceptor = match privilege {
+        // A kernel that cannot do it forbids mounting, as ever.
+        Privilege::Root => intercept(&mounts::CALLS).ok(),
+        Privilege::Rootless { .. } => None,
+    };
+    let asked: &[i64] = match interceptor {
+        Some(_) => &mounts::CALLS,
+        None => &[],
+    };
+    for filter in filters(asked).map_err(|e| Error::failed(format_args!("seccomp: {e}")))? {
         apply_filter(&filter).map_err(|e| Error::failed(format_args!("seccomp: {e}")))?;
     }
-    Ok(())
+    Ok(interceptor)
 }
 
 /// Two filters, of which the stricter verdict holds: what is not on the list is forbidden; and
-/// `clone3`, whose flags no filter can see, does not exist, upon which libc takes `clone`.
-fn filters() -> Result<[BpfProgram; 2], seccompiler::BackendError> {
+/// `clone3`, whose flags no filter can see, does not exist, upon which libc takes `clone`, like the
+/// newer ways to mount, instead of which programs take those that are `asked` for.
+fn filters(asked: &[i64]) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
     let arch = std::env::consts::ARCH.try_into()?;
     let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    let without_condition = ALLOWED.iter().chain(asked);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = without_condition
+        .map(|number| (*number, Vec::new()))
+        .collect();
     rules.insert(libc::SYS_clone, vec![no_namespaces()?]);
     rules.insert(libc::SYS_unshare, vec![no_namespaces()?]);
     rules.insert(
@@ -101,9 +116,11 @@ fn filters() -> Result<[BpfProgram; 2], seccompiler::BackendError> {
         vec![persona(0)?, persona(0xffff_ffff)?],
     );
     rules.insert(libc::SYS_socket, sockets()?);
-    rules.insert(libc::SYS_ioctl, vec![no_typing()?]);
+    rules.insert(libc::SYS_ioctl, vec![harmless_ioctls()?]);
     let allow = SeccompFilter::new(rules, errno(libc::EPERM), SeccompAction::Allow, arch)?;
-    let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let absent = [libc::SYS_clone3, libc::SYS_fsopen, libc::SYS_open_tree];
+    let absent = absent.map(|number| (number, Vec::new())).into_iter();
+    let absent = absent.collect();
     let absent = SeccompFilter::new(absent, SeccompAction::Allow, errno(libc::ENOSYS), arch)?;
     Ok([allow.try_into()?, absent.try_into()?])
 }
@@ -141,9 +158,16 @@ fn sockets() -> Built<Vec<SeccompRule>> {
     .collect()
 }
 
-/// Anything but typing into a terminal in somebody else's name.
-fn no_typing() -> Built<SeccompRule> {
-    rule(1, SeccompCmpOp::Ne, libc::TIOCSTI)
+/// From `LOOP_SET_FD` to `LOOP_CONFIGURE` (linux/loop.h): who has a loop device is not to say what
+/// it stands for.
+const LOOP: std::ops::RangeInclusive<u64> = 0x4c00..=0x4c0a;
+
+/// Anything but typing into a terminal in somebody else's name, and changing loop devices.
+fn harmless_ioctls() -> Built<SeccompRule> {
+    let refused = LOOP.chain([libc::TIOCSTI]);
+    let length = SeccompCmpArgLen::Dword;
+    let others = refused.map(|it| SeccompCondition::new(1, length.clone(), SeccompCmpOp::Ne, it));
+    SeccompRule::new(others.collect::<Built<_>>()?)
 }
 
 fn rule(argument: u8, is: SeccompCmpOp, value: u64) -> Built<SeccompRule> {
@@ -157,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_filters_compile_and_fit() {
-        for filter in filters().expect("filters") {
+        for filter in filters(&mounts::CALLS).expect("filters") {
             // BPF_MAXINSNS
             assert!(filter.len() <= 4096, "{}", filter.len());
         }

@@ -16,6 +16,8 @@
 //! is one way in, and it is through its first process. How an instance ended is on disk before
 //! anyone is told. Killing a supervisor kills its instance; killing anything else does not.
 //!
+//! Mounting is the one thing that the supervisor does for who is inside: its own volumes (`mounts`).
+//!
 //! Gaps: images other than the host's own `/usr`; disks with a size; a terminal for [`Exec`];
 //! `/proc/meminfo` and `/proc/cpuinfo` tell of the host. Programs that gain rights by their file's
 //! mode (`sudo`) do not gain any.
@@ -26,11 +28,13 @@ mod client;
 mod cloud_config;
 mod confine;
 mod console;
+mod devices;
 mod duty;
 mod image;
 mod init;
 mod layout;
 mod messages;
+mod mounts;
 mod provision;
 mod root;
 mod spec;
@@ -39,7 +43,9 @@ mod syscalls;
 mod user_data;
 
 pub use client::{CONSOLE, Changes, Compute};
-pub use spec::{Ended, Exec, How, ImageId, Outcome, RootDisk, Running, Seen, Spec, State, Usage};
+pub use spec::{
+    Device, Ended, Exec, How, ImageId, Outcome, RootDisk, Running, Seen, Spec, State, Usage,
+};
 pub use supervisor::supervise_main;
 
 /// What the keeper does for this plane.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Exec, Outcome, Running};
+use crate::spec::{Device, Exec, Outcome, Running};
 
 /// Asked of a supervisor; each is answered by one [`Answer`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub(crate) enum Ask {
     /// With standard input, output and error. Answered when the program has ended; whoever hangs up
     /// before that ends it.
     Execute(Exec),
+    /// Gives a running instance a block device.
+    Plug(Device),
+    /// Takes it away; who has it open keeps it.
+    Unplug(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,7 +58,8 @@ pub(crate) enum Order {
 /// From the first process to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The root stands and the process is confined. With the console's descriptor.
+    /// The root stands and the process is confined. With the console's descriptor, and the
+    /// interceptor's where there is one.
     Ready,
     /// It does not.
     Failed(String),

@@ -13,12 +13,13 @@ use std::time::Instant;
 use gureum_room::process::{Forked, fork};
 use gureum_room::{Doing, Error, Result};
 
-use crate::cloud_config::{self, CloudConfig, Line, User, Written};
+use crate::cloud_config::{self, CloudConfig, Line, Mount, User, Written};
 use crate::init::variables;
 use crate::spec::Spec;
 use crate::user_data::{self, Part};
 
 const CLOUD: &str = "/var/lib/cloud";
+const FSTAB: &str = "/etc/fstab";
 const OUTPUT: &str = "/var/log/cloud-init-output.log";
 /// The longest that zipped user data may become.
 const LONGEST: u64 = 16 << 20;
@@ -64,6 +65,9 @@ impl Provision<'_> {
                 _ => {}
             }
         }
+        if !self.first {
+            self.mount();
+        }
         for config in &configs {
             self.lines("bootcmd", &config.bootcmd);
         }
@@ -73,6 +77,7 @@ impl Provision<'_> {
             for config in &configs {
                 self.prepare(config);
             }
+            self.mount();
         }
         self.authorize(&configs);
         self.ssh_server();
@@ -169,6 +174,20 @@ impl Provision<'_> {
         }
         for user in &config.users {
             self.attempt("users", add_user(user));
+        }
+        for mount in &config.mounts {
+            self.attempt("mounts", remember(mount));
+        }
+    }
+
+    /// Mounts what `/etc/fstab` names. What is not attached yet is no failure of the boot.
+    fn mount(&mut self) {
+        let table = fs::read_to_string(FSTAB).unwrap_or_default();
+        let named =
+            |line: &str| !line.trim_start().is_empty() && !line.trim_start().starts_with('#');
+        if table.lines().any(named) {
+            let mounted = self.command("mount", ["-a"]);
+            self.attempt("mounts", mounted);
         }
     }
 
@@ -338,6 +357,22 @@ fn write_file(file: &Written) -> Result<()> {
         Some(owner) => tool("chown", &[owner, &file.path]),
         None => Ok(()),
     }
+}
+
+/// Adds to `/etc/fstab`, unless it is there already.
+fn remember(mount: &Mount) -> Result<()> {
+    let doing = format!("write {FSTAB}");
+    fs::create_dir_all(&mount.directory).doing(format_args!("make {}", mount.directory))?;
+    let table = fs::read_to_string(FSTAB).unwrap_or_default();
+    if table.lines().any(|line| line == mount.line) {
+        return Ok(());
+    }
+    let mut file = File::options()
+        .append(true)
+        .create(true)
+        .open(FSTAB)
+        .doing(&doing)?;
+    writeln!(file, "{}", mount.line).doing(doing)
 }
 
 fn add_user(user: &User) -> Result<()> {

@@ -20,7 +20,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::image;
-use crate::spec::{RootDisk, Spec};
+use crate::spec::{Device, RootDisk, Spec};
 use crate::supervisor::Machine;
 
 const NODEV: MountFlags = MountFlags::NODEV;
@@ -67,6 +67,7 @@ pub(crate) fn enter(machine: &Machine, boot_id: &str) -> Result<OwnedFd> {
     lay(machine, &root)?;
     kernel(&root)?;
     devices(&root, machine.privilege)?;
+    disks(&root, &machine.spec.devices)?;
     boot_identity(&root, boot_id)?;
     let console = console(&root)?;
     for path in HIDDEN {
@@ -196,6 +197,19 @@ fn devices(root: &Path, privilege: Privilege) -> Result<()> {
     }
     for (name, target) in LINKS {
         symlink(target, dev.join(name)).doing(format_args!("make /dev/{name}"))?;
+    }
+    Ok(())
+}
+
+/// The nodes of its block devices.
+fn disks(root: &Path, devices: &[Device]) -> Result<()> {
+    for device in devices {
+        crate::devices::check(&device.name)?;
+        let at = root.join("dev").join(&device.name);
+        let mode = Mode::from_raw_mode(0o660);
+        let number = makedev(device.major, device.minor);
+        mknodat(rustix::fs::CWD, &at, FileType::BlockDevice, mode, number)
+            .doing(format_args!("make /dev/{}", device.name))?;
     }
     Ok(())
 }

@@ -35,6 +35,18 @@ pub struct Spec {
     /// Variables of every process in the instance.
     pub env: Vec<(String, String)>,
     pub root_disk: RootDisk,
+    /// What it finds in its `/dev` when it boots.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+}
+
+/// A block device of the host that an instance has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name in the instance's `/dev`: lower-case letters and digits.
+    pub name: String,
+    pub major: u32,
+    pub minor: u32,
 }
 
 /// Names an image.
@@ -118,6 +130,8 @@ pub enum How {
 pub struct Usage {
     /// Processor time, ns.
     pub cpu: u64,
+    /// Processor time that it may have in each second, ns; 0 when there is no limit.
+    pub allotted: u64,
     /// How long it wanted to run and was not let, ns (summed over its threads with version 2).
     pub throttled: u64,
     /// Bytes that could not be had back at once.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use gureum_kit::Clock;
 use gureum_room::frame::{self, Frame, Receiver};
+use gureum_room::intercept::Interceptor;
 use gureum_room::{Cgroups, Doing, Error, Privilege, Result, decode, encode, resident};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, WaitOptions, pidfd_send_signal, waitpid};
@@ -17,9 +18,11 @@ use rustix::process::{Signal, WaitOptions, pidfd_send_signal, waitpid};
 use crate::boot::{self, Booted, Side};
 use crate::cgroup::Cgroup;
 use crate::console::Console;
+use crate::devices;
 use crate::layout::{COMPUTE, Files, Layout, read_durable, resident_name, write_durably};
 use crate::messages::{Answer, Ask, Order, REBOOT, Report};
-use crate::spec::{Ended, How, Running, Spec};
+use crate::mounts::{Helper, Known};
+use crate::spec::{Device, Ended, How, Running, Spec};
 
 /// How long a client may take to read its answer, and the first process an order.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,6 +66,9 @@ struct Supervisor {
     machine: Machine,
     listener: Option<UnixListener>,
     clients: Vec<Client>,
+    /// Answers a call of the instance; others wait until it is done.
+    helper: Option<Helper>,
+    known: Known,
     /// Names clients and executions.
     count: u64,
     console: Console,
@@ -102,6 +108,8 @@ enum Source {
     Console,
     Init,
     Death,
+    Interceptor,
+    Helper,
     Client(u64),
 }
 
@@ -124,6 +132,8 @@ impl Supervisor {
             },
             listener: Some(listener),
             clients: Vec::new(),
+            helper: None,
+            known: Known::default(),
             count: 0,
             booted: None,
             ready: false,
@@ -163,6 +173,7 @@ impl Supervisor {
         self.deadline = None;
         self.boots += 1;
         self.since = self.clock.now();
+        self.known = Known::of(&self.machine.spec.devices);
         match boot::boot()? {
             Side::Supervisor(booted) => self.booted = Some(booted),
             Side::Instance(birth) => {
@@ -184,7 +195,12 @@ impl Supervisor {
         if let Some(booted) = &self.booted {
             watched.extend(booted.channel.iter().map(|c| (Source::Init, c.as_fd())));
             watched.push((Source::Death, booted.pidfd.as_fd()));
+            if self.helper.is_none() {
+                let interceptor = booted.interceptor.iter();
+                watched.extend(interceptor.map(|it| (Source::Interceptor, it.as_fd())));
+            }
         }
+        watched.extend(self.helper.iter().map(|it| (Source::Helper, it.as_fd())));
         let clients = self.clients.iter();
         watched.extend(clients.map(|c| (Source::Client(c.number), c.stream.as_fd())));
         let mut fds: Vec<PollFd<'_>> = watched
@@ -209,6 +225,8 @@ impl Supervisor {
             Source::Console => self.console.drain(),
             Source::Init => self.hear(),
             Source::Death => {}
+            Source::Interceptor => self.help(),
+            Source::Helper => self.helper = None,
             Source::Client(number) => self.serve(number),
         }
     }
@@ -257,6 +275,14 @@ impl Supervisor {
             }
             Ask::Started if self.ready => self.reply(number, &Answer::Done),
             Ask::Started => self.let_wait(number, Waits::ForStart),
+            Ask::Plug(device) => {
+                let plugged = self.plug(device);
+                self.reply(number, &told(plugged));
+            }
+            Ask::Unplug(name) => {
+                let unplugged = self.unplug(&name);
+                self.reply(number, &told(unplugged));
+            }
             Ask::Stop { grace } => {
                 self.stopping = true;
                 self.let_wait(number, Waits::ForEnd);
@@ -275,6 +301,49 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Lets a copy of this process answer a call: it may wait for a volume, and sees the caller's files.
+    fn help(&mut self) {
+        let interceptor = self.booted.as_ref().and_then(|it| it.interceptor.as_ref());
+        let Some(interceptor) = interceptor else {
+            return;
+        };
+        // Whoever called may have been killed meanwhile.
+        if let Ok(call) = interceptor.receive() {
+            self.helper = Helper::start(interceptor, &call, &self.known);
+        }
+    }
+
+    /// Before the instance's root stands, its process still sees the host's `/dev`.
+    fn plug(&mut self, device: Device) -> Result<()> {
+        devices::check(&device.name)?;
+        let pid = self.ready_process()?;
+        self.machine.cgroup.allow(&device)?;
+        devices::plug(pid, &device)?;
+        self.known.plugged(&device);
+        let kept = &mut self.machine.spec.devices;
+        kept.retain(|other| other.name != device.name);
+        kept.push(device);
+        Ok(())
+    }
+
+    fn unplug(&mut self, name: &str) -> Result<()> {
+        devices::check(name)?;
+        let pid = self.ready_process()?;
+        devices::unplug(pid, name)?;
+        let kept = &mut self.machine.spec.devices;
+        let gone: Vec<_> = kept.extract_if(.., |device| device.name == name).collect();
+        gone.iter().try_for_each(|device| {
+            self.known.unplugged(device);
+            self.machine.cgroup.forbid(device)
+        })
+    }
+
+    fn ready_process(&self) -> Result<i32> {
+        let booted = self.booted.as_ref().filter(|_| self.ready);
+        let booted = booted.ok_or_else(|| Error::failed("the instance is not up"))?;
+        Ok(booted.pid.as_raw_pid())
     }
 
     /// What is known of the running instance. Looks, in passing, whether it responds.
@@ -336,8 +405,12 @@ impl Supervisor {
         match decode(&frame.body) {
             Ok(Report::Ready) => {
                 self.ready = true;
-                for terminal in frame.fds {
+                let mut fds = frame.fds.into_iter();
+                if let Some(terminal) = fds.next() {
                     let _ = self.console.attach(terminal);
+                }
+                if let Some(booted) = &mut self.booted {
+                    booted.interceptor = fds.next().map(Interceptor::from);
                 }
                 self.release(Waits::ForStart, &Answer::Done);
             }
@@ -442,5 +515,12 @@ impl Supervisor {
         if !sent {
             self.clients.remove(at);
         }
+    }
+}
+
+fn told(done: Result<()>) -> Answer {
+    match done {
+        Ok(()) => Answer::Done,
+        Err(error) => Answer::Failed(error.to_string()),
     }
 }

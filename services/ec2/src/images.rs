@@ -28,6 +28,11 @@ pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
 /// The account that AWS's own images belong to.
 const OWNER: &str = "137112412989";
 
+/// Whether a device name means the root disk.
+pub(crate) fn is_root(device: &str) -> bool {
+    device == ROOT_DEVICE || device == "/dev/sda1"
+}
+
 /// Refuses an image that isn't there.
 pub(crate) fn check(id: &str) -> Result<()> {
     if id == BASE {

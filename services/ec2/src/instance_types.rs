@@ -14,6 +14,8 @@ pub(crate) struct InstanceType {
     /// MiB.
     pub(crate) memory: u32,
     pub(crate) burstable: bool,
+    /// GiB of disk that last as long as the instance runs.
+    pub(crate) store: Option<u32>,
 }
 
 const fn burstable(name: &'static str, cores: f64, memory: u32) -> InstanceType {
@@ -22,6 +24,7 @@ const fn burstable(name: &'static str, cores: f64, memory: u32) -> InstanceType 
         cores,
         memory,
         burstable: true,
+        store: None,
     }
 }
 
@@ -31,19 +34,33 @@ const fn steady(name: &'static str, cores: f64, memory: u32) -> InstanceType {
         cores,
         memory,
         burstable: false,
+        store: None,
+    }
+}
+
+const fn storing(store: u32, kind: InstanceType) -> InstanceType {
+    InstanceType {
+        store: Some(store),
+        ..kind
     }
 }
 
 /// All types, by name.
-pub(crate) static TYPES: [InstanceType; 18] = [
+pub(crate) static TYPES: [InstanceType; 24] = [
     steady("c5.large", 1.0, 2048),
     steady("c5.xlarge", 2.0, 4096),
     steady("c5.2xlarge", 4.0, 8192),
+    storing(4, steady("c5d.large", 1.0, 2048)),
+    storing(8, steady("c5d.xlarge", 2.0, 4096)),
     steady("m5.large", 1.0, 4096),
     steady("m5.xlarge", 2.0, 8192),
     steady("m5.2xlarge", 4.0, 16_384),
+    storing(8, steady("m5d.large", 1.0, 4096)),
+    storing(16, steady("m5d.xlarge", 2.0, 8192)),
     steady("r5.large", 1.0, 8192),
     steady("r5.xlarge", 2.0, 16_384),
+    storing(8, steady("r5d.large", 1.0, 8192)),
+    storing(16, steady("r5d.xlarge", 2.0, 16_384)),
     burstable("t2.micro", 0.2, 256),
     burstable("t2.nano", 0.1, 128),
     burstable("t2.small", 0.3, 512),

@@ -8,8 +8,10 @@ use gureum_model_ec2::types as t;
 use crate::errors::{Refusal, Result, refuse, refuse_on};
 use crate::instance_types::{self, InstanceType};
 use crate::machines::Planes;
+use crate::mappings::Mappings;
 use crate::model::instance::{self, MetadataOptions};
 use crate::model::interface;
+use crate::model::volume;
 use crate::ops::interfaces::addresses;
 use crate::resource::Tags;
 use crate::{images, tags};
@@ -20,8 +22,7 @@ const MAX_USER_DATA: usize = 16_384;
 const MAX_COUNT: i32 = 100;
 
 /// Members of `RunInstances` that are not honoured; launch templates must not hold them either.
-pub(crate) const REFUSED: [&str; 18] = [
-    "BlockDeviceMappings",
+pub(crate) const REFUSED: [&str; 17] = [
     "Ipv6AddressCount",
     "Ipv6Addresses",
     "KernelId",
@@ -54,6 +55,8 @@ pub(crate) struct Launch {
     pub(crate) user_data: Option<Bytes>,
     pub(crate) primary: Interface,
     pub(crate) tags: Tags,
+    pub(crate) mappings: Mappings,
+    pub(crate) volume_tags: Tags,
     pub(crate) keep_from_termination: bool,
     pub(crate) keep_from_stop: bool,
     pub(crate) terminate_on_shutdown: bool,
@@ -93,7 +96,8 @@ impl Launch {
             ),
         ])?;
         let specs = input.tag_specifications.as_deref().unwrap_or_default();
-        tags::of_kinds(&[instance::KIND.name, interface::KIND.name], specs)?;
+        let kinds = [instance::KIND.name, interface::KIND.name, volume::KIND.name];
+        tags::of_kinds(&kinds, specs)?;
         let image = input
             .image_id
             .clone()
@@ -113,6 +117,8 @@ impl Launch {
             user_data: user_data(input.user_data.as_deref())?,
             primary: network.primary,
             tags: tags::for_kind(instance::KIND.name, specs)?,
+            mappings: Mappings::read(input.block_device_mappings.as_ref())?,
+            volume_tags: tags::for_kind(volume::KIND.name, specs)?,
             keep_from_termination: input.disable_api_termination == Some(true),
             keep_from_stop: input.disable_api_stop == Some(true),
             terminate_on_shutdown: shutdown(input.instance_initiated_shutdown_behavior.as_deref())?,

@@ -13,9 +13,10 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, have one image to come from, and no
-//! volumes.
+//! volume as root disk. Volumes are not shared between instances or accounts.
 
 mod asks;
+mod calls;
 mod cidr;
 mod defaults;
 mod describe;
@@ -27,6 +28,7 @@ mod instance_types;
 mod keys;
 mod launch;
 pub mod machines;
+mod mappings;
 pub mod metadata;
 mod model;
 mod mold;
@@ -36,11 +38,13 @@ mod permission;
 mod reconcile;
 mod reset;
 mod resource;
+mod sealing;
 mod state;
 mod table;
 mod tags;
 mod templated;
 mod told;
+mod volume_types;
 mod zones;
 
 pub use state::Ec2;

@@ -1,14 +1,17 @@
-//! What instances need of the planes: machines that run, and networks between them.
+//! What instances need of the planes: machines that run, networks between them, and disks.
 //!
-//! The planes stand behind two small traits, so that what is done with them can be tested without
+//! The planes stand behind three small traits, so that what is done with them can be tested without
 //! them. A cloud on a host that cannot have them has none, and refuses to run instances.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gureum_block::{Key, Limits};
 use gureum_dns::Zone;
 use gureum_network::VpcPlan;
 
@@ -18,11 +21,15 @@ pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 249);
 /// What a plane failed of, in words.
 pub type PlaneError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Keys of volumes, by the names that the volumes know them by.
+pub type Keys = BTreeMap<String, Key>;
+
 /// The planes of this host.
 #[derive(Clone)]
 pub struct Planes {
     pub machines: Arc<dyn Machines>,
     pub wires: Arc<dyn Wires>,
+    pub disks: Arc<dyn Disks>,
     /// The memory (bytes) that all instances together may have.
     pub memory: u64,
     /// The cores that the fastest instance can have.
@@ -61,6 +68,66 @@ pub trait Wires: Send + Sync + 'static {
     async fn observe(&self) -> Result<Vec<String>, PlaneError>;
 }
 
+/// Volumes and snapshots: each is known by its id. Asking for what is done already changes nothing.
+#[async_trait]
+pub trait Disks: Send + Sync + 'static {
+    /// Whether this host can make devices of volumes; the error says what is missing.
+    async fn ready(&self) -> Result<(), PlaneError>;
+    /// Everything that there is.
+    async fn observe(&self) -> Result<Stored, PlaneError>;
+    /// Makes a volume of `size` bytes, blank or with a snapshot's content, sealed under the key of
+    /// this name.
+    async fn create(
+        &self,
+        volume: &str,
+        size: u64,
+        from: Option<&str>,
+        key: Option<&str>,
+        keys: Keys,
+    ) -> Result<(), PlaneError>;
+    /// The names of the keys that a volume needs.
+    async fn volume_keys(&self, volume: &str) -> Result<BTreeSet<String>, PlaneError>;
+    /// The names of the keys that a snapshot needs.
+    async fn snapshot_keys(&self, snapshot: &str) -> Result<BTreeSet<String>, PlaneError>;
+    async fn delete(&self, volume: &str) -> Result<(), PlaneError>;
+    /// Makes a volume a block device of the host; the path of its node.
+    async fn attach(&self, volume: &str, keys: Keys, limits: Limits)
+    -> Result<PathBuf, PlaneError>;
+    /// Takes the device away; one that is in use goes when its last user has gone.
+    async fn detach(&self, volume: &str) -> Result<(), PlaneError>;
+    /// Takes the device away whoever uses it.
+    async fn abandon(&self, volume: &str) -> Result<(), PlaneError>;
+    /// Makes a volume larger, `size` in bytes, while it is used too.
+    async fn grow(&self, volume: &str, size: u64) -> Result<(), PlaneError>;
+    /// Makes a volume slower or faster from now on.
+    async fn limit(&self, volume: &str, limits: Limits) -> Result<(), PlaneError>;
+    /// Keeps what a volume holds now.
+    async fn snapshot(&self, volume: &str, snapshot: &str, keys: Keys) -> Result<(), PlaneError>;
+    /// Keeps a snapshot's content once more, sealed under the key of this name.
+    async fn copy_snapshot(
+        &self,
+        from: &str,
+        to: &str,
+        key: Option<&str>,
+        keys: Keys,
+    ) -> Result<(), PlaneError>;
+    async fn delete_snapshot(&self, snapshot: &str) -> Result<(), PlaneError>;
+    /// Shows a device to a running machine, under this name in its `/dev`.
+    async fn plug(&self, machine: &str, name: &str, device: &Path) -> Result<(), PlaneError>;
+    async fn unplug(&self, machine: &str, name: &str) -> Result<(), PlaneError>;
+}
+
+/// What there is of volumes and snapshots.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    pub volumes: BTreeSet<String>,
+    pub snapshots: BTreeSet<String>,
+    /// Instance stores.
+    pub stores: BTreeSet<String>,
+    /// Those of the volumes and stores that are block devices.
+    pub devices: BTreeSet<String>,
+}
+
 /// A machine as it shall run. Its network namespace has its id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
@@ -76,6 +143,8 @@ pub struct Machine {
     pub user_data: Option<Bytes>,
     /// A line of `authorized_keys`.
     pub key: Option<String>,
+    /// Its block devices: names in its `/dev`, and their nodes on the host.
+    pub devices: Vec<(String, PathBuf)>,
 }
 
 /// How a machine was found.

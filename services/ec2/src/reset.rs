@@ -21,9 +21,12 @@ use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
 use crate::model::pool;
 use crate::model::route::RouteTableRow;
+use crate::model::snapshot::SnapshotRow;
 use crate::model::subnet::{SubnetRow, TakenRow};
+use crate::model::volume::VolumeRow;
 use crate::model::vpc::VpcRow;
 use crate::resource::Resource;
+use crate::sealing::{DataKeyRow, DefaultsRow};
 use crate::state::Ec2;
 
 #[async_trait]
@@ -42,9 +45,13 @@ impl Reset for Ec2 {
         each::<NatGatewayRow>(tx, whose, &mut gone)?;
         each::<PeeringRow>(tx, whose, &mut gone)?;
         each::<RouteTableRow>(tx, whose, &mut gone)?;
+        each::<SnapshotRow>(tx, whose, &mut gone)?;
         each::<SubnetRow>(tx, whose, &mut gone)?;
+        each::<VolumeRow>(tx, whose, &mut gone)?;
         each::<VpcRow>(tx, whose, &mut gone)?;
         whose.delete::<RegionRow>(tx, |row| &row.account)?;
+        whose.delete::<DataKeyRow>(tx, |row| &row.account)?;
+        whose.delete::<DefaultsRow>(tx, |row| &row.account)?;
         whose.delete::<TakenRow>(tx, |row| &row.account)?;
         // Public addresses are nobody's: they follow what has them.
         pool::forget(tx, &gone)
@@ -53,6 +60,7 @@ impl Reset for Ec2 {
     fn deleted(&self, _: Whose) {
         self.instances.wake();
         self.networks.wake();
+        self.volumes.wake();
     }
 }
 

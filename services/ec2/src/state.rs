@@ -40,6 +40,10 @@ pub struct Ec2 {
     pub(crate) instances: Waker,
     /// Credentials that instances have been given.
     pub(crate) leases: Leases,
+    /// Wakes what makes volumes true.
+    pub(crate) volumes: Waker,
+    /// Held while the content of volumes is being handled.
+    pub(crate) handling: tokio::sync::Mutex<()>,
     /// Held while networks are being changed.
     pub(crate) weaving: tokio::sync::Mutex<()>,
 }
@@ -75,6 +79,8 @@ impl Ec2 {
             networks: driver.waker(reconcile::NETWORKS),
             instances: driver.waker(reconcile::INSTANCES),
             leases: Leases::default(),
+            volumes: driver.waker(reconcile::VOLUMES),
+            handling: tokio::sync::Mutex::default(),
             weaving: tokio::sync::Mutex::default(),
         }))
     }
@@ -120,6 +126,7 @@ impl Ec2 {
             .await?;
         self.networks.wake();
         self.instances.wake();
+        self.volumes.wake();
         Ok(done)
     }
 

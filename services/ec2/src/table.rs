@@ -23,7 +23,9 @@ use crate::model::nat::{self, NatGatewayRow};
 use crate::model::peering::{self, PeeringRow};
 use crate::model::prefix_list::{self, PrefixListRow};
 use crate::model::route::{self, RouteTableRow};
+use crate::model::snapshot::{self, SnapshotRow};
 use crate::model::subnet::{self, SubnetRow};
+use crate::model::volume::{self, VolumeRow};
 use crate::model::vpc::{self, VpcRow};
 use crate::ops;
 use crate::state::Ec2;
@@ -56,7 +58,7 @@ impl Ec2 {
         let table = key_pairs(instances(interfaces(addresses(filters(routes(networks(
             table,
         )))))));
-        let table = prefix_lists(launch_templates(table));
+        let table = volumes(prefix_lists(launch_templates(table)));
         tags(table).invalid(errors::invalid).build()
     }
 }
@@ -310,7 +312,7 @@ fn instances(table: Table) -> Table {
         DescribeInstanceAttribute |a, i| a.on::<InstanceRow>(&i.instance_id)
             => attributes::describe;
         ModifyInstanceAttribute [
-            "BlockDeviceMappings", "Kernel", "Ramdisk", "EbsOptimized", "SriovNetSupport",
+            "Kernel", "Ramdisk", "EbsOptimized", "SriovNetSupport",
             "EnaSupport"
         ] |a, i| a.on::<InstanceRow>(&i.instance_id) => attributes::modify;
         ModifyInstanceMetadataOptions ["HttpProtocolIpv6"]
@@ -365,6 +367,52 @@ fn prefix_lists(table: Table) -> Table {
         DescribeManagedPrefixLists |a, _| a => lists::describe;
         GetManagedPrefixListEntries |a, i| a.on::<PrefixListRow>(&i.prefix_list_id)
             => lists::entries;
+    }
+}
+
+/// Volumes and snapshots.
+fn volumes(table: Table) -> Table {
+    use ops::{encryption, snapshots, volume_attachments as attachments, volumes};
+    operations! { table;
+        CreateVolume ["OutpostArn", "VolumeInitializationRate", "Operator"] |a, i| a
+            .creates(&volume::KIND, &i.tag_specifications)
+            .on_opt::<SnapshotRow>(&i.snapshot_id)
+            => volumes::create;
+        DeleteVolume |a, i| a.on::<VolumeRow>(&i.volume_id) => volumes::delete;
+        DescribeVolumes ["IncludeManagedResources"] |a, _| a => volumes::describe;
+        DescribeVolumeStatus ["IncludeManagedResources"] |a, _| a => volumes::describe_status;
+        DescribeVolumeAttribute |a, i| a.on::<VolumeRow>(&i.volume_id)
+            => volumes::describe_attribute;
+        ModifyVolumeAttribute |a, i| a.on::<VolumeRow>(&i.volume_id)
+            => volumes::modify_attribute;
+        ModifyVolume |a, i| a.on::<VolumeRow>(&i.volume_id) => volumes::modify;
+        DescribeVolumesModifications |a, _| a => volumes::describe_modifications;
+        AttachVolume ["EbsCardIndex"] |a, i| a
+            .on::<VolumeRow>(&i.volume_id)
+            .on::<InstanceRow>(&i.instance_id)
+            => attachments::attach;
+        DetachVolume |a, i| a
+            .on::<VolumeRow>(&i.volume_id)
+            .on_opt::<InstanceRow>(&i.instance_id)
+            => attachments::detach;
+
+        CreateSnapshot ["OutpostArn", "Location"] |a, i| a
+            .creates(&snapshot::KIND, &i.tag_specifications)
+            .on::<VolumeRow>(&i.volume_id)
+            => snapshots::create;
+        CopySnapshot [
+            "DestinationOutpostArn", "CompletionDurationMinutes",
+            "DestinationAvailabilityZone"
+        ] |a, i| a.creates(&snapshot::KIND, &i.tag_specifications) => snapshots::copy;
+        DeleteSnapshot |a, i| a.on::<SnapshotRow>(&i.snapshot_id) => snapshots::delete;
+        DescribeSnapshots |a, _| a => snapshots::describe;
+
+        GetEbsEncryptionByDefault |a, _| a => encryption::get;
+        EnableEbsEncryptionByDefault |a, _| a => encryption::enable;
+        DisableEbsEncryptionByDefault |a, _| a => encryption::disable;
+        GetEbsDefaultKmsKeyId |a, _| a => encryption::get_key;
+        ModifyEbsDefaultKmsKeyId |a, _| a => encryption::modify_key;
+        ResetEbsDefaultKmsKeyId |a, _| a => encryption::reset_key;
     }
 }
 

@@ -215,5 +215,6 @@ pub(crate) fn spec(id: &str) -> Spec {
         authorized_keys: Vec::new(),
         env: Vec::new(),
         root_disk: RootDisk::Directory,
+        devices: Vec::new(),
     }
 }

@@ -122,6 +122,9 @@ fn leaves(facts: &Facts) -> BTreeMap<String, String> {
     put("ami-launch-index", row.launch_index.to_string());
     put("ami-manifest-path", "(unknown)".into());
     put("block-device-mapping/ami", images::ROOT_DEVICE.into());
+    if let Some((_, device)) = row.store() {
+        put("block-device-mapping/ephemeral0", device.into());
+    }
     put("block-device-mapping/root", images::ROOT_DEVICE.into());
     put("instance-action", "none".into());
     put("instance-id", row.meta.id.clone());

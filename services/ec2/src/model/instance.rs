@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::errors::Result;
 use crate::filter::Paths;
 use crate::model::interface::InterfaceRow;
+use crate::model::volume::VolumeRow;
 use crate::names::{self, Names};
+use crate::reconcile::volumes::attached;
 use crate::resource::{Described, Find, Kind, Meta, resource};
 use crate::{instance_types, tags, zones};
 
@@ -47,6 +49,9 @@ pub(crate) struct InstanceRow {
     /// When it came into its state.
     pub(crate) since: i64,
     pub(crate) user_data: Option<Bytes>,
+    /// Where its instance store is found, unless it is the usual place.
+    #[serde(default)]
+    pub(crate) store_device: Option<String>,
     pub(crate) keep_from_termination: bool,
     pub(crate) keep_from_stop: bool,
     /// What its own shutdown leads to.
@@ -253,6 +258,18 @@ impl Described for InstanceRow {
     type Shape = t::Instance;
     const FILTERS: Paths = &[
         ("architecture", "Architecture"),
+        (
+            "block-device-mapping.device-name",
+            "BlockDeviceMappings.DeviceName",
+        ),
+        (
+            "block-device-mapping.status",
+            "BlockDeviceMappings.Ebs.Status",
+        ),
+        (
+            "block-device-mapping.volume-id",
+            "BlockDeviceMappings.Ebs.VolumeId",
+        ),
         ("availability-zone", "Placement.AvailabilityZone"),
         ("availability-zone-id", "Placement.AvailabilityZoneId"),
         ("client-token", "ClientToken"),
@@ -308,6 +325,8 @@ impl Described for InstanceRow {
         for row in self.interfaces(reader)? {
             interfaces.push(row.shape(reader, names)?);
         }
+        let volumes = attached(reader, &self.meta.here(), &self.meta.id)?;
+        let mappings = volumes.iter().filter_map(VolumeRow::mapping).collect();
         let first = interfaces.first().cloned().unwrap_or_default();
         let public = first.association.as_ref();
         let private = first
@@ -317,7 +336,7 @@ impl Described for InstanceRow {
         let gone = self.state == State::Terminated;
         Ok(t::Instance {
             architecture: Some(crate::images::ARCHITECTURE.into()),
-            block_device_mappings: Some(Vec::new()),
+            block_device_mappings: Some(mappings),
             client_token: Some(self.client_token.clone().unwrap_or_default()),
             ebs_optimized: Some(false),
             ena_support: Some(true),

@@ -15,7 +15,9 @@ pub(crate) mod peering;
 pub(crate) mod pool;
 pub(crate) mod prefix_list;
 pub(crate) mod route;
+pub(crate) mod snapshot;
 pub(crate) mod subnet;
+pub(crate) mod volume;
 pub(crate) mod vpc;
 
 #[cfg(test)]

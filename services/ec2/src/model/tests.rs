@@ -32,6 +32,8 @@ fn every_filter_reads_a_member_that_exists() {
     filters_lead_somewhere::<model::peering::PeeringRow>();
     filters_lead_somewhere::<model::prefix_list::PrefixListRow>();
     filters_lead_somewhere::<model::route::RouteTableRow>();
+    filters_lead_somewhere::<model::snapshot::SnapshotRow>();
     filters_lead_somewhere::<model::subnet::SubnetRow>();
+    filters_lead_somewhere::<model::volume::VolumeRow>();
     filters_lead_somewhere::<model::vpc::VpcRow>();
 }

@@ -78,7 +78,17 @@ fn shape(kind: &InstanceType) -> t::InstanceTypeInfo {
         memory_info: Some(t::MemoryInfo {
             size_in_mi_b: Some(kind.memory.into()),
         }),
-        instance_storage_supported: Some(false),
+        instance_storage_supported: Some(kind.store.is_some()),
+        instance_storage_info: kind.store.map(|gib| t::InstanceStorageInfo {
+            total_size_in_gb: Some(gib.into()),
+            disks: Some(vec![t::DiskInfo {
+                size_in_gb: Some(gib.into()),
+                count: Some(1),
+                type_: Some("ssd".into()),
+            }]),
+            nvme_support: Some("unsupported".into()),
+            encryption_support: Some("unsupported".into()),
+        }),
         network_info: Some(t::NetworkInfo {
             maximum_network_interfaces: Some(MAX_INTERFACES),
             ipv4_addresses_per_interface: Some(50),

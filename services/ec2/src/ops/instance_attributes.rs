@@ -9,10 +9,12 @@ use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
 use super::interfaces::groups;
-use crate::errors::{Refusal, Result};
+use crate::errors::{Refusal, Result, refuse};
 use crate::instance_types;
 use crate::launch::{limit_user_data, shutdown};
 use crate::model::instance::{InstanceRow, State};
+use crate::model::volume::VolumeRow;
+use crate::reconcile::volumes::attached;
 use crate::resource::{Find as _, Resource as _};
 use crate::state::{Change, Ec2};
 
@@ -44,7 +46,11 @@ pub(crate) async fn describe(
             out.instance_initiated_shutdown_behavior = text(Some(behavior.into()));
         }
         "rootDeviceName" => out.root_device_name = text(Some(crate::images::ROOT_DEVICE.into())),
-        "blockDeviceMapping" => out.block_device_mappings = Some(Vec::new()),
+        "blockDeviceMapping" => {
+            let volumes = attached(&snapshot, &here, row.id())?;
+            let mappings = volumes.iter().filter_map(VolumeRow::mapping);
+            out.block_device_mappings = Some(mappings.collect());
+        }
         "productCodes" => out.product_codes = Some(Vec::new()),
         "sourceDestCheck" => {
             let check = interfaces.first().is_none_or(|it| it.source_dest_check);
@@ -81,6 +87,7 @@ enum Wanted {
     TerminateOnShutdown(bool),
     SourceDestCheck(bool),
     Groups(Vec<String>),
+    Mappings(Vec<t::InstanceBlockDeviceMappingSpecification>),
 }
 
 impl Wanted {
@@ -106,6 +113,8 @@ impl Wanted {
                 .filter(|it| !it.is_empty())
                 .map(Wanted::Groups),
         );
+        let mappings = input.block_device_mappings.clone();
+        found.extend(mappings.filter(|it| !it.is_empty()).map(Wanted::Mappings));
         if let Some(name) = &input.attribute {
             found.push(Self::named(
                 name,
@@ -188,11 +197,50 @@ pub(crate) async fn modify(
                     Ok(())
                 });
             }
+            Wanted::Mappings(mappings) => {
+                return mappings
+                    .iter()
+                    .try_for_each(|it| change_mapping(w, &row, it));
+            }
         }
         w.put(&row)
     })
     .await?;
     Ok(t::ModifyInstanceAttributeOutput {})
+}
+
+/// Says whether a volume is to be deleted with its instance; nothing else of a mapping can change.
+fn change_mapping(
+    w: &mut Change<'_>,
+    row: &InstanceRow,
+    mapping: &t::InstanceBlockDeviceMappingSpecification,
+) -> Result<()> {
+    refuse(&[
+        ("BlockDeviceMappings.NoDevice", mapping.no_device.is_some()),
+        (
+            "BlockDeviceMappings.VirtualName",
+            mapping.virtual_name.is_some(),
+        ),
+    ])?;
+    let device = mapping.device_name.as_deref().unwrap_or_default();
+    let ebs = mapping.ebs.clone().unwrap_or_default();
+    let here = |volume: &VolumeRow| {
+        let attachment = volume.attachment.as_ref();
+        attachment.is_some_and(|it| it.device == device)
+            && ebs.volume_id.as_ref().is_none_or(|id| id == volume.id())
+    };
+    let mut volumes = attached(w.tx, w.here, row.id())?;
+    let volume = volumes.iter_mut().find(|volume| here(volume));
+    let volume = volume.ok_or_else(|| {
+        Refusal::new(
+            "InvalidInstanceAttributeValue",
+            format!("No device is currently mapped at {device}"),
+        )
+    })?;
+    if let (Some(attachment), Some(delete)) = (&mut volume.attachment, ebs.delete_on_termination) {
+        attachment.delete_on_termination = delete;
+    }
+    w.put(volume)
 }
 
 fn stopped(row: &InstanceRow, attribute: &str) -> Result<()> {

@@ -41,6 +41,10 @@ pub(crate) async fn run(
     planes.machines.ready().await.map_err(|error| {
         Refusal::NotImplemented(format!("Running instances on this host ({error})"))
     })?;
+    if launch.mappings.has_volumes() || launch.kind.store.is_some() {
+        ec2.disks_ready().await?;
+    }
+    let sealings = launch.mappings.seal(&ec2, &cx).await?;
     let profile = match &input.iam_instance_profile {
         Some(spec) => Some(profiles::find(&cx, spec).await?),
         None => None,
@@ -66,6 +70,9 @@ pub(crate) async fn run(
                 row.client_token.clone_from(&token);
                 attach_primary(w, &ec2, &launch, &subnet, existing.clone(), &mut row)?;
                 w.put(&row)?;
+                launch
+                    .mappings
+                    .make(w, &row, &sealings, &launch.volume_tags)?;
                 ids.push(row.meta.id);
             }
             Ok(ids)
@@ -204,6 +211,7 @@ fn row(
         launched: w.here.now,
         since: w.here.now,
         user_data: launch.user_data.clone(),
+        store_device: launch.mappings.store_device().map(str::to_owned),
         keep_from_termination: launch.keep_from_termination,
         keep_from_stop: launch.keep_from_stop,
         terminate_on_shutdown: launch.terminate_on_shutdown,

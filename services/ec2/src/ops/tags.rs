@@ -24,7 +24,9 @@ use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
 use crate::model::prefix_list::PrefixListRow;
 use crate::model::route::RouteTableRow;
+use crate::model::snapshot::SnapshotRow;
 use crate::model::subnet::SubnetRow;
+use crate::model::volume::VolumeRow;
 use crate::model::vpc::VpcRow;
 use crate::resource::{Find, Here, Kind, Resource, Tags, arn};
 use crate::state::{Change, Ec2};
@@ -49,6 +51,8 @@ macro_rules! every_kind {
         $do!(DhcpOptionsRow);
         $do!(LaunchTemplateRow);
         $do!(PrefixListRow);
+        $do!(VolumeRow);
+        $do!(SnapshotRow);
     };
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reader, Reconciler, Scan, Tx};
 use gureum_schema::Error;
 
 use super::INSTANCES;
 use super::plan::{Step, Wanted, step};
+use super::volumes::Tools;
 use crate::errors::Result;
 use crate::instance_types;
 use crate::machines::{Machine, PlaneError, Planes, Sight};
@@ -30,7 +32,7 @@ const AT_ONCE: usize = 8;
 /// How soon what is on its way is looked at again.
 const SOON: Duration = Duration::from_millis(200);
 
-pub(super) struct Instances(pub(super) Arc<Ec2>);
+pub(super) struct Instances(pub(super) Arc<Ec2>, pub(super) Arc<Cloud>);
 
 #[async_trait]
 impl Reconciler for Instances {
@@ -52,7 +54,7 @@ impl Reconciler for Instances {
 
     async fn run(&self) -> std::result::Result<Outcome, RunError> {
         match &self.0.planes {
-            Some(planes) => self.0.tend(planes).await,
+            Some(planes) => self.0.tend(planes, &self.1).await,
             None => Ok(Outcome::Settled),
         }
     }
@@ -71,7 +73,11 @@ impl InstanceRow {
 
 impl Ec2 {
     /// Does the next step of every instance.
-    async fn tend(&self, planes: &Planes) -> std::result::Result<Outcome, PlaneError> {
+    async fn tend(
+        &self,
+        planes: &Planes,
+        cloud: &Arc<Cloud>,
+    ) -> std::result::Result<Outcome, PlaneError> {
         let mut seen: BTreeMap<String, Sight> =
             planes.machines.observe().await?.into_iter().collect();
         // What machines were seen before the rows were read: a row that is newer finds no machine,
@@ -106,12 +112,13 @@ impl Ec2 {
         let mut work = work.into_iter().peekable();
         while work.peek().is_some() {
             let batch = work.by_ref().take(AT_ONCE);
-            let batch = batch.map(|(step, id, row)| self.take(planes, step, id, row));
+            let batch = batch.map(|(step, id, row)| self.take((planes, cloud), step, id, row));
             for done in join_all(batch).await {
                 failed = done.err().or(failed);
             }
         }
         self.networks.wake();
+        self.volumes.wake();
         match failed {
             Some(error) => Err(error),
             None => Ok(Outcome::Again(SOON)),
@@ -120,7 +127,7 @@ impl Ec2 {
 
     async fn take(
         &self,
-        planes: &Planes,
+        (planes, cloud): (&Planes, &Arc<Cloud>),
         step: Step,
         id: String,
         row: Option<InstanceRow>,
@@ -139,7 +146,7 @@ impl Ec2 {
             }
             Step::Start => {
                 if let Some(row) = row {
-                    self.start(planes, row).await?;
+                    self.start((planes, cloud), row).await?;
                 }
             }
             Step::Turn(state) => {
@@ -167,13 +174,12 @@ impl Ec2 {
     /// Boots a machine. One that cannot boot goes down again, and says why.
     async fn start(
         &self,
-        planes: &Planes,
+        tools: (&Planes, &Arc<Cloud>),
         row: InstanceRow,
     ) -> std::result::Result<(), PlaneError> {
         let place = Some(gureum_kit::Row::key(&row));
-        let machine = self.machine(&row).map_err(Error::from)?;
         let state = row.state;
-        match planes.machines.start(&machine).await {
+        match self.boot(tools, &row).await {
             Ok(()) => {
                 let to = |row: &mut InstanceRow| row.goes(State::Running, self.clock.now());
                 self.turn(place, state, to).await?;
@@ -181,14 +187,32 @@ impl Ec2 {
             }
             Err(error) => {
                 let to = |row: &mut InstanceRow| {
-                    row.goes(State::ShuttingDown, self.clock.now());
-                    let code = "Server.InternalError";
+                    // One that has run before keeps what it has.
+                    let first = state == State::Pending && row.launched == row.meta.created;
+                    let down = if first {
+                        State::ShuttingDown
+                    } else {
+                        State::Stopping
+                    };
+                    row.goes(down, self.clock.now());
+                    let code = blame(&error);
                     row.reason = Some((code.into(), format!("{code}: {error}")));
                 };
                 self.turn(place, state, to).await?;
                 Err(error)
             }
         }
+    }
+
+    async fn boot(
+        &self,
+        (planes, cloud): (&Planes, &Arc<Cloud>),
+        row: &InstanceRow,
+    ) -> std::result::Result<(), PlaneError> {
+        let mut machine = self.machine(row).map_err(Error::from)?;
+        machine.devices = self.devices(Tools::of(planes, cloud), row).await?;
+        planes.machines.start(&machine).await?;
+        self.settle_devices(row, &machine.devices).await
     }
 
     fn machine(&self, row: &InstanceRow) -> Result<Machine> {
@@ -212,6 +236,7 @@ impl Ec2 {
             address,
             user_data: row.user_data.clone(),
             key: row.public_key.clone(),
+            devices: Vec::new(),
         })
     }
 
@@ -301,6 +326,14 @@ impl Dhcp {
     }
 }
 
+/// Whose doing it is that a machine cannot boot: what another service refuses, its owner can mend.
+fn blame(error: &PlaneError) -> &'static str {
+    match error.downcast_ref::<Error>() {
+        Some(refused) if refused.status < 500 => "Client.InternalError",
+        _ => "Server.InternalError",
+    }
+}
+
 /// The state that a row is turned from.
 fn from(state: State) -> State {
     match state {
@@ -320,8 +353,10 @@ fn lose_public(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
     Ok(())
 }
 
-/// A terminated one keeps nothing; interfaces that are to outlive it are free again.
+/// A terminated one keeps nothing; interfaces and volumes that are to outlive it
+/// are free again.
 fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
+    super::volumes::let_go(tx, row)?;
     for mut interface in row.interfaces(tx)? {
         let attachment = interface.attachment.take();
         if attachment.is_some_and(|attachment| attachment.delete_on_termination) {

@@ -1,0 +1,251 @@
+//! Block device mappings: the disks that an instance is launched with, besides its root disk.
+
+use gureum_dispatch::Cx;
+use gureum_kit::Reader;
+use gureum_model_ec2::types as t;
+
+use crate::errors::{Refusal, Result, refuse};
+use crate::images;
+use crate::instance_types;
+use crate::model::instance::InstanceRow;
+use crate::model::volume::{Attachment, Bond, VolumeRow};
+use crate::ops::volume_attachments::check;
+use crate::ops::volumes::{Wanted, make};
+use crate::reconcile::volumes::attached;
+use crate::resource::{Resource as _, Tags};
+use crate::sealing::{Sealing, Secrecy};
+use crate::state::{Change, Ec2};
+
+/// Where an instance finds its instance store unless it is told.
+pub(crate) const STORE_DEVICE: &str = "/dev/sdb";
+
+/// What is wanted at a device name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Mapping {
+    Volume {
+        wanted: Wanted,
+        delete_on_termination: bool,
+    },
+    /// `ephemeral0`, for types that have one.
+    Store,
+}
+
+/// The mappings of a launch, by device name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Mappings(Vec<(String, Mapping)>);
+
+impl Mappings {
+    pub(crate) fn read(given: Option<&Vec<t::BlockDeviceMapping>>) -> Result<Self> {
+        let mut out = Self::default();
+        for mapping in given.into_iter().flatten() {
+            let device = mapping.device_name.as_deref().unwrap_or_default();
+            check(device)?;
+            // No image brings a disk that could be left out.
+            if mapping.no_device.is_some() {
+                continue;
+            }
+            if images::is_root(device) {
+                return Err(Refusal::NotImplemented("A volume as root disk".into()));
+            }
+            if out.0.iter().any(|(other, _)| other == device) {
+                return Err(Refusal::new(
+                    "InvalidBlockDeviceMapping",
+                    format!("The device '{device}' is used in more than one block-device mapping"),
+                ));
+            }
+            out.0.push((device.to_owned(), Mapping::read(mapping)?));
+        }
+        Ok(out)
+    }
+
+    pub(crate) fn has_volumes(&self) -> bool {
+        let volume = |(_, mapping): &(String, Mapping)| *mapping != Mapping::Store;
+        self.0.iter().any(volume)
+    }
+
+    /// Where the instance store is to be found.
+    pub(crate) fn store_device(&self) -> Option<&str> {
+        let store = self
+            .0
+            .iter()
+            .find(|(_, mapping)| *mapping == Mapping::Store);
+        store.map(|(device, _)| device.as_str())
+    }
+
+    /// How each of them is to be encrypted.
+    pub(crate) async fn seal(&self, ec2: &Ec2, cx: &Cx) -> Result<Vec<Option<Sealing>>> {
+        let mut sealings = Vec::new();
+        for (_, mapping) in &self.0 {
+            sealings.push(match mapping {
+                Mapping::Volume { wanted, .. } => ec2.seal(cx, wanted).await?,
+                Mapping::Store => None,
+            });
+        }
+        Ok(sealings)
+    }
+
+    /// Makes the volumes of a new instance, attached to it.
+    pub(crate) fn make(
+        &self,
+        w: &mut Change<'_>,
+        instance: &InstanceRow,
+        sealings: &[Option<Sealing>],
+        tags: &Tags,
+    ) -> Result<()> {
+        for ((device, mapping), sealing) in self.0.iter().zip(sealings) {
+            let Mapping::Volume {
+                wanted,
+                delete_on_termination,
+            } = mapping
+            else {
+                continue;
+            };
+            let mut volume = make(w, &instance.zone, (wanted, sealing.as_ref()), tags.clone())?;
+            volume.attachment = Some(Attachment {
+                instance: instance.meta.id.clone(),
+                device: device.clone(),
+                at: w.here.now,
+                delete_on_termination: *delete_on_termination,
+                state: Bond::Attaching,
+                forced: false,
+            });
+            w.put(&volume)?;
+        }
+        Ok(())
+    }
+}
+
+impl Mapping {
+    fn read(mapping: &t::BlockDeviceMapping) -> Result<Self> {
+        match (&mapping.virtual_name, &mapping.ebs) {
+            (Some(name), None) => match name.strip_prefix("ephemeral").map(str::parse::<u8>) {
+                Some(Ok(0)) => Ok(Mapping::Store),
+                // No type here has more than one.
+                Some(Ok(1..24)) => Err(Refusal::NotImplemented(format!("Virtual device {name}"))),
+                _ => Err(Refusal::wrong("virtualName", name)),
+            },
+            (None, Some(ebs)) => Self::volume(ebs),
+            (Some(_), Some(_)) => Err(Refusal::combination(
+                "A block device mapping names a virtual device or a volume, not both",
+            )),
+            (None, None) => Err(Refusal::missing("ebs")),
+        }
+    }
+
+    fn volume(ebs: &t::EbsBlockDevice) -> Result<Self> {
+        refuse(&[
+            (
+                "BlockDeviceMappings.Ebs.OutpostArn",
+                ebs.outpost_arn.is_some(),
+            ),
+            (
+                "BlockDeviceMappings.Ebs.VolumeInitializationRate",
+                ebs.volume_initialization_rate.is_some(),
+            ),
+            (
+                "BlockDeviceMappings.Ebs.EbsCardIndex",
+                ebs.ebs_card_index.is_some_and(|index| index != 0),
+            ),
+        ])?;
+        Ok(Mapping::Volume {
+            delete_on_termination: ebs.delete_on_termination == Some(true),
+            wanted: Wanted {
+                snapshot: ebs.snapshot_id.clone().filter(|id| !id.is_empty()),
+                size: ebs.volume_size,
+                kind: ebs.volume_type.clone(),
+                iops: ebs.iops,
+                throughput: ebs.throughput,
+                secrecy: Secrecy {
+                    encrypted: ebs.encrypted,
+                    kms_key: ebs.kms_key_id.clone(),
+                },
+            },
+        })
+    }
+}
+
+impl InstanceRow {
+    /// The size (bytes) of its instance store and the device's name, where its type has one.
+    pub(crate) fn store(&self) -> Option<(u64, &str)> {
+        let kind = instance_types::known(&self.instance_type)?;
+        let device = self.store_device.as_deref().unwrap_or(STORE_DEVICE);
+        kind.store.map(|gib| (u64::from(gib) << 30, device))
+    }
+
+    /// Names its instance store. A start has one of its own, so it is blank.
+    pub(crate) fn store_name(&self) -> String {
+        format!("{}-{:x}", self.meta.id, self.launched)
+    }
+
+    /// Whether something is, or is to be, at this device.
+    pub(crate) fn has_device(&self, reader: &impl Reader, device: &str) -> Result<bool> {
+        let volumes = attached(reader, &self.meta.here(), self.id())?;
+        let at = |row: &VolumeRow| {
+            row.attachment
+                .as_ref()
+                .is_some_and(|it| it.device == device)
+        };
+        let store = self.store().is_some_and(|(_, at)| at == device);
+        Ok(store || images::is_root(device) || volumes.iter().any(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(device: &str) -> t::BlockDeviceMapping {
+        t::BlockDeviceMapping {
+            device_name: Some(device.into()),
+            ..Default::default()
+        }
+    }
+
+    fn refusal(mappings: Vec<t::BlockDeviceMapping>) -> &'static str {
+        match Mappings::read(Some(&mappings)) {
+            Err(Refusal::Sender { code, .. }) => code,
+            Err(Refusal::NotImplemented(_)) => "NotImplemented",
+            _ => "",
+        }
+    }
+
+    #[test]
+    fn what_is_mapped_is_told_apart() {
+        let blank = t::BlockDeviceMapping {
+            ebs: Some(t::EbsBlockDevice {
+                volume_size: Some(1),
+                ..Default::default()
+            }),
+            ..mapping("/dev/sdf")
+        };
+        let store = t::BlockDeviceMapping {
+            virtual_name: Some("ephemeral0".into()),
+            ..mapping("/dev/sdc")
+        };
+        let none = t::BlockDeviceMapping {
+            no_device: Some(String::new()),
+            ..mapping("/dev/sdd")
+        };
+        let read = Mappings::read(Some(&vec![blank.clone(), store, none])).expect("mappings");
+        assert!(read.has_volumes());
+        assert_eq!(read.store_device(), Some("/dev/sdc"));
+        assert_eq!(read.0.len(), 2);
+        assert_eq!(
+            refusal(vec![blank.clone(), blank]),
+            "InvalidBlockDeviceMapping"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_refused() {
+        let named = |name: &str| t::BlockDeviceMapping {
+            virtual_name: Some(name.into()),
+            ..mapping("/dev/sdc")
+        };
+        assert_eq!(refusal(vec![named("ephemeral1")]), "NotImplemented");
+        assert_eq!(refusal(vec![named("floppy")]), "InvalidParameterValue");
+        assert_eq!(refusal(vec![mapping("/dev/sdc")]), "MissingParameter");
+        assert_eq!(refusal(vec![mapping("/dev/xvda")]), "NotImplemented");
+        assert_eq!(refusal(vec![mapping("disk")]), "InvalidParameterValue");
+    }
+}

@@ -1,0 +1,98 @@
+//! Snapshots of volumes.
+
+use gureum_kit::Reader;
+use gureum_model_ec2::types as t;
+use gureum_schema::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::errors::Result;
+use crate::filter::Paths;
+use crate::names::Names;
+use crate::resource::{Described, Kind, Meta, resource};
+use crate::sealing::Encryption;
+use crate::tags;
+
+pub(crate) const KIND: Kind = Kind {
+    prefix: "snap",
+    name: "snapshot",
+    label: "snapshot",
+    not_found: "InvalidSnapshot.NotFound",
+    malformed: "InvalidSnapshotID.Malformed",
+};
+
+/// What is said of a copy's volume, which is none of the copier's.
+const NO_VOLUME: &str = "vol-ffffffff";
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotRow {
+    pub(crate) meta: Meta,
+    pub(crate) of: Origin,
+    /// GiB.
+    pub(crate) size: i32,
+    pub(crate) description: String,
+    pub(crate) encryption: Option<Encryption>,
+    pub(crate) progress: Progress,
+}
+
+/// What a snapshot is taken of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Origin {
+    Volume(String),
+    Snapshot(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Progress {
+    Pending,
+    /// When.
+    Completed(i64),
+    /// Why.
+    Failed(String),
+}
+
+resource!(SnapshotRow, "ec2.snapshot", KIND);
+
+impl Described for SnapshotRow {
+    type Shape = t::Snapshot;
+    const FILTERS: Paths = &[
+        ("description", "Description"),
+        ("encrypted", "Encrypted"),
+        ("owner-id", "OwnerId"),
+        ("progress", "Progress"),
+        ("snapshot-id", "SnapshotId"),
+        ("start-time", "StartTime"),
+        ("status", "State"),
+        ("storage-tier", "StorageTier"),
+        ("volume-id", "VolumeId"),
+        ("volume-size", "VolumeSize"),
+    ];
+
+    fn shape(&self, _: &impl Reader, _: &Names) -> Result<t::Snapshot> {
+        let (state, message, completed) = match &self.progress {
+            Progress::Pending => ("pending", None, None),
+            Progress::Completed(at) => ("completed", None, Some(Timestamp(*at))),
+            Progress::Failed(why) => ("error", Some(why.clone()), None),
+        };
+        let volume = match &self.of {
+            Origin::Volume(id) => id.clone(),
+            Origin::Snapshot(_) => NO_VOLUME.to_owned(),
+        };
+        Ok(t::Snapshot {
+            tags: tags::shapes(&self.meta.tags),
+            storage_tier: Some("standard".into()),
+            completion_time: completed,
+            snapshot_id: Some(self.meta.id.clone()),
+            volume_id: Some(volume),
+            state: Some(state.into()),
+            state_message: message,
+            start_time: Some(Timestamp(self.meta.created)),
+            progress: Some(if completed.is_some() { "100%" } else { "0%" }.into()),
+            owner_id: Some(self.meta.account.to_string()),
+            description: Some(self.description.clone()),
+            volume_size: Some(self.size),
+            encrypted: Some(self.encryption.is_some()),
+            kms_key_id: self.encryption.as_ref().map(|it| it.kms_key.clone()),
+            ..Default::default()
+        })
+    }
+}
