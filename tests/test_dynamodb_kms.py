@@ -251,3 +251,22 @@ def test_replicas_have_keys_of_their_own_regions(ddb, client, key, name):  # noq
             return
         time.sleep(0.1)
     raise AssertionError((content(ddb, table), content(there, table)))
+
+
+def test_who_may_use_one_copy_may_not_use_another(ddb, kms, key, client, iam, user, as_user, name):  # noqa: F811
+    """A restored table has the items as they were sealed, but it is its own key that decides."""
+    table, copy = name(), name("copy")
+    create(ddb, table, **under(key["KeyId"]))
+    ddb.put_item(TableName=table, Item=item("a"))
+    backup = ddb.create_backup(TableName=table, BackupName="backup")["BackupDetails"]["BackupArn"]
+    wait_backup(ddb, backup)
+    other = under(kms.create_key()["KeyMetadata"]["Arn"])["SSESpecification"]
+    ddb.restore_table_from_backup(TargetTableName=copy, BackupArn=backup, SSESpecificationOverride=other)
+    wait_active(ddb, copy)
+    rights = policy(allow("dynamodb:*"), allow("kms:Decrypt", key["Arn"]))
+    iam.put_user_policy(UserName=user["UserName"], PolicyName="p", PolicyDocument=rights)
+    mine = as_user("dynamodb")
+    assert mine.get_item(TableName=table, Key=wire({"pk": "a"}))["Item"] == item("a")
+    with refused("AccessDeniedException", DENIED):
+        mine.get_item(TableName=copy, Key=wire({"pk": "a"}))
+    assert ddb.get_item(TableName=copy, Key=wire({"pk": "a"}))["Item"] == item("a")

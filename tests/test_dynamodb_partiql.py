@@ -169,12 +169,13 @@ def test_numbers_keep_their_digits(table, run):
 def test_statements_of_a_batch_stand_alone(ddb, table, run):
     t = table()
     run(f"INSERT INTO \"{t}\" VALUE {{'pk': 'a', 'n': 1}}")
+    run(f"INSERT INTO \"{t}\" VALUE {{'pk': 'c', 'n': 2}}")
     writes = [
         f"INSERT INTO \"{t}\" VALUE {{'pk': 'b'}}",
         f"INSERT INTO \"{t}\" VALUE {{'pk': 'a'}}",
         "SLECT",
         f"UPDATE \"{t}\" SET n = 2 WHERE pk = 'a' RETURNING ALL NEW *",
-        f"UPDATE \"{t}\" SET n = 2 WHERE pk = 'a' AND n = 1",
+        f"UPDATE \"{t}\" SET n = 2 WHERE pk = 'c' AND n = 1",
         f"UPDATE \"{t}-none\" SET n = 2 WHERE pk = 'a'",
         f"DELETE FROM \"{t}\" WHERE pk = 'a' RETURNING MODIFIED NEW *",
     ]
@@ -188,7 +189,7 @@ def test_statements_of_a_batch_stand_alone(ddb, table, run):
     ]
     assert reply["Responses"][0] == {"TableName": t}
     assert plain(reply["Responses"][3]["Item"]) == {"pk": "a", "n": 2}
-    assert plain(reply["Responses"][4]["Error"]["Item"]) == {"pk": "a", "n": 2}
+    assert plain(reply["Responses"][4]["Error"]["Item"]) == {"pk": "c", "n": 2}
     assert [(c["TableName"], c["CapacityUnits"]) for c in reply["ConsumedCapacity"]] == [(t, 2.0)]
     reads = [f"SELECT n FROM \"{t}\" WHERE pk = 'a'", f"SELECT * FROM \"{t}\" WHERE pk = 'z'", f'SELECT * FROM "{t}"']
     found = ddb.batch_execute_statement(Statements=[{"Statement": s} for s in reads])["Responses"]

@@ -456,6 +456,28 @@ def test_bad_filters(sns, sqs, topic, name):
 # Failure
 
 
+def test_a_burst_reaches_every_queue_once(sns, sqs, topic, name):
+    """What queues up for one queue goes in one call, in which each message fares by itself."""
+    queues = [make_queue(sqs, name("queue"), topic) for _ in range(3)]
+    _, deaf = make_queue(sqs, name("deaf"))
+    dead_url, dead = make_queue(sqs, name("dead"), topic)
+    for _, arn in queues:
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    redrive = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead})}
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=deaf, Attributes=redrive)
+    texts = {f"m{at} " + "x" * (at * 1500) for at in range(60)}
+    sizes = sorted(texts, key=len)
+    while sizes:
+        batch = [sizes.pop() for _ in range(min(2, len(sizes)))]
+        entries = [{"Id": str(at), "Message": text} for at, text in enumerate(batch)]
+        reply = sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+        assert len(reply["Successful"]) == len(entries)
+    for url, _ in queues:
+        got = [message["Body"] for message in drain(sqs, url, len(texts))]
+        assert len(got) == len(texts) and set(got) == texts
+    assert {json.loads(m["Body"])["Message"] for m in drain(sqs, dead_url, len(texts))} == texts
+
+
 def test_a_queue_that_says_no_gets_nothing(sns, sqs, topic, name):
     url, arn = make_queue(sqs, name("closed"))
     dead_url, dead = make_queue(sqs, name("dead"), topic)

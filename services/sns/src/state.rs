@@ -14,6 +14,7 @@ use gureum_mail::{Mailbox, Relay};
 use gureum_outbound::Outbound;
 
 use crate::content::Keys;
+use crate::deliver::Joint;
 use crate::envelope::Letterhead;
 use crate::errors::{Refusal, Result};
 use crate::model::{DeliveryRow, Epoch, Protocol, SubscriptionRow, TopicKey, TopicRow};
@@ -37,6 +38,8 @@ pub struct Sns {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) schedule: Schedule,
     pub(crate) pace: Pace,
+    /// What is on its way to queues.
+    pub(crate) joint: Arc<Joint>,
     /// Held by whoever changes topics, so that such changes happen one after the other.
     pub(crate) admin: tokio::sync::Mutex<()>,
     topics: RwLock<BTreeMap<TopicKey, Arc<Topic>>>,
@@ -81,6 +84,7 @@ impl Sns {
             outbound: ground.outbound,
             schedule: Schedule::new(driver),
             pace: Pace::default(),
+            joint: Arc::default(),
             admin: tokio::sync::Mutex::default(),
             topics: RwLock::default(),
             next: AtomicU64::new((epoch << NUMBERS) + 1),

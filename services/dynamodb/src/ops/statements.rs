@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use gureum_dispatch::Cx;
 use gureum_kit::idempotency::fingerprint;
 use gureum_model_dynamodb::types as t;
@@ -239,13 +240,18 @@ pub(crate) async fn batch_execute_statement(
         )
         .into());
     }
+    let (db, cx) = (&*db, &cx);
+    let members = input.statements.iter().zip(parsed);
+    // All at once: what they write shares its commits.
+    let members = members.map(|(request, statement)| async move {
+        match statement {
+            Ok(statement) => member(db, cx, statement, request).await,
+            Err(refusal) => Err(Failed::Refused(refusal)),
+        }
+    });
     let mut responses = Vec::new();
     let mut consumed: BTreeMap<String, Consumed> = BTreeMap::new();
-    for (request, statement) in input.statements.iter().zip(parsed) {
-        let done = match statement {
-            Ok(statement) => member(&db, &cx, statement, request).await,
-            Err(refusal) => Err(Failed::Refused(refusal)),
-        };
+    for done in join_all(members).await {
         responses.push(match done {
             Ok(done) => {
                 let sum = consumed.entry(done.table.clone());

@@ -61,7 +61,7 @@ impl DynamoDb {
             return Ok(());
         };
         let now = self.clock.now();
-        let purpose = (id, cx.caller.arn.clone());
+        let purpose = (id, kms.key.clone(), cx.caller.arn.clone());
         if self.vault.admitted.get(&purpose, now).is_some()
             && self.vault.open.get(&id, now).is_some()
         {
@@ -77,14 +77,14 @@ impl DynamoDb {
         let opened = opened.map_err(|error| {
             if is_lost(&error) {
                 self.vault.open.forget(&id);
-                self.vault.lost().entry(id).or_insert(now);
+                self.vault.lost().entry(kms.key.clone()).or_insert(now);
             }
             refused(&error)
         })?;
         let secret = opened.plaintext.unwrap_or_default();
         let secret = <[u8; 32]>::try_from(&secret[..]);
         let secret = secret.map_err(|_| Refusal::Broken("KMS opened no data key".into()))?;
-        self.vault.lost().remove(&id);
+        self.vault.lost().remove(&kms.key);
         let key = Arc::new(DataKey::new(id, secret));
         let until = now + ADMITTED;
         self.vault.open.put(id, key, now, until + MARGIN);

@@ -165,11 +165,15 @@ pub(crate) struct Vault {
     own: Sealer,
     /// By their ids. Those of KMS are good for a little longer than who asked for them.
     open: Remembered<u64, Arc<DataKey>>,
-    /// Who may use which of those that KMS keeps, by ARN.
-    admitted: Remembered<(u64, String), ()>,
-    /// Since when KMS does not open them any more, by their ids.
-    lost: Mutex<HashMap<u64, i64>>,
+    /// Who may use which of those that KMS keeps. Copies of a table share a data key, but not who may
+    /// open it: that is a matter of the key that each is wrapped by.
+    admitted: Remembered<Admission, ()>,
+    /// Since when keys of KMS cannot be used any more, by their ARNs.
+    lost: Mutex<HashMap<String, i64>>,
 }
+
+/// Data key, key of KMS and caller, these two by their ARNs.
+type Admission = (u64, String, String);
 
 /// What data keys are sealed for.
 const PURPOSE: &[u8] = b"dynamodb data key";
@@ -245,10 +249,13 @@ impl Vault {
 
     /// Since when KMS does not open this data key any more.
     pub(crate) fn lost_since(&self, sealing: Option<&Sealing>) -> Option<i64> {
-        self.lost().get(&sealing?.id).copied()
+        match &sealing?.wrapped {
+            Wrapped::Kms(kms) => self.lost().get(&kms.key).copied(),
+            Wrapped::Owned { .. } => None,
+        }
     }
 
-    fn lost(&self) -> MutexGuard<'_, HashMap<u64, i64>> {
+    fn lost(&self) -> MutexGuard<'_, HashMap<String, i64>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -140,7 +140,7 @@ impl Sns {
         failed: u32,
     ) -> Fate {
         let outcome = match to.protocol {
-            Protocol::Sqs => queue::send(cx, mission, to).await,
+            Protocol::Sqs => queue::send(&self.joint, cx, mission, to).await,
             Protocol::Http | Protocol::Https => self.post(mission, to).await,
             Protocol::Email | Protocol::EmailJson => self.mail(mission, to).await,
         };

@@ -6,6 +6,7 @@
 //! served at all goes to the dead letters.
 
 mod attempt;
+mod joint;
 mod mail;
 mod queue;
 mod web;
@@ -20,6 +21,7 @@ use gureum_kit::{Outcome, Reader, Reconciler, Row, Scan, StoreError};
 use gureum_schema::Error;
 use tokio::sync::Semaphore;
 
+pub(crate) use joint::Joint;
 pub(crate) use queue::cx as cx_of;
 
 use crate::errors::Refusal;

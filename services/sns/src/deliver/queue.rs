@@ -11,6 +11,7 @@ use gureum_model_sqs::op::SendMessage;
 use gureum_model_sqs::types::{MessageAttributeValue, SendMessageRequest};
 use gureum_schema::Error;
 
+use super::Joint;
 use super::attempt::{Mission, Obstacle, Target};
 use crate::content::Attribute;
 use crate::topic::{PRINCIPAL, Topic};
@@ -24,7 +25,12 @@ pub(crate) fn cx(cloud: &Arc<Cloud>, topic: &Topic) -> Cx {
     cloud.cx(Arc::clone(&topic.caller), topic.row.region.clone(), request)
 }
 
-pub(super) async fn send(cx: &Cx, mission: &Mission<'_>, to: &Target<'_>) -> Result<(), Obstacle> {
+pub(super) async fn send(
+    joint: &Arc<Joint>,
+    cx: &Cx,
+    mission: &Mission<'_>,
+    to: &Target<'_>,
+) -> Result<(), Obstacle> {
     let queue = to.endpoint.parse::<Arn>();
     let queue = queue.map_err(|why| permanent("InvalidEndpoint", why.to_string()))?;
     let attributes = match mission.is_raw(to) {
@@ -35,7 +41,9 @@ pub(super) async fn send(cx: &Cx, mission: &Mission<'_>, to: &Target<'_>) -> Res
         let why = "A raw message for a queue can have at most 10 attributes.".to_owned();
         return Err(permanent("InvalidParameterValue", why));
     }
-    call(cx, &queue, message(mission, to, &queue, attributes)).await
+    let line = (mission.content.topic.clone(), to.endpoint.to_owned());
+    let input = message(mission, to, &queue, attributes);
+    joint.send(&there(cx, &queue)?, line, input).await
 }
 
 /// Sends to the queue for dead letters, with the reason.
@@ -60,7 +68,9 @@ pub(super) async fn bury(
             entry.or_insert_with(|| text("String", value.clone()));
         }
     }
-    call(cx, queue, message(mission, to, queue, attributes)).await
+    let input = message(mission, to, queue, attributes);
+    let sent = there(cx, queue)?.call::<SendMessage>(input).await;
+    sent.map(drop).map_err(self::obstacle)
 }
 
 fn message(
@@ -81,15 +91,19 @@ fn message(
     }
 }
 
-async fn call(cx: &Cx, queue: &Arn, input: SendMessageRequest) -> Result<(), Obstacle> {
+/// The same context in the region of a queue.
+fn there(cx: &Cx, queue: &Arn) -> Result<Cx, Obstacle> {
     let region = queue.region.parse::<Region>();
     let region = region.map_err(|why| permanent("InvalidEndpoint", why.to_string()))?;
-    let sent = cx.in_region(region).call::<SendMessage>(input).await;
-    sent.map(drop).map_err(|error| Obstacle {
+    Ok(cx.in_region(region))
+}
+
+pub(super) fn obstacle(error: Error) -> Obstacle {
+    Obstacle {
         permanent: is_permanent(&error),
         code: error.code.into_owned(),
         message: error.message,
-    })
+    }
 }
 
 /// Whether the receiver said no, rather than failed.
