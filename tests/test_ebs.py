@@ -128,7 +128,9 @@ def test_a_volume_in_rows(ec2, name):
         ({"VolumeType": "io1", "Size": 4, "Iops": 1000}, "InvalidParameterValue"),
         ({"VolumeType": "gp2", "Iops": 1000}, "InvalidParameterCombination"),
         ({"SnapshotId": "snap-0123456789abcdef0"}, "InvalidSnapshot.NotFound"),
-        ({"Encrypted": True}, "NotImplemented"),
+        ({"KmsKeyId": "alias/aws/ebs"}, "InvalidParameterDependency"),
+        ({"Encrypted": True, "KmsKeyId": "alias/nobody-made-this"}, "InvalidKMSKey.NotFound"),
+        ({"MultiAttachEnabled": True}, "NotImplemented"),
     ],
 )
 def test_volumes_that_cannot_be(ec2, parameters, error):
@@ -438,3 +440,96 @@ def test_types_with_an_instance_store_say_so(ec2):
     if not types:
         pytest.skip("the host is too small for them")
     assert all(it["InstanceStorageInfo"]["TotalSizeInGB"] > 0 for it in types)
+
+
+def on_disk(cloud, text):
+    """Whether the host's files of volumes hold this text in the clear."""
+    found = subprocess.run(["grep", "-rqF", text, cloud.directory / "volumes"])
+    return found.returncode == 0
+
+
+def test_an_encrypted_volume_is_ciphertext_on_the_host(cloud, ec2, name):
+    ec2.delete_volume(VolumeId=create(ec2))
+    kms = cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    instance = launch(ec2)["Instances"][0]["InstanceId"]
+    until(ec2, "running", instance)
+    here = {"AvailabilityZone": zone_of(ec2, instance)}
+    clear, secret = name("clear"), name("secret")
+    plain = create(ec2, **here)
+    sealed = create(ec2, **here, Encrypted=True, KmsKeyId=key)
+    shown = volume_of(ec2, sealed)
+    assert shown["Encrypted"] and shown["KmsKeyId"] == key
+    for volume, device in ((plain, "/dev/sdf"), (sealed, "/dev/sdg")):
+        ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
+        becomes(ec2, volume, "in-use")
+    inside(cloud, instance, f"echo {clear} > /dev/sdf; echo {secret} > /dev/sdg; sync")
+    assert on_disk(cloud, clear) and not on_disk(cloud, secret)
+
+    # Snapshots, copies and what is made of them are sealed as well.
+    snapshot = ec2.create_snapshot(VolumeId=sealed)["SnapshotId"]
+    assert completed(ec2, snapshot)["KmsKeyId"] == key
+    of_plain = ec2.create_snapshot(VolumeId=plain)["SnapshotId"]
+    completed(ec2, of_plain)
+    copy = ec2.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=of_plain, Encrypted=True)["SnapshotId"]
+    assert completed(ec2, copy)["Encrypted"] and "KmsKeyId" in completed(ec2, copy)
+    restored, resealed = create(ec2, **here, SnapshotId=snapshot), create(ec2, **here, SnapshotId=copy)
+    assert volume_of(ec2, restored)["KmsKeyId"] == key and volume_of(ec2, resealed)["Encrypted"]
+    for volume in (plain, sealed):
+        ec2.detach_volume(VolumeId=volume)
+        becomes(ec2, volume, "available")
+    ec2.delete_volume(VolumeId=plain)
+    ec2.delete_snapshot(SnapshotId=of_plain)
+    for _ in range(100):
+        if not on_disk(cloud, clear):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("the original is still there")
+    for volume, device in ((restored, "/dev/sdf"), (resealed, "/dev/sdg")):
+        ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
+        becomes(ec2, volume, "in-use")
+    assert inside(cloud, instance, "head -n 1 /dev/sdf; head -n 1 /dev/sdg").split() == [secret, clear]
+
+    # Without its key a volume cannot be attached, nor can an instance that has it start.
+    kms.disable_key(KeyId=key)
+    at = {"InstanceId": instance, "Device": "/dev/sdh"}
+    assert code(ec2.attach_volume, VolumeId=sealed, **at) == "InvalidKMSKey.InvalidState"
+    assert code(ec2.create_volume, **here, SnapshotId=snapshot) == "InvalidKMSKey.InvalidState"
+    assert inside(cloud, instance, "head -n 1 /dev/sdf") == secret
+    ec2.stop_instances(InstanceIds=[instance])
+    until(ec2, "stopped", instance)
+    ec2.start_instances(InstanceIds=[instance])
+    for _ in range(100):
+        if show(ec2, instance)["State"]["Name"] == "stopped":
+            break
+        time.sleep(0.1)
+    assert show(ec2, instance)["StateReason"]["Code"] == "Client.InternalError"
+    kms.enable_key(KeyId=key)
+    ec2.start_instances(InstanceIds=[instance])
+    until(ec2, "running", instance)
+    assert inside(cloud, instance, "head -n 1 /dev/sdf; head -n 1 /dev/sdg").split() == [secret, clear]
+    ec2.terminate_instances(InstanceIds=[instance])
+    until(ec2, "terminated", instance)
+    for volume in (sealed, restored, resealed):
+        becomes(ec2, volume, "available")
+        ec2.delete_volume(VolumeId=volume)
+
+
+def test_encryption_where_nothing_is_said(cloud):
+    ec2 = cloud.client("ec2", region="eu-north-1")
+    place = {"AvailabilityZone": "eu-north-1a"}
+    ec2.delete_volume(VolumeId=create(ec2, **place))
+    assert not ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]
+    assert ec2.get_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
+    assert ec2.enable_ebs_encryption_by_default()["EbsEncryptionByDefault"]
+    aws = volume_of(ec2, create(ec2, **place))
+    assert aws["Encrypted"]
+    key = cloud.client("kms", region="eu-north-1").create_key()["KeyMetadata"]["Arn"]
+    assert ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)["KmsKeyId"] == key
+    mine = volume_of(ec2, create(ec2, **place))
+    assert mine["KmsKeyId"] == key != aws["KmsKeyId"]
+    assert ec2.reset_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
+    assert not ec2.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"]
+    for volume in (aws, mine):
+        ec2.delete_volume(VolumeId=volume["VolumeId"])

@@ -1,13 +1,13 @@
 //! Volumes behind EC2: the block plane, and the devices of instances, as EC2 asks for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use gureum_block::{Block, Depot, Error, Limits, Source};
 use gureum_compute::Device;
-use gureum_ec2::machines::{Disks, PlaneError, Stored};
+use gureum_ec2::machines::{Disks, Keys, PlaneError, Stored};
 use gureum_room::Privilege;
 
 use crate::machines::Host;
@@ -84,13 +84,33 @@ impl Disks for Host {
         .await
     }
 
-    async fn create(&self, volume: &str, size: u64, from: Option<&str>) -> Result<(), PlaneError> {
+    async fn create(
+        &self,
+        volume: &str,
+        size: u64,
+        from: Option<&str>,
+        key: Option<&str>,
+        keys: Keys,
+    ) -> Result<(), PlaneError> {
         let (volume, from) = (volume.to_owned(), from.map(str::to_owned));
+        let key = key.map(str::to_owned);
         self.stored(move |depot| {
             let source = from.as_deref().map_or(Source::Blank, Source::Snapshot);
-            once(depot.create(&volume, size, source, None))
+            let find = |name: &str| keys.get(name).cloned();
+            once(depot.create(&volume, size, source, key.as_deref(), &find))
         })
         .await
+    }
+
+    async fn volume_keys(&self, volume: &str) -> Result<BTreeSet<String>, PlaneError> {
+        let volume = volume.to_owned();
+        self.stored(move |depot| depot.volume_keys(&volume)).await
+    }
+
+    async fn snapshot_keys(&self, snapshot: &str) -> Result<BTreeSet<String>, PlaneError> {
+        let snapshot = snapshot.to_owned();
+        self.stored(move |depot| depot.snapshot_keys(&snapshot))
+            .await
     }
 
     async fn delete(&self, volume: &str) -> Result<(), PlaneError> {
@@ -102,8 +122,13 @@ impl Disks for Host {
         .await
     }
 
-    async fn attach(&self, volume: &str, limits: Limits) -> Result<PathBuf, PlaneError> {
-        let device = self.block.attach(volume, BTreeMap::new(), Some(limits));
+    async fn attach(
+        &self,
+        volume: &str,
+        keys: Keys,
+        limits: Limits,
+    ) -> Result<PathBuf, PlaneError> {
+        let device = self.block.attach(volume, keys, Some(limits));
         Ok(device.await?)
     }
 
@@ -123,19 +148,28 @@ impl Disks for Host {
         Ok(self.block.limit(volume, Some(limits)).await?)
     }
 
-    async fn snapshot(&self, volume: &str, snapshot: &str) -> Result<(), PlaneError> {
+    async fn snapshot(&self, volume: &str, snapshot: &str, keys: Keys) -> Result<(), PlaneError> {
         // The error of an attached volume's process is no more than a sentence, so look first.
         if self.observe().await?.snapshots.contains(snapshot) {
             return Ok(());
         }
-        let keys = BTreeMap::new();
         Ok(once(self.block.snapshot(volume, snapshot, &keys).await)?)
     }
 
-    async fn copy_snapshot(&self, from: &str, to: &str) -> Result<(), PlaneError> {
+    async fn copy_snapshot(
+        &self,
+        from: &str,
+        to: &str,
+        key: Option<&str>,
+        keys: Keys,
+    ) -> Result<(), PlaneError> {
         let (from, to) = (from.to_owned(), to.to_owned());
-        self.stored(move |depot| once(depot.copy_snapshot(&from, &to)))
-            .await
+        let key = key.map(str::to_owned);
+        self.stored(move |depot| {
+            let find = |name: &str| keys.get(name).cloned();
+            once(depot.copy_snapshot(&from, &to, key.as_deref(), &find))
+        })
+        .await
     }
 
     async fn delete_snapshot(&self, snapshot: &str) -> Result<(), PlaneError> {

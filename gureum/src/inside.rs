@@ -52,6 +52,19 @@ impl Inside {
         })
     }
 
+    fn shown(&self, told: &Told) -> Value {
+        json!({
+            "id": told.id,
+            "state": told.state,
+            "instance_type": told.instance_type,
+            "addresses": told.addresses,
+            "dns_names": told.dns_names,
+            // As root the host reaches every address itself.
+            "host_ports": self.host.host_ports.of(&told.addresses),
+            "cpu_percent": self.gauge.load(&told.id),
+        })
+    }
+
     /// An instance, by its id or ARN, with what the host knows of it.
     async fn instance(&self, id: &str) -> Option<Value> {
         let named = |told: &Told| told.id == id || arn(told) == id;
@@ -61,7 +74,7 @@ impl Inside {
             tracing::warn!(%error, instance = told.id, "cannot look at the instance");
             Traces::default()
         });
-        let mut shown = instance(&told);
+        let mut shown = self.shown(&told);
         shown["arn"] = json!(arn(&told));
         shown["pids"] = json!(traces.pid.into_iter().collect::<Vec<_>>());
         shown["supervisor_pid"] = json!(traces.supervisor);
@@ -70,8 +83,6 @@ impl Inside {
         shown["netns"] = json!(netns);
         shown["data_dir"] = json!(traces.directory);
         shown["figures"] = self.gauge.shown(&told);
-        // As root the host reaches every address itself; rootless no port leads in yet.
-        shown["host_ports"] = json!({});
         Some(shown)
     }
 }
@@ -88,12 +99,7 @@ impl Resources for Inside {
     fn status(&self) -> Value {
         let reconcilers: Vec<_> = self.driver.status().iter().map(reconciler).collect();
         let instances = self.instances();
-        let instance = |told: &Told| {
-            let mut shown = instance(told);
-            shown["cpu_percent"] = json!(self.gauge.load(&told.id));
-            shown
-        };
-        let instances: Vec<_> = instances.iter().map(instance).collect();
+        let instances: Vec<_> = instances.iter().map(|told| self.shown(told)).collect();
         json!({ "reconcilers": reconcilers, "instances": instances })
     }
 
@@ -117,16 +123,6 @@ fn arn(told: &Told) -> String {
         ..
     } = told;
     format!("arn:aws:ec2:{region}:{account}:instance/{id}")
-}
-
-fn instance(told: &Told) -> Value {
-    json!({
-        "id": told.id,
-        "state": told.state,
-        "instance_type": told.instance_type,
-        "addresses": told.addresses,
-        "dns_names": told.dns_names,
-    })
 }
 
 fn reconciler(status: &Status) -> Value {

@@ -12,6 +12,7 @@ mod down;
 mod env;
 mod failure;
 mod figures;
+mod host_ports;
 mod imds;
 mod inside;
 mod link_local;

@@ -47,6 +47,12 @@ pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
             },
             list(instance["addresses"].as_array().map_or(&[], Vec::as_slice)),
         ));
+        for (port, way) in object(&instance["host_ports"]) {
+            say(format_args!(
+                "  {:<20} port {port} is at 127.0.0.1:{way}",
+                ""
+            ));
+        }
     }
     say("\nBackground work");
     if status["reconcilers"].as_array().is_none_or(Vec::is_empty) {

@@ -97,6 +97,7 @@ pub(crate) async fn open(
                 &config.domain,
             ),
             mailbox: Mailbox::open(dir.mail()).or_fail("cannot open the mailbox")?,
+            relay: config.mail_relay.clone(),
             outbound,
             domain: config.domain.clone(),
         },
@@ -158,7 +159,7 @@ pub(crate) async fn open(
     work.extend(sqs.reconcilers());
     work.extend(ssm.reconcilers(host.clone()));
     work.extend(dynamodb.reconcilers(&cloud));
-    work.extend(ec2.reconcilers());
+    work.extend(ec2.reconcilers(&cloud));
     work.push(gauge.clone());
     Ok(Rooms {
         sns,

@@ -929,7 +929,8 @@ pub(crate) static CANCEL_SPOT_INSTANCE_REQUESTS: OperationSpec =
 pub(crate) static CONFIRM_PRODUCT_INSTANCE: OperationSpec =
     OperationSpec::new("ConfirmProductInstance", "POST", "/");
 pub(crate) static COPY_FPGA_IMAGE: OperationSpec = OperationSpec::new("CopyFpgaImage", "POST", "/");
-pub(crate) static COPY_IMAGE: OperationSpec = OperationSpec::new("CopyImage", "POST", "/");
+pub(crate) static COPY_IMAGE: OperationSpec = OperationSpec::new("CopyImage", "POST", "/")
+    .io(&schemas::COPY_IMAGE_REQUEST, &schemas::COPY_IMAGE_RESULT);
 pub(crate) static COPY_SNAPSHOT: OperationSpec = OperationSpec::new("CopySnapshot", "POST", "/")
     .io(
         &schemas::COPY_SNAPSHOT_REQUEST,
@@ -980,7 +981,10 @@ pub(crate) static CREATE_FLOW_LOGS: OperationSpec =
     OperationSpec::new("CreateFlowLogs", "POST", "/");
 pub(crate) static CREATE_FPGA_IMAGE: OperationSpec =
     OperationSpec::new("CreateFpgaImage", "POST", "/");
-pub(crate) static CREATE_IMAGE: OperationSpec = OperationSpec::new("CreateImage", "POST", "/");
+pub(crate) static CREATE_IMAGE: OperationSpec = OperationSpec::new("CreateImage", "POST", "/").io(
+    &schemas::CREATE_IMAGE_REQUEST,
+    &schemas::CREATE_IMAGE_RESULT,
+);
 pub(crate) static CREATE_IMAGE_USAGE_REPORT: OperationSpec =
     OperationSpec::new("CreateImageUsageReport", "POST", "/");
 pub(crate) static CREATE_INSTANCE_CONNECT_ENDPOINT: OperationSpec =
@@ -1118,7 +1122,10 @@ pub(crate) static CREATE_SNAPSHOT: OperationSpec =
     OperationSpec::new("CreateSnapshot", "POST", "/")
         .io(&schemas::CREATE_SNAPSHOT_REQUEST, &schemas::SNAPSHOT);
 pub(crate) static CREATE_SNAPSHOTS: OperationSpec =
-    OperationSpec::new("CreateSnapshots", "POST", "/");
+    OperationSpec::new("CreateSnapshots", "POST", "/").io(
+        &schemas::CREATE_SNAPSHOTS_REQUEST,
+        &schemas::CREATE_SNAPSHOTS_RESULT,
+    );
 pub(crate) static CREATE_SPOT_DATAFEED_SUBSCRIPTION: OperationSpec =
     OperationSpec::new("CreateSpotDatafeedSubscription", "POST", "/");
 pub(crate) static CREATE_STORE_IMAGE_TASK: OperationSpec =
@@ -1454,7 +1461,10 @@ pub(crate) static DEPROVISION_IPAM_POOL_CIDR: OperationSpec =
 pub(crate) static DEPROVISION_PUBLIC_IPV4_POOL_CIDR: OperationSpec =
     OperationSpec::new("DeprovisionPublicIpv4PoolCidr", "POST", "/");
 pub(crate) static DEREGISTER_IMAGE: OperationSpec =
-    OperationSpec::new("DeregisterImage", "POST", "/");
+    OperationSpec::new("DeregisterImage", "POST", "/").io(
+        &schemas::DEREGISTER_IMAGE_REQUEST,
+        &schemas::DEREGISTER_IMAGE_RESULT,
+    );
 pub(crate) static DEREGISTER_INSTANCE_EVENT_NOTIFICATION_ATTRIBUTES: OperationSpec =
     OperationSpec::new("DeregisterInstanceEventNotificationAttributes", "POST", "/");
 pub(crate) static DEREGISTER_TRANSIT_GATEWAY_MULTICAST_GROUP_MEMBERS: OperationSpec =
@@ -1578,7 +1588,10 @@ pub(crate) static DESCRIBE_ID_FORMAT: OperationSpec =
 pub(crate) static DESCRIBE_IDENTITY_ID_FORMAT: OperationSpec =
     OperationSpec::new("DescribeIdentityIdFormat", "POST", "/");
 pub(crate) static DESCRIBE_IMAGE_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("DescribeImageAttribute", "POST", "/");
+    OperationSpec::new("DescribeImageAttribute", "POST", "/").io(
+        &schemas::DESCRIBE_IMAGE_ATTRIBUTE_REQUEST,
+        &schemas::IMAGE_ATTRIBUTE,
+    );
 pub(crate) static DESCRIBE_IMAGE_REFERENCES: OperationSpec =
     OperationSpec::new("DescribeImageReferences", "POST", "/");
 pub(crate) static DESCRIBE_IMAGE_USAGE_REPORT_ENTRIES: OperationSpec =
@@ -1807,7 +1820,10 @@ pub(crate) static DESCRIBE_SECURITY_GROUPS: OperationSpec =
 pub(crate) static DESCRIBE_SERVICE_LINK_VIRTUAL_INTERFACES: OperationSpec =
     OperationSpec::new("DescribeServiceLinkVirtualInterfaces", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("DescribeSnapshotAttribute", "POST", "/");
+    OperationSpec::new("DescribeSnapshotAttribute", "POST", "/").io(
+        &schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST,
+        &schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT,
+    );
 pub(crate) static DESCRIBE_SNAPSHOT_TIER_STATUS: OperationSpec =
     OperationSpec::new("DescribeSnapshotTierStatus", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOTS: OperationSpec =
@@ -1989,7 +2005,10 @@ pub(crate) static DISABLE_AWS_NETWORK_PERFORMANCE_METRIC_SUBSCRIPTION: Operation
 pub(crate) static DISABLE_CAPACITY_MANAGER: OperationSpec =
     OperationSpec::new("DisableCapacityManager", "POST", "/");
 pub(crate) static DISABLE_EBS_ENCRYPTION_BY_DEFAULT: OperationSpec =
-    OperationSpec::new("DisableEbsEncryptionByDefault", "POST", "/");
+    OperationSpec::new("DisableEbsEncryptionByDefault", "POST", "/").io(
+        &schemas::DISABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+        &schemas::DISABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    );
 pub(crate) static DISABLE_FAST_LAUNCH: OperationSpec =
     OperationSpec::new("DisableFastLaunch", "POST", "/");
 pub(crate) static DISABLE_FAST_SNAPSHOT_RESTORES: OperationSpec =
@@ -2078,7 +2097,10 @@ pub(crate) static ENABLE_AWS_NETWORK_PERFORMANCE_METRIC_SUBSCRIPTION: OperationS
 pub(crate) static ENABLE_CAPACITY_MANAGER: OperationSpec =
     OperationSpec::new("EnableCapacityManager", "POST", "/");
 pub(crate) static ENABLE_EBS_ENCRYPTION_BY_DEFAULT: OperationSpec =
-    OperationSpec::new("EnableEbsEncryptionByDefault", "POST", "/");
+    OperationSpec::new("EnableEbsEncryptionByDefault", "POST", "/").io(
+        &schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+        &schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    );
 pub(crate) static ENABLE_FAST_LAUNCH: OperationSpec =
     OperationSpec::new("EnableFastLaunch", "POST", "/");
 pub(crate) static ENABLE_FAST_SNAPSHOT_RESTORES: OperationSpec =
@@ -2165,9 +2187,15 @@ pub(crate) static GET_DECLARATIVE_POLICIES_REPORT_SUMMARY: OperationSpec =
 pub(crate) static GET_DEFAULT_CREDIT_SPECIFICATION: OperationSpec =
     OperationSpec::new("GetDefaultCreditSpecification", "POST", "/");
 pub(crate) static GET_EBS_DEFAULT_KMS_KEY_ID: OperationSpec =
-    OperationSpec::new("GetEbsDefaultKmsKeyId", "POST", "/");
+    OperationSpec::new("GetEbsDefaultKmsKeyId", "POST", "/").io(
+        &schemas::GET_EBS_DEFAULT_KMS_KEY_ID_REQUEST,
+        &schemas::GET_EBS_DEFAULT_KMS_KEY_ID_RESULT,
+    );
 pub(crate) static GET_EBS_ENCRYPTION_BY_DEFAULT: OperationSpec =
-    OperationSpec::new("GetEbsEncryptionByDefault", "POST", "/");
+    OperationSpec::new("GetEbsEncryptionByDefault", "POST", "/").io(
+        &schemas::GET_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+        &schemas::GET_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    );
 pub(crate) static GET_ENABLED_IPAM_POLICY: OperationSpec =
     OperationSpec::new("GetEnabledIpamPolicy", "POST", "/");
 pub(crate) static GET_FLOW_LOGS_INTEGRATION_TEMPLATE: OperationSpec =
@@ -2317,7 +2345,10 @@ pub(crate) static MODIFY_CLIENT_VPN_ENDPOINT: OperationSpec =
 pub(crate) static MODIFY_DEFAULT_CREDIT_SPECIFICATION: OperationSpec =
     OperationSpec::new("ModifyDefaultCreditSpecification", "POST", "/");
 pub(crate) static MODIFY_EBS_DEFAULT_KMS_KEY_ID: OperationSpec =
-    OperationSpec::new("ModifyEbsDefaultKmsKeyId", "POST", "/");
+    OperationSpec::new("ModifyEbsDefaultKmsKeyId", "POST", "/").io(
+        &schemas::MODIFY_EBS_DEFAULT_KMS_KEY_ID_REQUEST,
+        &schemas::MODIFY_EBS_DEFAULT_KMS_KEY_ID_RESULT,
+    );
 pub(crate) static MODIFY_FLEET: OperationSpec = OperationSpec::new("ModifyFleet", "POST", "/");
 pub(crate) static MODIFY_FPGA_IMAGE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ModifyFpgaImageAttribute", "POST", "/");
@@ -2327,7 +2358,10 @@ pub(crate) static MODIFY_ID_FORMAT: OperationSpec =
 pub(crate) static MODIFY_IDENTITY_ID_FORMAT: OperationSpec =
     OperationSpec::new("ModifyIdentityIdFormat", "POST", "/");
 pub(crate) static MODIFY_IMAGE_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ModifyImageAttribute", "POST", "/");
+    OperationSpec::new("ModifyImageAttribute", "POST", "/").io(
+        &schemas::MODIFY_IMAGE_ATTRIBUTE_REQUEST,
+        &schemas::MODIFY_IMAGE_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static MODIFY_INSTANCE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ModifyInstanceAttribute", "POST", "/").io(
         &schemas::MODIFY_INSTANCE_ATTRIBUTE_REQUEST,
@@ -2408,7 +2442,10 @@ pub(crate) static MODIFY_SECURITY_GROUP_RULES: OperationSpec =
         &schemas::MODIFY_SECURITY_GROUP_RULES_RESULT,
     );
 pub(crate) static MODIFY_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ModifySnapshotAttribute", "POST", "/");
+    OperationSpec::new("ModifySnapshotAttribute", "POST", "/").io(
+        &schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST,
+        &schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static MODIFY_SNAPSHOT_TIER: OperationSpec =
     OperationSpec::new("ModifySnapshotTier", "POST", "/");
 pub(crate) static MODIFY_SPOT_FLEET_REQUEST: OperationSpec =
@@ -2527,7 +2564,11 @@ pub(crate) static REBOOT_INSTANCES: OperationSpec =
         &schemas::REBOOT_INSTANCES_REQUEST,
         &schemas::REBOOT_INSTANCES_OUTPUT,
     );
-pub(crate) static REGISTER_IMAGE: OperationSpec = OperationSpec::new("RegisterImage", "POST", "/");
+pub(crate) static REGISTER_IMAGE: OperationSpec = OperationSpec::new("RegisterImage", "POST", "/")
+    .io(
+        &schemas::REGISTER_IMAGE_REQUEST,
+        &schemas::REGISTER_IMAGE_RESULT,
+    );
 pub(crate) static REGISTER_INSTANCE_EVENT_NOTIFICATION_ATTRIBUTES: OperationSpec =
     OperationSpec::new("RegisterInstanceEventNotificationAttributes", "POST", "/");
 pub(crate) static REGISTER_TRANSIT_GATEWAY_MULTICAST_GROUP_MEMBERS: OperationSpec =
@@ -2600,17 +2641,26 @@ pub(crate) static REQUEST_SPOT_INSTANCES: OperationSpec =
 pub(crate) static RESET_ADDRESS_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetAddressAttribute", "POST", "/");
 pub(crate) static RESET_EBS_DEFAULT_KMS_KEY_ID: OperationSpec =
-    OperationSpec::new("ResetEbsDefaultKmsKeyId", "POST", "/");
+    OperationSpec::new("ResetEbsDefaultKmsKeyId", "POST", "/").io(
+        &schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_REQUEST,
+        &schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT,
+    );
 pub(crate) static RESET_FPGA_IMAGE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetFpgaImageAttribute", "POST", "/");
 pub(crate) static RESET_IMAGE_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ResetImageAttribute", "POST", "/");
+    OperationSpec::new("ResetImageAttribute", "POST", "/").io(
+        &schemas::RESET_IMAGE_ATTRIBUTE_REQUEST,
+        &schemas::RESET_IMAGE_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static RESET_INSTANCE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetInstanceAttribute", "POST", "/");
 pub(crate) static RESET_NETWORK_INTERFACE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetNetworkInterfaceAttribute", "POST", "/");
 pub(crate) static RESET_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ResetSnapshotAttribute", "POST", "/");
+    OperationSpec::new("ResetSnapshotAttribute", "POST", "/").io(
+        &schemas::RESET_SNAPSHOT_ATTRIBUTE_REQUEST,
+        &schemas::RESET_SNAPSHOT_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static RESTORE_ADDRESS_TO_CLASSIC: OperationSpec =
     OperationSpec::new("RestoreAddressToClassic", "POST", "/");
 pub(crate) static RESTORE_IMAGE_FROM_RECYCLE_BIN: OperationSpec =

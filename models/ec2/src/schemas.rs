@@ -830,6 +830,14 @@ pub static BASELINE_PERFORMANCE_FACTORS_REQUEST: Schema = Schema::structure(
 );
 pub static BASELINE_THROUGHPUT_IN_M_BPS: Schema =
     Schema::new("BaselineThroughputInMBps", Kind::Double);
+pub static BILLING_PRODUCT_LIST: Schema = Schema::list(
+    "BillingProductList",
+    &Member::new("member", &STRING)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static BLOB: Schema = Schema::new("Blob", Kind::Blob);
 pub static BLOB_ATTRIBUTE_VALUE: Schema = Schema::structure(
     "BlobAttributeValue",
@@ -1015,6 +1023,41 @@ pub static CONNECTION_TRACKING_SPECIFICATION_RESPONSE: Schema = Schema::structur
 );
 pub static CONNECTIVITY_TYPE: Schema =
     Schema::new("ConnectivityType", Kind::String).values(&["private", "public"]);
+pub static COPY_IMAGE_CLIENT_TOKEN: Schema = Schema::new("CopyImageClientToken", Kind::String)
+    .min(0.0)
+    .max(128.0);
+pub static COPY_IMAGE_REQUEST: Schema = Schema::structure(
+    "CopyImageRequest",
+    &[
+        Member::new("ClientToken", &COPY_IMAGE_CLIENT_TOKEN).idempotency_token(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("KmsKeyId", &KMS_KEY_ID)
+            .json("kmsKeyId")
+            .xml("kmsKeyId"),
+        Member::new("Name", &IMAGE_NAME_REQUEST).required(),
+        Member::new("SourceImageId", &STRING).required(),
+        Member::new("SourceRegion", &STRING).required(),
+        Member::new("DestinationOutpostArn", &STRING),
+        Member::new("CopyImageTags", &BOOLEAN),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("SnapshotCopyCompletionDurationMinutes", &LONG),
+        Member::new("DestinationAvailabilityZone", &STRING),
+        Member::new("DestinationAvailabilityZoneId", &STRING),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static COPY_IMAGE_RESULT: Schema = Schema::structure(
+    "CopyImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
+);
 pub static COPY_SNAPSHOT_REQUEST: Schema = Schema::structure(
     "CopySnapshotRequest",
     &[
@@ -1060,6 +1103,8 @@ pub static COPY_SNAPSHOT_RESULT: Schema = Schema::structure(
             .xml("snapshotId"),
     ],
 );
+pub static COPY_TAGS_FROM_SOURCE: Schema =
+    Schema::new("CopyTagsFromSource", Kind::String).values(&["volume"]);
 pub static CORE_COUNT: Schema = Schema::new("CoreCount", Kind::Integer);
 pub static CORE_COUNT_LIST: Schema = Schema::list(
     "CoreCountList",
@@ -1168,6 +1213,41 @@ pub static CREATE_DHCP_OPTIONS_RESULT: Schema = Schema::structure(
     &[Member::new("DhcpOptions", &DHCP_OPTIONS)
         .json("dhcpOptions")
         .xml("dhcpOptions")],
+);
+pub static CREATE_IMAGE_REQUEST: Schema = Schema::structure(
+    "CreateImageRequest",
+    &[
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("SnapshotLocation", &SNAPSHOT_LOCATION_ENUM),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("InstanceId", &INSTANCE_ID)
+            .json("instanceId")
+            .xml("instanceId")
+            .required(),
+        Member::new("Name", &IMAGE_NAME_REQUEST)
+            .json("name")
+            .xml("name")
+            .required(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST)
+            .json("description")
+            .xml("description"),
+        Member::new("NoReboot", &BOOLEAN)
+            .json("noReboot")
+            .xml("noReboot"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_REQUEST_LIST)
+            .json("blockDeviceMapping")
+            .xml("blockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+    ],
+);
+pub static CREATE_IMAGE_RESULT: Schema = Schema::structure(
+    "CreateImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
 );
 pub static CREATE_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure(
     "CreateInternetGatewayRequest",
@@ -1565,6 +1645,28 @@ pub static CREATE_SNAPSHOT_REQUEST: Schema = Schema::structure(
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
+pub static CREATE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
+    "CreateSnapshotsRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("InstanceSpecification", &INSTANCE_SPECIFICATION).required(),
+        Member::new("OutpostArn", &STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("CopyTagsFromSource", &COPY_TAGS_FROM_SOURCE),
+        Member::new("Location", &SNAPSHOT_LOCATION_ENUM),
+    ],
+);
+pub static CREATE_SNAPSHOTS_RESULT: Schema = Schema::structure(
+    "CreateSnapshotsResult",
+    &[Member::new("Snapshots", &SNAPSHOT_SET)
+        .json("snapshotSet")
+        .xml("snapshotSet")
+        .ec2("SnapshotSet")],
+);
 pub static CREATE_SUBNET_REQUEST: Schema = Schema::structure(
     "CreateSubnetRequest",
     &[
@@ -1605,6 +1707,30 @@ pub static CREATE_TAGS_REQUEST: Schema = Schema::structure(
             .xml("Tag")
             .ec2("Tag")
             .required(),
+    ],
+);
+pub static CREATE_VOLUME_PERMISSION: Schema = Schema::structure(
+    "CreateVolumePermission",
+    &[
+        Member::new("UserId", &STRING).json("userId").xml("userId"),
+        Member::new("Group", &PERMISSION_GROUP)
+            .json("group")
+            .xml("group"),
+    ],
+);
+pub static CREATE_VOLUME_PERMISSION_LIST: Schema = Schema::list(
+    "CreateVolumePermissionList",
+    &Member::new("member", &CREATE_VOLUME_PERMISSION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static CREATE_VOLUME_PERMISSION_MODIFICATIONS: Schema = Schema::structure(
+    "CreateVolumePermissionModifications",
+    &[
+        Member::new("Add", &CREATE_VOLUME_PERMISSION_LIST),
+        Member::new("Remove", &CREATE_VOLUME_PERMISSION_LIST),
     ],
 );
 pub static CREATE_VOLUME_REQUEST: Schema = Schema::structure(
@@ -2047,6 +2173,25 @@ pub static DELETE_SNAPSHOT_REQUEST: Schema = Schema::structure(
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
+pub static DELETE_SNAPSHOT_RESULT_SET: Schema = Schema::list(
+    "DeleteSnapshotResultSet",
+    &Member::new("member", &DELETE_SNAPSHOT_RETURN_CODE)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static DELETE_SNAPSHOT_RETURN_CODE: Schema = Schema::structure(
+    "DeleteSnapshotReturnCode",
+    &[
+        Member::new("SnapshotId", &SNAPSHOT_ID)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("ReturnCode", &SNAPSHOT_RETURN_CODES)
+            .json("returnCode")
+            .xml("returnCode"),
+    ],
+);
 pub static DELETE_SUBNET_OUTPUT: Schema = Schema::structure("DeleteSubnetOutput", &[]);
 pub static DELETE_SUBNET_REQUEST: Schema = Schema::structure(
     "DeleteSubnetRequest",
@@ -2116,6 +2261,24 @@ pub static DELETE_VPC_REQUEST: Schema = Schema::structure(
     &[
         Member::new("VpcId", &VPC_ID).required(),
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DEREGISTER_IMAGE_REQUEST: Schema = Schema::structure(
+    "DeregisterImageRequest",
+    &[
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DeleteAssociatedSnapshots", &BOOLEAN),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DEREGISTER_IMAGE_RESULT: Schema = Schema::structure(
+    "DeregisterImageResult",
+    &[
+        Member::new("Return", &BOOLEAN).json("return").xml("return"),
+        Member::new("DeleteSnapshotResults", &DELETE_SNAPSHOT_RESULT_SET)
+            .json("deleteSnapshotResultSet")
+            .xml("deleteSnapshotResultSet")
+            .ec2("DeleteSnapshotResultSet"),
     ],
 );
 pub static DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST: Schema = Schema::structure(
@@ -2255,6 +2418,14 @@ pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_RESULT: Schema = Schema::s
         Member::new("NextToken", &NEXT_TOKEN)
             .json("nextToken")
             .xml("nextToken"),
+    ],
+);
+pub static DESCRIBE_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeImageAttributeRequest",
+    &[
+        Member::new("Attribute", &IMAGE_ATTRIBUTE_NAME).required(),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
 pub static DESCRIBE_IMAGES_REQUEST: Schema = Schema::structure(
@@ -2865,6 +3036,29 @@ pub static DESCRIBE_SECURITY_GROUPS_RESULT: Schema = Schema::structure(
             .ec2("SecurityGroupInfo"),
     ],
 );
+pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeSnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT: Schema = Schema::structure(
+    "DescribeSnapshotAttributeResult",
+    &[
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("CreateVolumePermissions", &CREATE_VOLUME_PERMISSION_LIST)
+            .json("createVolumePermission")
+            .xml("createVolumePermission")
+            .ec2("CreateVolumePermission"),
+    ],
+);
 pub static DESCRIBE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
     "DescribeSnapshotsRequest",
     &[
@@ -3325,6 +3519,16 @@ pub static DHCP_OPTIONS_LIST: Schema = Schema::list(
         .xml("item")
         .ec2("Item"),
     false,
+);
+pub static DISABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST: Schema = Schema::structure(
+    "DisableEbsEncryptionByDefaultRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static DISABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
+    "DisableEbsEncryptionByDefaultResult",
+    &[Member::new("EbsEncryptionByDefault", &BOOLEAN)
+        .json("ebsEncryptionByDefault")
+        .xml("ebsEncryptionByDefault")],
 );
 pub static DISASSOCIATE_ADDRESS_OUTPUT: Schema =
     Schema::structure("DisassociateAddressOutput", &[]);
@@ -3807,6 +4011,16 @@ pub static ENA_SRD_UDP_SPECIFICATION_REQUEST: Schema = Schema::structure(
 );
 pub static ENA_SUPPORT: Schema =
     Schema::new("EnaSupport", Kind::String).values(&["unsupported", "supported", "required"]);
+pub static ENABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST: Schema = Schema::structure(
+    "EnableEbsEncryptionByDefaultRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
+    "EnableEbsEncryptionByDefaultResult",
+    &[Member::new("EbsEncryptionByDefault", &BOOLEAN)
+        .json("ebsEncryptionByDefault")
+        .xml("ebsEncryptionByDefault")],
+);
 pub static ENCLAVE_OPTIONS: Schema = Schema::structure(
     "EnclaveOptions",
     &[Member::new("Enabled", &BOOLEAN)
@@ -3942,6 +4156,31 @@ pub static GET_CONSOLE_OUTPUT_RESULT: Schema = Schema::structure(
             .json("timestamp")
             .xml("timestamp"),
         Member::new("Output", &STRING).json("output").xml("output"),
+    ],
+);
+pub static GET_EBS_DEFAULT_KMS_KEY_ID_REQUEST: Schema = Schema::structure(
+    "GetEbsDefaultKmsKeyIdRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static GET_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
+    "GetEbsDefaultKmsKeyIdResult",
+    &[Member::new("KmsKeyId", &STRING)
+        .json("kmsKeyId")
+        .xml("kmsKeyId")],
+);
+pub static GET_EBS_ENCRYPTION_BY_DEFAULT_REQUEST: Schema = Schema::structure(
+    "GetEbsEncryptionByDefaultRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static GET_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
+    "GetEbsEncryptionByDefaultResult",
+    &[
+        Member::new("EbsEncryptionByDefault", &BOOLEAN)
+            .json("ebsEncryptionByDefault")
+            .xml("ebsEncryptionByDefault"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
     ],
 );
 pub static GET_LAUNCH_TEMPLATE_DATA_REQUEST: Schema = Schema::structure(
@@ -4276,6 +4515,76 @@ pub static IMAGE: Schema = Schema::structure(
             .xml("platform"),
     ],
 );
+pub static IMAGE_ATTRIBUTE: Schema = Schema::structure(
+    "ImageAttribute",
+    &[
+        Member::new("Description", &ATTRIBUTE_VALUE)
+            .json("description")
+            .xml("description"),
+        Member::new("KernelId", &ATTRIBUTE_VALUE)
+            .json("kernel")
+            .xml("kernel")
+            .ec2("Kernel"),
+        Member::new("RamdiskId", &ATTRIBUTE_VALUE)
+            .json("ramdisk")
+            .xml("ramdisk")
+            .ec2("Ramdisk"),
+        Member::new("SriovNetSupport", &ATTRIBUTE_VALUE)
+            .json("sriovNetSupport")
+            .xml("sriovNetSupport"),
+        Member::new("BootMode", &ATTRIBUTE_VALUE)
+            .json("bootMode")
+            .xml("bootMode"),
+        Member::new("TpmSupport", &ATTRIBUTE_VALUE)
+            .json("tpmSupport")
+            .xml("tpmSupport"),
+        Member::new("UefiData", &ATTRIBUTE_VALUE)
+            .json("uefiData")
+            .xml("uefiData"),
+        Member::new("LastLaunchedTime", &ATTRIBUTE_VALUE)
+            .json("lastLaunchedTime")
+            .xml("lastLaunchedTime"),
+        Member::new("ImdsSupport", &ATTRIBUTE_VALUE)
+            .json("imdsSupport")
+            .xml("imdsSupport"),
+        Member::new("DeregistrationProtection", &ATTRIBUTE_VALUE)
+            .json("deregistrationProtection")
+            .xml("deregistrationProtection"),
+        Member::new("ImageId", &STRING)
+            .json("imageId")
+            .xml("imageId"),
+        Member::new("LaunchPermissions", &LAUNCH_PERMISSION_LIST)
+            .json("launchPermission")
+            .xml("launchPermission")
+            .ec2("LaunchPermission"),
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_LIST)
+            .json("blockDeviceMapping")
+            .xml("blockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+    ],
+);
+pub static IMAGE_ATTRIBUTE_NAME: Schema =
+    Schema::new("ImageAttributeName", Kind::String).values(&[
+        "description",
+        "kernel",
+        "ramdisk",
+        "launchPermission",
+        "productCodes",
+        "blockDeviceMapping",
+        "sriovNetSupport",
+        "bootMode",
+        "tpmSupport",
+        "uefiData",
+        "lastLaunchedTime",
+        "imdsSupport",
+        "deregistrationProtection",
+    ]);
+pub static IMAGE_DESCRIPTION_REQUEST: Schema = Schema::new("ImageDescriptionRequest", Kind::String)
+    .min(0.0)
+    .max(255.0);
 pub static IMAGE_ID: Schema = Schema::new("ImageId", Kind::String);
 pub static IMAGE_ID_STRING_LIST: Schema = Schema::list(
     "ImageIdStringList",
@@ -4293,6 +4602,9 @@ pub static IMAGE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static IMAGE_NAME_REQUEST: Schema = Schema::new("ImageNameRequest", Kind::String)
+    .min(3.0)
+    .max(128.0);
 pub static IMAGE_STATE: Schema = Schema::new("ImageState", Kind::String).values(&[
     "pending",
     "available",
@@ -4305,6 +4617,9 @@ pub static IMAGE_STATE: Schema = Schema::new("ImageState", Kind::String).values(
 ]);
 pub static IMAGE_TYPE_VALUES: Schema =
     Schema::new("ImageTypeValues", Kind::String).values(&["machine", "kernel", "ramdisk"]);
+pub static IMAGE_UEFI_DATA_REQUEST: Schema = Schema::new("ImageUefiDataRequest", Kind::String)
+    .min(0.0)
+    .max(64000.0);
 pub static IMDS_SUPPORT_VALUES: Schema =
     Schema::new("ImdsSupportValues", Kind::String).values(&["v2.0"]);
 pub static IMPORT_KEY_PAIR_REQUEST: Schema = Schema::structure(
@@ -4786,6 +5101,8 @@ pub static INSTANCE_ID_STRING_LIST: Schema = Schema::list(
         .ec2("InstanceId"),
     false,
 );
+pub static INSTANCE_ID_WITH_VOLUME_RESOLVER: Schema =
+    Schema::new("InstanceIdWithVolumeResolver", Kind::String);
 pub static INSTANCE_INTERRUPTION_BEHAVIOR: Schema =
     Schema::new("InstanceInterruptionBehavior", Kind::String).values(&[
         "hibernate",
@@ -5453,6 +5770,17 @@ pub static INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST: Schema = Schema::
         Member::new("SecondarySubnetId", &SECONDARY_SUBNET_ID),
         Member::new("InterfaceType", &SECONDARY_INTERFACE_TYPE),
         Member::new("NetworkCardIndex", &INTEGER),
+    ],
+);
+pub static INSTANCE_SPECIFICATION: Schema = Schema::structure(
+    "InstanceSpecification",
+    &[
+        Member::new("InstanceId", &INSTANCE_ID_WITH_VOLUME_RESOLVER).required(),
+        Member::new("ExcludeBootVolume", &BOOLEAN),
+        Member::new("ExcludeDataVolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("ExcludeDataVolumeId")
+            .xml("ExcludeDataVolumeId")
+            .ec2("ExcludeDataVolumeId"),
     ],
 );
 pub static INSTANCE_STATE: Schema = Schema::structure(
@@ -7300,6 +7628,36 @@ pub static LAST_ERROR: Schema = Schema::structure(
         Member::new("Code", &STRING).json("code").xml("code"),
     ],
 );
+pub static LAUNCH_PERMISSION: Schema = Schema::structure(
+    "LaunchPermission",
+    &[
+        Member::new("OrganizationArn", &STRING)
+            .json("organizationArn")
+            .xml("organizationArn"),
+        Member::new("OrganizationalUnitArn", &STRING)
+            .json("organizationalUnitArn")
+            .xml("organizationalUnitArn"),
+        Member::new("UserId", &STRING).json("userId").xml("userId"),
+        Member::new("Group", &PERMISSION_GROUP)
+            .json("group")
+            .xml("group"),
+    ],
+);
+pub static LAUNCH_PERMISSION_LIST: Schema = Schema::list(
+    "LaunchPermissionList",
+    &Member::new("member", &LAUNCH_PERMISSION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static LAUNCH_PERMISSION_MODIFICATIONS: Schema = Schema::structure(
+    "LaunchPermissionModifications",
+    &[
+        Member::new("Add", &LAUNCH_PERMISSION_LIST),
+        Member::new("Remove", &LAUNCH_PERMISSION_LIST),
+    ],
+);
 pub static LAUNCH_TEMPLATE: Schema = Schema::structure(
     "LaunchTemplate",
     &[
@@ -8367,6 +8725,57 @@ pub static MEMORY_MI_B_REQUEST: Schema = Schema::structure(
 pub static MEMORY_SIZE: Schema = Schema::new("MemorySize", Kind::Long);
 pub static MILLISECOND_DATE_TIME: Schema =
     Schema::new("MillisecondDateTime", Kind::Timestamp(None));
+pub static MODIFY_EBS_DEFAULT_KMS_KEY_ID_REQUEST: Schema = Schema::structure(
+    "ModifyEbsDefaultKmsKeyIdRequest",
+    &[
+        Member::new("KmsKeyId", &KMS_KEY_ID).required(),
+        Member::new("DryRun", &BOOLEAN),
+    ],
+);
+pub static MODIFY_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
+    "ModifyEbsDefaultKmsKeyIdResult",
+    &[Member::new("KmsKeyId", &STRING)
+        .json("kmsKeyId")
+        .xml("kmsKeyId")],
+);
+pub static MODIFY_IMAGE_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifyImageAttributeOutput", &[]);
+pub static MODIFY_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifyImageAttributeRequest",
+    &[
+        Member::new("Attribute", &STRING),
+        Member::new("Description", &ATTRIBUTE_VALUE),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("LaunchPermission", &LAUNCH_PERMISSION_MODIFICATIONS),
+        Member::new("OperationType", &OPERATION_TYPE),
+        Member::new("ProductCodes", &PRODUCT_CODE_STRING_LIST)
+            .json("ProductCode")
+            .xml("ProductCode")
+            .ec2("ProductCode"),
+        Member::new("UserGroups", &USER_GROUP_STRING_LIST)
+            .json("UserGroup")
+            .xml("UserGroup")
+            .ec2("UserGroup"),
+        Member::new("UserIds", &USER_ID_STRING_LIST)
+            .json("UserId")
+            .xml("UserId")
+            .ec2("UserId"),
+        Member::new("Value", &STRING),
+        Member::new("OrganizationArns", &ORGANIZATION_ARN_STRING_LIST)
+            .json("OrganizationArn")
+            .xml("OrganizationArn")
+            .ec2("OrganizationArn"),
+        Member::new(
+            "OrganizationalUnitArns",
+            &ORGANIZATIONAL_UNIT_ARN_STRING_LIST,
+        )
+        .json("OrganizationalUnitArn")
+        .xml("OrganizationalUnitArn")
+        .ec2("OrganizationalUnitArn"),
+        Member::new("ImdsSupport", &ATTRIBUTE_VALUE),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static MODIFY_INSTANCE_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifyInstanceAttributeOutput", &[]);
 pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -8548,6 +8957,29 @@ pub static MODIFY_SECURITY_GROUP_RULES_REQUEST: Schema = Schema::structure(
 pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Schema = Schema::structure(
     "ModifySecurityGroupRulesResult",
     &[Member::new("Return", &BOOLEAN).json("return").xml("return")],
+);
+pub static MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifySnapshotAttributeOutput", &[]);
+pub static MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifySnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME),
+        Member::new(
+            "CreateVolumePermission",
+            &CREATE_VOLUME_PERMISSION_MODIFICATIONS,
+        ),
+        Member::new("GroupNames", &GROUP_NAME_STRING_LIST)
+            .json("UserGroup")
+            .xml("UserGroup")
+            .ec2("UserGroup"),
+        Member::new("OperationType", &OPERATION_TYPE),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("UserIds", &USER_ID_STRING_LIST)
+            .json("UserId")
+            .xml("UserId")
+            .ec2("UserId"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
 );
 pub static MODIFY_SUBNET_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifySubnetAttributeOutput", &[]);
@@ -9509,6 +9941,8 @@ pub static NITRO_TPM_SUPPORTED_VERSIONS_LIST: Schema = Schema::list(
     false,
 );
 pub static ODB_NETWORK_ARN: Schema = Schema::new("OdbNetworkArn", Kind::String);
+pub static OPERATION_TYPE: Schema =
+    Schema::new("OperationType", Kind::String).values(&["add", "remove"]);
 pub static OPERATOR_REQUEST: Schema =
     Schema::structure("OperatorRequest", &[Member::new("Principal", &STRING)]);
 pub static OPERATOR_RESPONSE: Schema = Schema::structure(
@@ -9524,6 +9958,22 @@ pub static OPERATOR_RESPONSE: Schema = Schema::structure(
             .json("hiddenByDefault")
             .xml("hiddenByDefault"),
     ],
+);
+pub static ORGANIZATION_ARN_STRING_LIST: Schema = Schema::list(
+    "OrganizationArnStringList",
+    &Member::new("member", &STRING)
+        .json("OrganizationArn")
+        .xml("OrganizationArn")
+        .ec2("OrganizationArn"),
+    false,
+);
+pub static ORGANIZATIONAL_UNIT_ARN_STRING_LIST: Schema = Schema::list(
+    "OrganizationalUnitArnStringList",
+    &Member::new("member", &STRING)
+        .json("OrganizationalUnitArn")
+        .xml("OrganizationalUnitArn")
+        .ec2("OrganizationalUnitArn"),
+    false,
 );
 pub static OWNER_STRING_LIST: Schema = Schema::list(
     "OwnerStringList",
@@ -9562,6 +10012,7 @@ pub static PERFORMANCE_FACTOR_REFERENCE_SET_REQUEST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static PERMISSION_GROUP: Schema = Schema::new("PermissionGroup", Kind::String).values(&["all"]);
 pub static PHC_SUPPORT: Schema =
     Schema::new("PhcSupport", Kind::String).values(&["unsupported", "supported"]);
 pub static PLACEMENT: Schema = Schema::structure(
@@ -9844,6 +10295,14 @@ pub static PRODUCT_CODE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static PRODUCT_CODE_STRING_LIST: Schema = Schema::list(
+    "ProductCodeStringList",
+    &Member::new("member", &STRING)
+        .json("ProductCode")
+        .xml("ProductCode")
+        .ec2("ProductCode"),
+    false,
+);
 pub static PRODUCT_CODE_VALUES: Schema =
     Schema::new("ProductCodeValues", Kind::String).values(&["devpay", "marketplace"]);
 pub static PROPAGATING_VGW: Schema = Schema::structure(
@@ -9981,6 +10440,63 @@ pub static REGION_NAME_STRING_LIST: Schema = Schema::list(
         .xml("RegionName")
         .ec2("RegionName"),
     false,
+);
+pub static REGISTER_IMAGE_REQUEST: Schema = Schema::structure(
+    "RegisterImageRequest",
+    &[
+        Member::new("ImageLocation", &STRING),
+        Member::new("BillingProducts", &BILLING_PRODUCT_LIST)
+            .json("BillingProduct")
+            .xml("BillingProduct")
+            .ec2("BillingProduct"),
+        Member::new("BootMode", &BOOT_MODE_VALUES),
+        Member::new("TpmSupport", &TPM_SUPPORT_VALUES),
+        Member::new("UefiData", &IMAGE_UEFI_DATA_REQUEST),
+        Member::new("ImdsSupport", &IMDS_SUPPORT_VALUES),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Name", &IMAGE_NAME_REQUEST)
+            .json("name")
+            .xml("name")
+            .required(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST)
+            .json("description")
+            .xml("description"),
+        Member::new("Architecture", &ARCHITECTURE_VALUES)
+            .json("architecture")
+            .xml("architecture"),
+        Member::new("KernelId", &KERNEL_ID)
+            .json("kernelId")
+            .xml("kernelId"),
+        Member::new("RamdiskId", &RAMDISK_ID)
+            .json("ramdiskId")
+            .xml("ramdiskId"),
+        Member::new("RootDeviceName", &STRING)
+            .json("rootDeviceName")
+            .xml("rootDeviceName"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_REQUEST_LIST)
+            .json("BlockDeviceMapping")
+            .xml("BlockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+        Member::new("VirtualizationType", &STRING)
+            .json("virtualizationType")
+            .xml("virtualizationType"),
+        Member::new("SriovNetSupport", &STRING)
+            .json("sriovNetSupport")
+            .xml("sriovNetSupport"),
+        Member::new("EnaSupport", &BOOLEAN)
+            .json("enaSupport")
+            .xml("enaSupport"),
+    ],
+);
+pub static REGISTER_IMAGE_RESULT: Schema = Schema::structure(
+    "RegisterImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
 );
 pub static REJECT_VPC_PEERING_CONNECTION_REQUEST: Schema = Schema::structure(
     "RejectVpcPeeringConnectionRequest",
@@ -10293,6 +10809,38 @@ pub static RESERVATION_LIST: Schema = Schema::list(
         .xml("item")
         .ec2("Item"),
     false,
+);
+pub static RESET_EBS_DEFAULT_KMS_KEY_ID_REQUEST: Schema = Schema::structure(
+    "ResetEbsDefaultKmsKeyIdRequest",
+    &[Member::new("DryRun", &BOOLEAN)],
+);
+pub static RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
+    "ResetEbsDefaultKmsKeyIdResult",
+    &[Member::new("KmsKeyId", &STRING)
+        .json("kmsKeyId")
+        .xml("kmsKeyId")],
+);
+pub static RESET_IMAGE_ATTRIBUTE_NAME: Schema =
+    Schema::new("ResetImageAttributeName", Kind::String).values(&["launchPermission"]);
+pub static RESET_IMAGE_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ResetImageAttributeOutput", &[]);
+pub static RESET_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ResetImageAttributeRequest",
+    &[
+        Member::new("Attribute", &RESET_IMAGE_ATTRIBUTE_NAME).required(),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static RESET_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ResetSnapshotAttributeOutput", &[]);
+pub static RESET_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ResetSnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
 );
 pub static RESOURCE_ARN: Schema = Schema::new("ResourceArn", Kind::String)
     .min(1.0)
@@ -11403,6 +11951,8 @@ pub static SNAPSHOT: Schema = Schema::structure(
             .xml("dataEncryptionKeyId"),
     ],
 );
+pub static SNAPSHOT_ATTRIBUTE_NAME: Schema = Schema::new("SnapshotAttributeName", Kind::String)
+    .values(&["productCodes", "createVolumePermission"]);
 pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST: Schema =
     Schema::new("SnapshotCompletionDurationMinutesRequest", Kind::Integer)
         .min(1.0)
@@ -11418,6 +11968,51 @@ pub static SNAPSHOT_ID_STRING_LIST: Schema = Schema::list(
         .ec2("SnapshotId"),
     false,
 );
+pub static SNAPSHOT_INFO: Schema = Schema::structure(
+    "SnapshotInfo",
+    &[
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("State", &SNAPSHOT_STATE)
+            .json("state")
+            .xml("state"),
+        Member::new("VolumeSize", &INTEGER)
+            .json("volumeSize")
+            .xml("volumeSize"),
+        Member::new("StartTime", &MILLISECOND_DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("Progress", &STRING)
+            .json("progress")
+            .xml("progress"),
+        Member::new("OwnerId", &STRING)
+            .json("ownerId")
+            .xml("ownerId"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+    ],
+);
 pub static SNAPSHOT_LIST: Schema = Schema::list(
     "SnapshotList",
     &Member::new("member", &SNAPSHOT)
@@ -11428,6 +12023,22 @@ pub static SNAPSHOT_LIST: Schema = Schema::list(
 );
 pub static SNAPSHOT_LOCATION_ENUM: Schema =
     Schema::new("SnapshotLocationEnum", Kind::String).values(&["regional", "local"]);
+pub static SNAPSHOT_RETURN_CODES: Schema =
+    Schema::new("SnapshotReturnCodes", Kind::String).values(&[
+        "success",
+        "skipped",
+        "missing-permissions",
+        "internal-error",
+        "client-error",
+    ]);
+pub static SNAPSHOT_SET: Schema = Schema::list(
+    "SnapshotSet",
+    &Member::new("member", &SNAPSHOT_INFO)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static SNAPSHOT_STATE: Schema = Schema::new("SnapshotState", Kind::String).values(&[
     "pending",
     "completed",
@@ -11955,6 +12566,14 @@ pub static USAGE_CLASS_TYPE_LIST: Schema = Schema::list(
         .ec2("Item"),
     false,
 );
+pub static USER_GROUP_STRING_LIST: Schema = Schema::list(
+    "UserGroupStringList",
+    &Member::new("member", &STRING)
+        .json("UserGroup")
+        .xml("UserGroup")
+        .ec2("UserGroup"),
+    false,
+);
 pub static USER_ID_GROUP_PAIR: Schema = Schema::structure(
     "UserIdGroupPair",
     &[
@@ -11983,6 +12602,14 @@ pub static USER_ID_GROUP_PAIR_LIST: Schema = Schema::list(
         .json("item")
         .xml("item")
         .ec2("Item"),
+    false,
+);
+pub static USER_ID_STRING_LIST: Schema = Schema::list(
+    "UserIdStringList",
+    &Member::new("member", &STRING)
+        .json("UserId")
+        .xml("UserId")
+        .ec2("UserId"),
     false,
 );
 pub static V_CPU_COUNT: Schema = Schema::new("VCpuCount", Kind::Integer);

@@ -624,6 +624,36 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct CopyImageRequest {
+    pub client_token: Option<String>,
+    pub description: Option<String>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub name: String,
+    pub source_image_id: String,
+    pub source_region: String,
+    pub destination_outpost_arn: Option<String>,
+    pub copy_image_tags: Option<bool>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub snapshot_copy_completion_duration_minutes: Option<i64>,
+    pub destination_availability_zone: Option<String>,
+    pub destination_availability_zone_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    CopyImageRequest, schemas::COPY_IMAGE_REQUEST, 0 client_token, 1 description, 2 encrypted,
+    3 kms_key_id, 4 name, 5 source_image_id, 6 source_region, 7 destination_outpost_arn,
+    8 copy_image_tags, 9 tag_specifications, 10 snapshot_copy_completion_duration_minutes,
+    11 destination_availability_zone, 12 destination_availability_zone_id, 13 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct CopyImageResult {
+    pub image_id: Option<String>,
+}
+structure!(CopyImageResult, schemas::COPY_IMAGE_RESULT, 0 image_id);
+
+#[derive(Clone, Default)]
 pub struct CopySnapshotRequest {
     pub description: Option<String>,
     pub destination_outpost_arn: Option<String>,
@@ -734,6 +764,28 @@ pub struct CreateDhcpOptionsResult {
     pub dhcp_options: Option<DhcpOptions>,
 }
 structure!(CreateDhcpOptionsResult, schemas::CREATE_DHCP_OPTIONS_RESULT, 0 dhcp_options);
+
+#[derive(Clone, Default)]
+pub struct CreateImageRequest {
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub snapshot_location: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub no_reboot: Option<bool>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+}
+structure!(
+    CreateImageRequest, schemas::CREATE_IMAGE_REQUEST, 0 tag_specifications, 1 snapshot_location,
+    2 dry_run, 3 instance_id, 4 name, 5 description, 6 no_reboot, 7 block_device_mappings,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateImageResult {
+    pub image_id: Option<String>,
+}
+structure!(CreateImageResult, schemas::CREATE_IMAGE_RESULT, 0 image_id);
 
 #[derive(Clone, Default)]
 pub struct CreateInternetGatewayRequest {
@@ -1058,6 +1110,28 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct CreateSnapshotsRequest {
+    pub description: Option<String>,
+    pub instance_specification: InstanceSpecification,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub copy_tags_from_source: Option<String>,
+    pub location: Option<String>,
+}
+structure!(
+    CreateSnapshotsRequest, schemas::CREATE_SNAPSHOTS_REQUEST, 0 description,
+    1 instance_specification, 2 outpost_arn, 3 tag_specifications, 4 dry_run,
+    5 copy_tags_from_source, 6 location,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateSnapshotsResult {
+    pub snapshots: Option<Vec<SnapshotInfo>>,
+}
+structure!(CreateSnapshotsResult, schemas::CREATE_SNAPSHOTS_RESULT, 0 snapshots);
+
+#[derive(Clone, Default)]
 pub struct CreateSubnetRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub availability_zone: Option<String>,
@@ -1097,6 +1171,23 @@ pub struct CreateTagsRequest {
     pub tags: Vec<Tag>,
 }
 structure!(CreateTagsRequest, schemas::CREATE_TAGS_REQUEST, 0 dry_run, 1 resources, 2 tags);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumePermission {
+    pub user_id: Option<String>,
+    pub group: Option<String>,
+}
+structure!(CreateVolumePermission, schemas::CREATE_VOLUME_PERMISSION, 0 user_id, 1 group);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumePermissionModifications {
+    pub add: Option<Vec<CreateVolumePermission>>,
+    pub remove: Option<Vec<CreateVolumePermission>>,
+}
+structure!(
+    CreateVolumePermissionModifications, schemas::CREATE_VOLUME_PERMISSION_MODIFICATIONS, 0 add,
+    1 remove,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateVolumeRequest {
@@ -1492,6 +1583,15 @@ pub struct DeleteSnapshotRequest {
 structure!(DeleteSnapshotRequest, schemas::DELETE_SNAPSHOT_REQUEST, 0 snapshot_id, 1 dry_run);
 
 #[derive(Clone, Default)]
+pub struct DeleteSnapshotReturnCode {
+    pub snapshot_id: Option<String>,
+    pub return_code: Option<String>,
+}
+structure!(
+    DeleteSnapshotReturnCode, schemas::DELETE_SNAPSHOT_RETURN_CODE, 0 snapshot_id, 1 return_code,
+);
+
+#[derive(Clone, Default)]
 pub struct DeleteSubnetOutput {}
 structure!(DeleteSubnetOutput, schemas::DELETE_SUBNET_OUTPUT);
 
@@ -1568,6 +1668,26 @@ pub struct DeleteVpcRequest {
     pub dry_run: Option<bool>,
 }
 structure!(DeleteVpcRequest, schemas::DELETE_VPC_REQUEST, 0 vpc_id, 1 dry_run);
+
+#[derive(Clone, Default)]
+pub struct DeregisterImageRequest {
+    pub image_id: String,
+    pub delete_associated_snapshots: Option<bool>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DeregisterImageRequest, schemas::DEREGISTER_IMAGE_REQUEST, 0 image_id,
+    1 delete_associated_snapshots, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DeregisterImageResult {
+    pub return_: Option<bool>,
+    pub delete_snapshot_results: Option<Vec<DeleteSnapshotReturnCode>>,
+}
+structure!(
+    DeregisterImageResult, schemas::DEREGISTER_IMAGE_RESULT, 0 return_, 1 delete_snapshot_results,
+);
 
 #[derive(Clone, Default)]
 pub struct DescribeAccountAttributesRequest {
@@ -1672,6 +1792,17 @@ structure!(
     DescribeIamInstanceProfileAssociationsResult,
     schemas::DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_RESULT, 0 iam_instance_profile_associations,
     1 next_token,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeImageAttributeRequest {
+    pub attribute: String,
+    pub image_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DescribeImageAttributeRequest, schemas::DESCRIBE_IMAGE_ATTRIBUTE_REQUEST, 0 attribute,
+    1 image_id, 2 dry_run,
 );
 
 #[derive(Clone, Default)]
@@ -2132,6 +2263,28 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DescribeSnapshotAttributeRequest {
+    pub attribute: String,
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DescribeSnapshotAttributeRequest, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 snapshot_id, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeSnapshotAttributeResult {
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub snapshot_id: Option<String>,
+    pub create_volume_permissions: Option<Vec<CreateVolumePermission>>,
+}
+structure!(
+    DescribeSnapshotAttributeResult, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT, 0 product_codes,
+    1 snapshot_id, 2 create_volume_permissions,
+);
+
+#[derive(Clone, Default)]
 pub struct DescribeSnapshotsRequest {
     pub max_results: Option<i32>,
     pub next_token: Option<String>,
@@ -2465,6 +2618,24 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DisableEbsEncryptionByDefaultRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DisableEbsEncryptionByDefaultRequest, schemas::DISABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+    0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DisableEbsEncryptionByDefaultResult {
+    pub ebs_encryption_by_default: Option<bool>,
+}
+structure!(
+    DisableEbsEncryptionByDefaultResult, schemas::DISABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    0 ebs_encryption_by_default,
+);
+
+#[derive(Clone, Default)]
 pub struct DisassociateAddressOutput {}
 structure!(
     DisassociateAddressOutput,
@@ -2776,6 +2947,24 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct EnableEbsEncryptionByDefaultRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    EnableEbsEncryptionByDefaultRequest, schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_REQUEST,
+    0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct EnableEbsEncryptionByDefaultResult {
+    pub ebs_encryption_by_default: Option<bool>,
+}
+structure!(
+    EnableEbsEncryptionByDefaultResult, schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    0 ebs_encryption_by_default,
+);
+
+#[derive(Clone, Default)]
 pub struct EnclaveOptions {
     pub enabled: Option<bool>,
 }
@@ -2838,6 +3027,36 @@ pub struct GetConsoleOutputResult {
 structure!(
     GetConsoleOutputResult, schemas::GET_CONSOLE_OUTPUT_RESULT, 0 instance_id, 1 timestamp,
     2 output,
+);
+
+#[derive(Clone, Default)]
+pub struct GetEbsDefaultKmsKeyIdRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(GetEbsDefaultKmsKeyIdRequest, schemas::GET_EBS_DEFAULT_KMS_KEY_ID_REQUEST, 0 dry_run);
+
+#[derive(Clone, Default)]
+pub struct GetEbsDefaultKmsKeyIdResult {
+    pub kms_key_id: Option<String>,
+}
+structure!(GetEbsDefaultKmsKeyIdResult, schemas::GET_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id);
+
+#[derive(Clone, Default)]
+pub struct GetEbsEncryptionByDefaultRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    GetEbsEncryptionByDefaultRequest, schemas::GET_EBS_ENCRYPTION_BY_DEFAULT_REQUEST, 0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct GetEbsEncryptionByDefaultResult {
+    pub ebs_encryption_by_default: Option<bool>,
+    pub sse_type: Option<String>,
+}
+structure!(
+    GetEbsEncryptionByDefaultResult, schemas::GET_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
+    0 ebs_encryption_by_default, 1 sse_type,
 );
 
 #[derive(Clone, Default)]
@@ -3013,6 +3232,30 @@ structure!(
     23 source_image_region, 24 free_tier_eligible, 25 image_id, 26 image_location, 27 state,
     28 owner_id, 29 creation_date, 30 public, 31 product_codes, 32 architecture, 33 image_type,
     34 kernel_id, 35 ramdisk_id, 36 platform,
+);
+
+#[derive(Clone, Default)]
+pub struct ImageAttribute {
+    pub description: Option<AttributeValue>,
+    pub kernel_id: Option<AttributeValue>,
+    pub ramdisk_id: Option<AttributeValue>,
+    pub sriov_net_support: Option<AttributeValue>,
+    pub boot_mode: Option<AttributeValue>,
+    pub tpm_support: Option<AttributeValue>,
+    pub uefi_data: Option<AttributeValue>,
+    pub last_launched_time: Option<AttributeValue>,
+    pub imds_support: Option<AttributeValue>,
+    pub deregistration_protection: Option<AttributeValue>,
+    pub image_id: Option<String>,
+    pub launch_permissions: Option<Vec<LaunchPermission>>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+}
+structure!(
+    ImageAttribute, schemas::IMAGE_ATTRIBUTE, 0 description, 1 kernel_id, 2 ramdisk_id,
+    3 sriov_net_support, 4 boot_mode, 5 tpm_support, 6 uefi_data, 7 last_launched_time,
+    8 imds_support, 9 deregistration_protection, 10 image_id, 11 launch_permissions,
+    12 product_codes, 13 block_device_mappings,
 );
 
 #[derive(Clone, Default)]
@@ -3592,6 +3835,17 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct InstanceSpecification {
+    pub instance_id: String,
+    pub exclude_boot_volume: Option<bool>,
+    pub exclude_data_volume_ids: Option<Vec<String>>,
+}
+structure!(
+    InstanceSpecification, schemas::INSTANCE_SPECIFICATION, 0 instance_id, 1 exclude_boot_volume,
+    2 exclude_data_volume_ids,
+);
+
+#[derive(Clone, Default)]
 pub struct InstanceState {
     pub code: Option<i32>,
     pub name: Option<String>,
@@ -3861,6 +4115,27 @@ pub struct LastError {
     pub code: Option<String>,
 }
 structure!(LastError, schemas::LAST_ERROR, 0 message, 1 code);
+
+#[derive(Clone, Default)]
+pub struct LaunchPermission {
+    pub organization_arn: Option<String>,
+    pub organizational_unit_arn: Option<String>,
+    pub user_id: Option<String>,
+    pub group: Option<String>,
+}
+structure!(
+    LaunchPermission, schemas::LAUNCH_PERMISSION, 0 organization_arn, 1 organizational_unit_arn,
+    2 user_id, 3 group,
+);
+
+#[derive(Clone, Default)]
+pub struct LaunchPermissionModifications {
+    pub add: Option<Vec<LaunchPermission>>,
+    pub remove: Option<Vec<LaunchPermission>>,
+}
+structure!(
+    LaunchPermissionModifications, schemas::LAUNCH_PERMISSION_MODIFICATIONS, 0 add, 1 remove,
+);
 
 #[derive(Clone, Default)]
 pub struct LaunchTemplate {
@@ -4538,6 +4813,54 @@ pub struct MemoryMiBRequest {
 structure!(MemoryMiBRequest, schemas::MEMORY_MI_B_REQUEST, 0 min, 1 max);
 
 #[derive(Clone, Default)]
+pub struct ModifyEbsDefaultKmsKeyIdRequest {
+    pub kms_key_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifyEbsDefaultKmsKeyIdRequest, schemas::MODIFY_EBS_DEFAULT_KMS_KEY_ID_REQUEST, 0 kms_key_id,
+    1 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyEbsDefaultKmsKeyIdResult {
+    pub kms_key_id: Option<String>,
+}
+structure!(
+    ModifyEbsDefaultKmsKeyIdResult, schemas::MODIFY_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyImageAttributeOutput {}
+structure!(
+    ModifyImageAttributeOutput,
+    schemas::MODIFY_IMAGE_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ModifyImageAttributeRequest {
+    pub attribute: Option<String>,
+    pub description: Option<AttributeValue>,
+    pub image_id: String,
+    pub launch_permission: Option<LaunchPermissionModifications>,
+    pub operation_type: Option<String>,
+    pub product_codes: Option<Vec<String>>,
+    pub user_groups: Option<Vec<String>>,
+    pub user_ids: Option<Vec<String>>,
+    pub value: Option<String>,
+    pub organization_arns: Option<Vec<String>>,
+    pub organizational_unit_arns: Option<Vec<String>>,
+    pub imds_support: Option<AttributeValue>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifyImageAttributeRequest, schemas::MODIFY_IMAGE_ATTRIBUTE_REQUEST, 0 attribute,
+    1 description, 2 image_id, 3 launch_permission, 4 operation_type, 5 product_codes,
+    6 user_groups, 7 user_ids, 8 value, 9 organization_arns, 10 organizational_unit_arns,
+    11 imds_support, 12 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct ModifyInstanceAttributeOutput {}
 structure!(
     ModifyInstanceAttributeOutput,
@@ -4686,6 +5009,29 @@ pub struct ModifySecurityGroupRulesResult {
     pub return_: Option<bool>,
 }
 structure!(ModifySecurityGroupRulesResult, schemas::MODIFY_SECURITY_GROUP_RULES_RESULT, 0 return_);
+
+#[derive(Clone, Default)]
+pub struct ModifySnapshotAttributeOutput {}
+structure!(
+    ModifySnapshotAttributeOutput,
+    schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ModifySnapshotAttributeRequest {
+    pub attribute: Option<String>,
+    pub create_volume_permission: Option<CreateVolumePermissionModifications>,
+    pub group_names: Option<Vec<String>>,
+    pub operation_type: Option<String>,
+    pub snapshot_id: String,
+    pub user_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifySnapshotAttributeRequest, schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 create_volume_permission, 2 group_names, 3 operation_type, 4 snapshot_id, 5 user_ids,
+    6 dry_run,
+);
 
 #[derive(Clone, Default)]
 pub struct ModifySubnetAttributeOutput {}
@@ -5379,6 +5725,40 @@ pub struct RegionGeography {
 structure!(RegionGeography, schemas::REGION_GEOGRAPHY, 0 name);
 
 #[derive(Clone, Default)]
+pub struct RegisterImageRequest {
+    pub image_location: Option<String>,
+    pub billing_products: Option<Vec<String>>,
+    pub boot_mode: Option<String>,
+    pub tpm_support: Option<String>,
+    pub uefi_data: Option<String>,
+    pub imds_support: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub name: String,
+    pub description: Option<String>,
+    pub architecture: Option<String>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub root_device_name: Option<String>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    pub virtualization_type: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub ena_support: Option<bool>,
+}
+structure!(
+    RegisterImageRequest, schemas::REGISTER_IMAGE_REQUEST, 0 image_location, 1 billing_products,
+    2 boot_mode, 3 tpm_support, 4 uefi_data, 5 imds_support, 6 tag_specifications, 7 dry_run,
+    8 name, 9 description, 10 architecture, 11 kernel_id, 12 ramdisk_id, 13 root_device_name,
+    14 block_device_mappings, 15 virtualization_type, 16 sriov_net_support, 17 ena_support,
+);
+
+#[derive(Clone, Default)]
+pub struct RegisterImageResult {
+    pub image_id: Option<String>,
+}
+structure!(RegisterImageResult, schemas::REGISTER_IMAGE_RESULT, 0 image_id);
+
+#[derive(Clone, Default)]
 pub struct RejectVpcPeeringConnectionRequest {
     pub dry_run: Option<bool>,
     pub vpc_peering_connection_id: String,
@@ -5582,6 +5962,58 @@ pub struct Reservation {
 structure!(
     Reservation, schemas::RESERVATION, 0 reservation_id, 1 owner_id, 2 requester_id, 3 groups,
     4 instances,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetEbsDefaultKmsKeyIdRequest {
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetEbsDefaultKmsKeyIdRequest, schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_REQUEST, 0 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetEbsDefaultKmsKeyIdResult {
+    pub kms_key_id: Option<String>,
+}
+structure!(
+    ResetEbsDefaultKmsKeyIdResult, schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetImageAttributeOutput {}
+structure!(
+    ResetImageAttributeOutput,
+    schemas::RESET_IMAGE_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ResetImageAttributeRequest {
+    pub attribute: String,
+    pub image_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetImageAttributeRequest, schemas::RESET_IMAGE_ATTRIBUTE_REQUEST, 0 attribute, 1 image_id,
+    2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetSnapshotAttributeOutput {}
+structure!(
+    ResetSnapshotAttributeOutput,
+    schemas::RESET_SNAPSHOT_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ResetSnapshotAttributeRequest {
+    pub attribute: String,
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetSnapshotAttributeRequest, schemas::RESET_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 snapshot_id, 2 dry_run,
 );
 
 #[derive(Clone, Default)]
@@ -6031,6 +6463,28 @@ structure!(
     11 snapshot_id, 12 volume_id, 13 state, 14 state_message, 15 start_time, 16 progress,
     17 owner_id, 18 description, 19 volume_size, 20 encrypted, 21 kms_key_id,
     22 data_encryption_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct SnapshotInfo {
+    pub description: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub encrypted: Option<bool>,
+    pub volume_id: Option<String>,
+    pub state: Option<String>,
+    pub volume_size: Option<i32>,
+    pub start_time: Option<Timestamp>,
+    pub progress: Option<String>,
+    pub owner_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub sse_type: Option<String>,
+    pub availability_zone: Option<String>,
+}
+structure!(
+    SnapshotInfo, schemas::SNAPSHOT_INFO, 0 description, 1 tags, 2 encrypted, 3 volume_id, 4 state,
+    5 volume_size, 6 start_time, 7 progress, 8 owner_id, 9 snapshot_id, 10 outpost_arn, 11 sse_type,
+    12 availability_zone,
 );
 
 #[derive(Clone, Default)]

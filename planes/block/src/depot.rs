@@ -52,29 +52,33 @@ impl Depot {
         Ok(Self { dir })
     }
 
-    /// Makes a volume of `size` bytes, sealed under the key of that name.
+    /// Makes a volume of `size` bytes, sealed under the key of that name. What comes from a snapshot
+    /// under another key, or under none, is sealed anew.
     pub fn create(
         &self,
         volume: &str,
         size: u64,
         from: Source<'_>,
         key: Option<&str>,
+        keys: &Keys<'_>,
     ) -> Result<()> {
         let path = self.volume(volume)?;
         if path.exists() {
             return Err(Error::Exists(volume.to_owned()));
         }
-        let (mut layers, least) = match from {
-            Source::Blank => (Vec::new(), BLOCK as u64),
-            Source::Snapshot(name) => {
-                let stack: Stack = self.read(&self.snapshot_path(name)?, name)?;
-                (stack.layers, stack.size)
-            }
+        let below = match from {
+            Source::Blank => None,
+            Source::Snapshot(name) => Some(self.read(&self.snapshot_path(name)?, name)?),
         };
+        let least = below.as_ref().map_or(BLOCK as u64, |it: &Stack| it.size);
         if size < least || !size.is_multiple_of(BLOCK as u64) {
             return Err(Error::Size(size));
         }
         let _lock = self.lock(FlockOperation::LockShared)?;
+        let mut layers = match below {
+            None => Vec::new(),
+            Some(below) => self.under(below, key, keys)?.layers,
+        };
         layers.push(self.new_layer(key)?);
         let key = key.map(str::to_owned);
         files::write_json(&path, &Stack { size, layers, key })
@@ -134,15 +138,65 @@ impl Depot {
         Ok(stack.size)
     }
 
-    /// A second snapshot with the content of the first.
-    pub fn copy_snapshot(&self, from: &str, to: &str) -> Result<()> {
+    /// A second snapshot with the content of the first, sealed anew where it is to have another key.
+    pub fn copy_snapshot(
+        &self,
+        from: &str,
+        to: &str,
+        key: Option<&str>,
+        keys: &Keys<'_>,
+    ) -> Result<()> {
         let path = self.snapshot_path(to)?;
         if path.exists() {
             return Err(Error::Exists(to.to_owned()));
         }
         let _lock = self.lock(FlockOperation::LockShared)?;
         let stack: Stack = self.read(&self.snapshot_path(from)?, from)?;
-        files::write_json(&path, &stack)
+        files::write_json(&path, &self.under(stack, key, keys)?)
+    }
+
+    /// The same content under this key. Unless it is sealed under it already, and entirely, that is
+    /// one new layer; until something names it, the caller holds the lock shared.
+    fn under(&self, stack: Stack, key: Option<&str>, keys: &Keys<'_>) -> Result<Stack> {
+        let Some(key) = key else { return Ok(stack) };
+        let same = |layer: &String| {
+            let about = self.about(layer)?;
+            Ok(about.key.as_deref() == Some(key))
+        };
+        let same: Vec<bool> = stack.layers.iter().map(same).collect::<Result<_>>()?;
+        if same.into_iter().all(|same| same) {
+            return Ok(stack);
+        }
+        let image = self.assemble(&stack, keys)?;
+        let name = self.new_layer(Some(key))?;
+        image.copy_to(&mut self.layer(&name, stack.size, keys)?)?;
+        Ok(Stack {
+            size: stack.size,
+            layers: vec![name],
+            key: Some(key.to_owned()),
+        })
+    }
+
+    /// The names of the keys that a volume cannot be read and written without.
+    pub fn volume_keys(&self, volume: &str) -> Result<BTreeSet<String>> {
+        self.keys(&self.read(&self.volume(volume)?, volume)?)
+    }
+
+    /// The names of the keys that a snapshot cannot be read without.
+    pub fn snapshot_keys(&self, snapshot: &str) -> Result<BTreeSet<String>> {
+        self.keys(&self.read(&self.snapshot_path(snapshot)?, snapshot)?)
+    }
+
+    fn keys(&self, stack: &Stack) -> Result<BTreeSet<String>> {
+        let mut keys: BTreeSet<String> = stack.key.clone().into_iter().collect();
+        for layer in &stack.layers {
+            keys.extend(self.about(layer)?.key);
+        }
+        Ok(keys)
+    }
+
+    fn about(&self, layer: &str) -> Result<About> {
+        files::read_json(&self.dir.join("layers").join(layer).join("layer.json"))
     }
 
     /// Forgets a volume. Nobody may have it open. One that is not there is no error.

@@ -164,6 +164,26 @@ impl Image {
         Ok(())
     }
 
+    /// Writes every block that some layer holds to an empty layer of another stack, and flushes it.
+    pub(crate) fn copy_to(&self, layer: &mut Layer) -> Result<()> {
+        let count = self.size / BLOCK as u64;
+        let mut at = 0;
+        while at < count {
+            let end = count.min(at + LONGEST_COPY);
+            let held = |block: &u64| self.holder(*block).is_some();
+            let Some(first) = (at..end).find(held) else {
+                at = end;
+                continue;
+            };
+            let last = (first..end).find(|block| !held(block)).unwrap_or(end);
+            let mut blocks = vec![0; (last - first) as usize * BLOCK];
+            self.read_blocks(first, &mut blocks)?;
+            layer.write(first, &mut blocks)?;
+            at = last;
+        }
+        layer.flush()
+    }
+
     /// Waits until everything written so far is on stable storage.
     pub fn flush(&mut self) -> Result<()> {
         self.top().flush()
@@ -183,5 +203,7 @@ impl Image {
     }
 }
 
+/// Blocks that are copied in one piece: 1 MiB.
+const LONGEST_COPY: u64 = 256;
 /// Blocks of zeros that are written in one piece: 1 MiB.
 const LONGEST_ZEROS: u64 = 256;

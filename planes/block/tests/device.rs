@@ -162,7 +162,7 @@ async fn a_file_system_lives_on_a_volume_and_on_its_snapshots() {
     let mut shell = Shell::new();
     let depot = block.depot();
     depot
-        .create("vol-1", SIZE, Source::Blank, Some("k"))
+        .create("vol-1", SIZE, Source::Blank, Some("k"), &|_| None)
         .unwrap();
 
     let device = case.attach("vol-1").await;
@@ -187,7 +187,13 @@ async fn a_file_system_lives_on_a_volume_and_on_its_snapshots() {
     detached(block, "vol-1").await;
 
     depot
-        .create("vol-2", SIZE, Source::Snapshot("snap-1"), Some("k"))
+        .create(
+            "vol-2",
+            SIZE,
+            Source::Snapshot("snap-1"),
+            Some("k"),
+            &|_| None,
+        )
         .unwrap();
     for (volume, content) in [("vol-2", "marker-one"), ("vol-1", "marker-two")] {
         let device = case.attach(volume).await;
@@ -213,7 +219,7 @@ async fn a_volume_whose_process_was_killed_can_be_attached_again() {
     };
     case.block
         .depot()
-        .create("vol-1", SIZE, Source::Blank, None)
+        .create("vol-1", SIZE, Source::Blank, None, &|_| None)
         .unwrap();
     let device = case.attach("vol-1").await;
     let mut shell = Shell::new();

@@ -13,9 +13,10 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, have one image to come from, and no
-//! volume as root disk. Volumes are not encrypted, and not shared between instances or accounts.
+//! volume as root disk. Volumes are not shared between instances or accounts.
 
 mod asks;
+mod calls;
 mod cidr;
 mod defaults;
 mod describe;
@@ -37,6 +38,7 @@ mod permission;
 mod reconcile;
 mod reset;
 mod resource;
+mod sealing;
 mod state;
 mod table;
 mod tags;

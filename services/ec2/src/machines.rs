@@ -3,7 +3,7 @@
 //! The planes stand behind three small traits, so that what is done with them can be tested without
 //! them. A cloud on a host that cannot have them has none, and refuses to run instances.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gureum_block::Limits;
+use gureum_block::{Key, Limits};
 use gureum_dns::Zone;
 use gureum_network::VpcPlan;
 
@@ -20,6 +20,9 @@ pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 249);
 
 /// What a plane failed of, in words.
 pub type PlaneError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Keys of volumes, by the names that the volumes know them by.
+pub type Keys = BTreeMap<String, Key>;
 
 /// The planes of this host.
 #[derive(Clone)]
@@ -72,11 +75,24 @@ pub trait Disks: Send + Sync + 'static {
     async fn ready(&self) -> Result<(), PlaneError>;
     /// Everything that there is.
     async fn observe(&self) -> Result<Stored, PlaneError>;
-    /// Makes a volume of `size` bytes, blank or with a snapshot's content.
-    async fn create(&self, volume: &str, size: u64, from: Option<&str>) -> Result<(), PlaneError>;
+    /// Makes a volume of `size` bytes, blank or with a snapshot's content, sealed under the key of
+    /// this name.
+    async fn create(
+        &self,
+        volume: &str,
+        size: u64,
+        from: Option<&str>,
+        key: Option<&str>,
+        keys: Keys,
+    ) -> Result<(), PlaneError>;
+    /// The names of the keys that a volume needs.
+    async fn volume_keys(&self, volume: &str) -> Result<BTreeSet<String>, PlaneError>;
+    /// The names of the keys that a snapshot needs.
+    async fn snapshot_keys(&self, snapshot: &str) -> Result<BTreeSet<String>, PlaneError>;
     async fn delete(&self, volume: &str) -> Result<(), PlaneError>;
     /// Makes a volume a block device of the host; the path of its node.
-    async fn attach(&self, volume: &str, limits: Limits) -> Result<PathBuf, PlaneError>;
+    async fn attach(&self, volume: &str, keys: Keys, limits: Limits)
+    -> Result<PathBuf, PlaneError>;
     /// Takes the device away; one that is in use goes when its last user has gone.
     async fn detach(&self, volume: &str) -> Result<(), PlaneError>;
     /// Takes the device away whoever uses it.
@@ -86,8 +102,15 @@ pub trait Disks: Send + Sync + 'static {
     /// Makes a volume slower or faster from now on.
     async fn limit(&self, volume: &str, limits: Limits) -> Result<(), PlaneError>;
     /// Keeps what a volume holds now.
-    async fn snapshot(&self, volume: &str, snapshot: &str) -> Result<(), PlaneError>;
-    async fn copy_snapshot(&self, from: &str, to: &str) -> Result<(), PlaneError>;
+    async fn snapshot(&self, volume: &str, snapshot: &str, keys: Keys) -> Result<(), PlaneError>;
+    /// Keeps a snapshot's content once more, sealed under the key of this name.
+    async fn copy_snapshot(
+        &self,
+        from: &str,
+        to: &str,
+        key: Option<&str>,
+        keys: Keys,
+    ) -> Result<(), PlaneError>;
     async fn delete_snapshot(&self, snapshot: &str) -> Result<(), PlaneError>;
     /// Shows a device to a running machine, under this name in its `/dev`.
     async fn plug(&self, machine: &str, name: &str, device: &Path) -> Result<(), PlaneError>;

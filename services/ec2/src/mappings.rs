@@ -1,5 +1,6 @@
 //! Block device mappings: the disks that an instance is launched with, besides its root disk.
 
+use gureum_dispatch::Cx;
 use gureum_kit::Reader;
 use gureum_model_ec2::types as t;
 
@@ -12,7 +13,8 @@ use crate::ops::volume_attachments::check;
 use crate::ops::volumes::{Wanted, make};
 use crate::reconcile::volumes::attached;
 use crate::resource::{Resource as _, Tags};
-use crate::state::Change;
+use crate::sealing::{Sealing, Secrecy};
+use crate::state::{Change, Ec2};
 
 /// Where an instance finds its instance store unless it is told.
 pub(crate) const STORE_DEVICE: &str = "/dev/sdb";
@@ -70,14 +72,27 @@ impl Mappings {
         store.map(|(device, _)| device.as_str())
     }
 
+    /// How each of them is to be encrypted.
+    pub(crate) async fn seal(&self, ec2: &Ec2, cx: &Cx) -> Result<Vec<Option<Sealing>>> {
+        let mut sealings = Vec::new();
+        for (_, mapping) in &self.0 {
+            sealings.push(match mapping {
+                Mapping::Volume { wanted, .. } => ec2.seal(cx, wanted).await?,
+                Mapping::Store => None,
+            });
+        }
+        Ok(sealings)
+    }
+
     /// Makes the volumes of a new instance, attached to it.
     pub(crate) fn make(
         &self,
         w: &mut Change<'_>,
         instance: &InstanceRow,
+        sealings: &[Option<Sealing>],
         tags: &Tags,
     ) -> Result<()> {
-        for (device, mapping) in &self.0 {
+        for ((device, mapping), sealing) in self.0.iter().zip(sealings) {
             let Mapping::Volume {
                 wanted,
                 delete_on_termination,
@@ -85,7 +100,7 @@ impl Mappings {
             else {
                 continue;
             };
-            let mut volume = make(w, &instance.zone, wanted, tags.clone())?;
+            let mut volume = make(w, &instance.zone, (wanted, sealing.as_ref()), tags.clone())?;
             volume.attachment = Some(Attachment {
                 instance: instance.meta.id.clone(),
                 device: device.clone(),
@@ -140,6 +155,10 @@ impl Mapping {
                 kind: ebs.volume_type.clone(),
                 iops: ebs.iops,
                 throughput: ebs.throughput,
+                secrecy: Secrecy {
+                    encrypted: ebs.encrypted,
+                    kms_key: ebs.kms_key_id.clone(),
+                },
             },
         })
     }

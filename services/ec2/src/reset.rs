@@ -26,6 +26,7 @@ use crate::model::subnet::{SubnetRow, TakenRow};
 use crate::model::volume::VolumeRow;
 use crate::model::vpc::VpcRow;
 use crate::resource::Resource;
+use crate::sealing::{DataKeyRow, DefaultsRow};
 use crate::state::Ec2;
 
 #[async_trait]
@@ -49,6 +50,8 @@ impl Reset for Ec2 {
         each::<VolumeRow>(tx, whose, &mut gone)?;
         each::<VpcRow>(tx, whose, &mut gone)?;
         whose.delete::<RegionRow>(tx, |row| &row.account)?;
+        whose.delete::<DataKeyRow>(tx, |row| &row.account)?;
+        whose.delete::<DefaultsRow>(tx, |row| &row.account)?;
         whose.delete::<TakenRow>(tx, |row| &row.account)?;
         // Public addresses are nobody's: they follow what has them.
         pool::forget(tx, &gone)

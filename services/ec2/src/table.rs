@@ -372,9 +372,9 @@ fn prefix_lists(table: Table) -> Table {
 
 /// Volumes and snapshots.
 fn volumes(table: Table) -> Table {
-    use ops::{snapshots, volume_attachments as attachments, volumes};
+    use ops::{encryption, snapshots, volume_attachments as attachments, volumes};
     operations! { table;
-        CreateVolume ["KmsKeyId", "OutpostArn", "VolumeInitializationRate", "Operator"] |a, i| a
+        CreateVolume ["OutpostArn", "VolumeInitializationRate", "Operator"] |a, i| a
             .creates(&volume::KIND, &i.tag_specifications)
             .on_opt::<SnapshotRow>(&i.snapshot_id)
             => volumes::create;
@@ -401,11 +401,18 @@ fn volumes(table: Table) -> Table {
             .on::<VolumeRow>(&i.volume_id)
             => snapshots::create;
         CopySnapshot [
-            "DestinationOutpostArn", "KmsKeyId", "CompletionDurationMinutes",
+            "DestinationOutpostArn", "CompletionDurationMinutes",
             "DestinationAvailabilityZone"
         ] |a, i| a.creates(&snapshot::KIND, &i.tag_specifications) => snapshots::copy;
         DeleteSnapshot |a, i| a.on::<SnapshotRow>(&i.snapshot_id) => snapshots::delete;
         DescribeSnapshots |a, _| a => snapshots::describe;
+
+        GetEbsEncryptionByDefault |a, _| a => encryption::get;
+        EnableEbsEncryptionByDefault |a, _| a => encryption::enable;
+        DisableEbsEncryptionByDefault |a, _| a => encryption::disable;
+        GetEbsDefaultKmsKeyId |a, _| a => encryption::get_key;
+        ModifyEbsDefaultKmsKeyId |a, _| a => encryption::modify_key;
+        ResetEbsDefaultKmsKeyId |a, _| a => encryption::reset_key;
     }
 }
 

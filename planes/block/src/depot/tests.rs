@@ -61,7 +61,7 @@ impl World {
     fn new(dir: &Path, key_name: Option<&'static str>) -> Self {
         let depot = Depot::open(dir).unwrap();
         depot
-            .create("vol-0", SIZE, Source::Blank, key_name)
+            .create("vol-0", SIZE, Source::Blank, key_name, &key)
             .unwrap();
         let image = depot.image("vol-0", &key).unwrap();
         Self {
@@ -130,7 +130,7 @@ impl World {
         self.bytes = self.snapshots[&snapshot].clone();
         let size = self.bytes.len() as u64;
         self.depot
-            .create(&volume, size, Source::Snapshot(&snapshot), self.key)
+            .create(&volume, size, Source::Snapshot(&snapshot), self.key, &key)
             .unwrap();
         self.image = self.depot.image(&volume, &key).unwrap();
         self.depot
@@ -176,7 +176,7 @@ fn only_what_changed_is_listed() {
     let dir = tempfile::tempdir().unwrap();
     let depot = Depot::open(dir.path()).unwrap();
     depot
-        .create("vol", 16 * PIECE, Source::Blank, None)
+        .create("vol", 16 * PIECE, Source::Blank, None, &key)
         .unwrap();
     let mut image = depot.image("vol", &key).unwrap();
     for piece in [1, 2, 9] {
@@ -195,7 +195,9 @@ fn only_what_changed_is_listed() {
 fn a_sealed_volume_is_nowhere_in_the_clear_and_needs_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let depot = Depot::open(dir.path()).unwrap();
-    depot.create("vol", SIZE, Source::Blank, Some("k")).unwrap();
+    depot
+        .create("vol", SIZE, Source::Blank, Some("k"), &key)
+        .unwrap();
     let mut image = depot.image("vol", &key).unwrap();
     image.write(100, b"a marker that is easy to find").unwrap();
     image.flush().unwrap();
@@ -212,12 +214,64 @@ fn names_cannot_leave_their_directory() {
     let dir = tempfile::tempdir().unwrap();
     let depot = Depot::open(dir.path()).unwrap();
     for name in ["", "../x", "a/b", "a.b", "\0"] {
-        let refused = depot.create(name, SIZE, Source::Blank, None);
+        let refused = depot.create(name, SIZE, Source::Blank, None, &key);
         assert!(matches!(refused, Err(Error::Name(_))), "{name:?}");
     }
     assert!(matches!(
-        depot.create("v", 5, Source::Blank, None),
+        depot.create("v", 5, Source::Blank, None, &key),
         Err(Error::Size(5))
     ));
     assert!(matches!(depot.image("v", &key), Err(Error::Missing(_))));
+}
+
+#[test]
+fn what_comes_under_another_key_is_sealed_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = Depot::open(dir.path()).unwrap();
+    depot
+        .create("plain", SIZE, Source::Blank, None, &key)
+        .unwrap();
+    let mut image = depot.image("plain", &key).unwrap();
+    image.write(BLOCK as u64 + 7, b"a secret").unwrap();
+    depot.snapshot("plain", "first", &mut image, &key).unwrap();
+    image.write(9 * BLOCK as u64, b"another").unwrap();
+    depot.snapshot("plain", "second", &mut image, &key).unwrap();
+    depot
+        .copy_snapshot("second", "sealed", Some("k"), &key)
+        .unwrap();
+    depot
+        .create(
+            "other",
+            2 * SIZE,
+            Source::Snapshot("sealed"),
+            Some("kk"),
+            &key,
+        )
+        .unwrap();
+    for gone in ["first", "second"] {
+        depot.delete_snapshot(gone).unwrap();
+    }
+    drop(image);
+    depot.delete("plain").unwrap();
+    depot.sweep().unwrap();
+
+    assert_eq!(
+        depot.snapshot_keys("sealed").unwrap(),
+        ["k".to_owned()].into()
+    );
+    assert_eq!(
+        depot.volume_keys("other").unwrap(),
+        ["kk".to_owned()].into()
+    );
+    assert!(depot.image("other", &|_| None).is_err());
+    let image = depot.image("other", &key).unwrap();
+    let mut read = [0; 8];
+    image.read(BLOCK as u64 + 7, &mut read).unwrap();
+    assert_eq!(&read, b"a secret");
+    image.read(9 * BLOCK as u64, &mut read).unwrap();
+    assert_eq!(&read, b"another\0");
+    for layer in fs::read_dir(dir.path().join("layers")).unwrap() {
+        let data = fs::read(layer.unwrap().path().join("data")).unwrap();
+        assert!(!data.windows(8).any(|bytes| bytes == b"a secret"));
+    }
 }

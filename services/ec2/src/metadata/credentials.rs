@@ -1,23 +1,20 @@
 //! The credentials of an instance's role: a session of that role, kept until it is due for renewal.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gureum_dispatch::{Caller, Cloud, Cx, RequestInfo};
-use gureum_kit::names::id;
+use gureum_dispatch::{Caller, Cloud};
 use gureum_model_iam::{op::GetInstanceProfile, types as iam};
 use gureum_model_sts::{op::AssumeRole, types as sts};
 use gureum_schema::Error;
 use serde_json::json;
 
 use super::tree::{pretty, seconds};
+use crate::calls::{self, PRINCIPAL};
 use crate::model::instance::InstanceRow;
 use crate::resource::Resource as _;
 use crate::state::Ec2;
 
-/// Who assumes the role: what its trust policy has to name.
-const PRINCIPAL: &str = "ec2.amazonaws.com";
 /// How long before they expire credentials are replaced, in milliseconds. Clients begin to look for
 /// new ones a quarter of an hour before.
 const AHEAD: i64 = 20 * 60 * 1000;
@@ -45,7 +42,7 @@ pub(crate) struct Lease {
 pub(super) async fn role(cloud: &Arc<Cloud>, row: &InstanceRow) -> Option<Role> {
     let arn = &row.profile.as_ref()?.arn;
     let name = arn.rsplit('/').next()?.to_owned();
-    let root = cx(cloud, row, Caller::root(row.meta.account));
+    let root = calls::cx(cloud, &row.meta.region, Caller::root(row.meta.account));
     let request = iam::GetInstanceProfileRequest {
         instance_profile_name: name,
     };
@@ -55,22 +52,6 @@ pub(super) async fn role(cloud: &Arc<Cloud>, row: &InstanceRow) -> Option<Role> 
         name: role.role_name,
         arn: role.arn,
     })
-}
-
-/// EC2's own call about an instance.
-fn cx(cloud: &Arc<Cloud>, row: &InstanceRow, caller: Caller) -> Cx {
-    let request = RequestInfo {
-        id: id::request(),
-        source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secure: true,
-        user_agent: PRINCIPAL.to_owned(),
-        endpoint: "http://localhost".to_owned(),
-        origin: None,
-        auth_type: "REST-HEADER",
-        signature_age: 0,
-        content_sha256: None,
-    };
-    cloud.cx(Arc::new(caller), row.meta.region.clone(), request)
 }
 
 impl Ec2 {
@@ -128,7 +109,9 @@ async fn assume(
         role_session_name: row.id().to_owned(),
         ..Default::default()
     };
-    let given = cx(cloud, row, caller).call::<AssumeRole>(request).await?;
+    let given = calls::cx(cloud, &row.meta.region, caller)
+        .call::<AssumeRole>(request)
+        .await?;
     let absent = || Error::internal("AssumeRole answered without credentials");
     given.credentials.ok_or_else(absent)
 }

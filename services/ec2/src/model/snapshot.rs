@@ -9,6 +9,7 @@ use crate::errors::Result;
 use crate::filter::Paths;
 use crate::names::Names;
 use crate::resource::{Described, Kind, Meta, resource};
+use crate::sealing::Encryption;
 use crate::tags;
 
 pub(crate) const KIND: Kind = Kind {
@@ -29,6 +30,7 @@ pub(crate) struct SnapshotRow {
     /// GiB.
     pub(crate) size: i32,
     pub(crate) description: String,
+    pub(crate) encryption: Option<Encryption>,
     pub(crate) progress: Progress,
 }
 
@@ -88,7 +90,8 @@ impl Described for SnapshotRow {
             owner_id: Some(self.meta.account.to_string()),
             description: Some(self.description.clone()),
             volume_size: Some(self.size),
-            encrypted: Some(false),
+            encrypted: Some(self.encryption.is_some()),
+            kms_key_id: self.encryption.as_ref().map(|it| it.kms_key.clone()),
             ..Default::default()
         })
     }

@@ -9,6 +9,7 @@ use crate::errors::Result;
 use crate::filter::Paths;
 use crate::names::Names;
 use crate::resource::{Described, Kind, Meta, resource};
+use crate::sealing::Encryption;
 use crate::volume_types::Performance;
 use crate::{tags, zones};
 
@@ -27,6 +28,7 @@ pub(crate) struct VolumeRow {
     /// The snapshot that it began with.
     pub(crate) snapshot: Option<String>,
     pub(crate) performance: Performance,
+    pub(crate) encryption: Option<Encryption>,
     pub(crate) stage: Stage,
     pub(crate) attachment: Option<Attachment>,
     /// The last change of its size or speed.
@@ -195,7 +197,8 @@ impl Described for VolumeRow {
             state: Some(self.state().into()),
             create_time: Some(Timestamp(self.meta.created)),
             attachments: Some(self.attachment_shape(None).into_iter().collect()),
-            encrypted: Some(false),
+            encrypted: Some(self.encryption.is_some()),
+            kms_key_id: self.encryption.as_ref().map(|it| it.kms_key.clone()),
             ..Default::default()
         })
     }

@@ -46,6 +46,7 @@ pub(crate) async fn run(
     if launch.mappings.has_volumes() || launch.kind.store.is_some() {
         ec2.disks_ready().await?;
     }
+    let sealings = launch.mappings.seal(&ec2, &cx).await?;
     let profile = match &input.iam_instance_profile {
         Some(spec) => Some(profiles::find(&cx, spec).await?),
         None => None,
@@ -71,7 +72,9 @@ pub(crate) async fn run(
                 row.client_token.clone_from(&token);
                 attach_primary(w, &ec2, &launch, &subnet, existing.clone(), &mut row)?;
                 w.put(&row)?;
-                launch.mappings.make(w, &row, &launch.volume_tags)?;
+                launch
+                    .mappings
+                    .make(w, &row, &sealings, &launch.volume_tags)?;
                 ids.push(row.meta.id);
             }
             Ok(ids)

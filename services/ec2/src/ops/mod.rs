@@ -5,6 +5,7 @@ pub(crate) mod acls;
 pub(crate) mod addresses;
 pub(crate) mod attachments;
 pub(crate) mod dhcp;
+pub(crate) mod encryption;
 pub(crate) mod endpoints;
 pub(crate) mod gateways;
 pub(crate) mod group_rules;

@@ -7,10 +7,11 @@ use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
 use crate::describe::{chosen, query};
-use crate::errors::{Refusal, refuse_on};
+use crate::errors::Refusal;
 use crate::model::snapshot::{self, Origin, Progress, SnapshotRow};
 use crate::model::volume::{Stage, VolumeRow};
 use crate::resource::{Described as _, Find as _, Here};
+use crate::sealing::Secrecy;
 use crate::state::Ec2;
 use crate::tags;
 
@@ -35,6 +36,7 @@ pub(crate) async fn create(
                 of: Origin::Volume(input.volume_id.clone()),
                 size: volume.performance.size,
                 description: input.description.clone().unwrap_or_default(),
+                encryption: volume.encryption,
                 progress: Progress::Pending,
             };
             w.put(&row)?;
@@ -42,7 +44,7 @@ pub(crate) async fn create(
         })
         .await?;
     let shape = row.shape(&ec2.store.read(), &ec2.names)?;
-    ec2.take_now(&row).await;
+    ec2.take_now(cx.cloud(), &row).await;
     Ok(shape)
 }
 
@@ -52,13 +54,23 @@ pub(crate) async fn copy(
     cx: Cx,
     input: t::CopySnapshotRequest,
 ) -> Reply<t::CopySnapshotResult> {
-    refuse_on(&[("Encrypted", input.encrypted)])?;
     let region = input.source_region.parse();
     let region = region.map_err(|_| Refusal::wrong("sourceRegion", &input.source_region))?;
     let there = Here {
         region,
         ..Here::of(&cx)
     };
+    let asked = Secrecy {
+        encrypted: input.encrypted,
+        kms_key: input.kms_key_id.clone(),
+    };
+    let source = ec2
+        .store
+        .read()
+        .need::<SnapshotRow>(&there, &input.source_snapshot_id)?;
+    ec2.check_sealed(&cx, source.encryption.as_ref()).await?;
+    let must = source.encryption.is_some();
+    let sealing = ec2.seal_anew(&cx, &asked, must).await?;
     let row = ec2
         .write(&cx, input.dry_run, |w| {
             let source =
@@ -75,13 +87,18 @@ pub(crate) async fn copy(
                 of: Origin::Snapshot(source.meta.id),
                 size: source.size,
                 description: input.description.clone().unwrap_or_default(),
+                encryption: sealing.as_ref().map(|it| it.encryption.clone()),
                 progress: Progress::Pending,
             };
+            sealing.as_ref().map_or(Ok(()), |it| it.keep(w))?;
             w.put(&row)?;
             Ok(row)
         })
         .await?;
-    ec2.take_now(&row).await;
+    // What is sealed anew is read and written as a whole, which takes its time.
+    if sealing.is_none() {
+        ec2.take_now(cx.cloud(), &row).await;
+    }
     Ok(t::CopySnapshotResult {
         tags: tags::shapes(&row.meta.tags),
         snapshot_id: Some(row.meta.id),

@@ -9,7 +9,7 @@ use gureum_schema::Result as Reply;
 use crate::errors::{Refusal, Result};
 use crate::model::instance::{InstanceRow, State};
 use crate::model::volume::{Attachment, Bond, Stage, VolumeRow};
-use crate::resource::Resource as _;
+use crate::resource::{Find as _, Resource as _};
 use crate::state::Ec2;
 
 pub(crate) async fn attach(
@@ -19,6 +19,10 @@ pub(crate) async fn attach(
 ) -> Reply<t::VolumeAttachment> {
     check(&input.device)?;
     ec2.disks_ready().await?;
+    let (snapshot, here) = ec2.read(&cx).await?;
+    let volume = snapshot.need::<VolumeRow>(&here, &input.volume_id)?;
+    drop(snapshot);
+    ec2.check_sealed(&cx, volume.encryption.as_ref()).await?;
     let shape = ec2
         .write(&cx, input.dry_run, |w| {
             let mut volume = w.need::<VolumeRow>(&input.volume_id)?;

@@ -11,7 +11,8 @@ use crate::errors::{Refusal, Result, refuse_on};
 use crate::filter::Paths;
 use crate::model::snapshot::{Progress, SnapshotRow};
 use crate::model::volume::{self, Modification, Stage, VolumeRow};
-use crate::resource::{Resource as _, Tags};
+use crate::resource::{Find as _, Resource as _, Tags};
+use crate::sealing::{Sealing, Secrecy};
 use crate::state::{Change, Ec2};
 use crate::tags;
 use crate::volume_types::{Performance, USUAL, Wish};
@@ -37,18 +38,17 @@ pub(crate) async fn create(
     cx: Cx,
     input: t::CreateVolumeRequest,
 ) -> Reply<t::Volume> {
-    refuse_on(&[
-        ("Encrypted", input.encrypted),
-        ("MultiAttachEnabled", input.multi_attach_enabled),
-    ])?;
+    refuse_on(&[("MultiAttachEnabled", input.multi_attach_enabled)])?;
     ec2.disks_ready().await?;
     let wanted = Wanted::read(&input);
+    let sealing = ec2.seal(&cx, &wanted).await?;
     let request = ("CreateVolume", &input as &dyn Struct);
     let token = input.client_token.as_deref();
     let ids = ec2
         .write_once(&cx, input.dry_run, token, request, |w| {
             let tags = tags::on_create(&volume::KIND, &input.tag_specifications)?;
-            let row = make(w, &zone(w, &input)?, &wanted, tags)?;
+            let zone = zone(w, &input)?;
+            let row = make(w, &zone, (&wanted, sealing.as_ref()), tags)?;
             w.put(&row)?;
             Ok(vec![row.meta.id])
         })
@@ -65,6 +65,20 @@ pub(crate) struct Wanted {
     pub(crate) kind: Option<String>,
     pub(crate) iops: Option<i32>,
     pub(crate) throughput: Option<i32>,
+    pub(crate) secrecy: Secrecy,
+}
+
+impl Ec2 {
+    /// How a volume that is wanted is to be encrypted.
+    pub(crate) async fn seal(&self, cx: &Cx, wanted: &Wanted) -> Result<Option<Sealing>> {
+        let (snapshot, here) = self.read(cx).await?;
+        let from = match &wanted.snapshot {
+            Some(id) => snapshot.need::<SnapshotRow>(&here, id)?.encryption,
+            None => None,
+        };
+        drop(snapshot);
+        self.seal_volume(cx, &wanted.secrecy, from.as_ref()).await
+    }
 }
 
 impl Wanted {
@@ -75,6 +89,10 @@ impl Wanted {
             kind: input.volume_type.clone(),
             iops: input.iops,
             throughput: input.throughput,
+            secrecy: Secrecy {
+                encrypted: input.encrypted,
+                kms_key: input.kms_key_id.clone(),
+            },
         }
     }
 }
@@ -100,7 +118,12 @@ fn zone(w: &Change<'_>, input: &t::CreateVolumeRequest) -> Result<String> {
 }
 
 /// A new volume's row; the reconciler makes the volume.
-pub(crate) fn make(w: &Change<'_>, zone: &str, wanted: &Wanted, tags: Tags) -> Result<VolumeRow> {
+pub(crate) fn make(
+    w: &mut Change<'_>,
+    zone: &str,
+    (wanted, sealing): (&Wanted, Option<&Sealing>),
+    tags: Tags,
+) -> Result<VolumeRow> {
     let snapshot = match &wanted.snapshot {
         Some(id) => Some(completed(w, id)?),
         None => None,
@@ -124,11 +147,13 @@ pub(crate) fn make(w: &Change<'_>, zone: &str, wanted: &Wanted, tags: Tags) -> R
         iops: wanted.iops,
         throughput: wanted.throughput,
     })?;
+    sealing.map_or(Ok(()), |sealing| sealing.keep(w))?;
     Ok(VolumeRow {
         meta: w.here.new_meta(&volume::KIND, tags),
         zone: zone.to_owned(),
         snapshot: snapshot.map(|row| row.meta.id),
         performance,
+        encryption: sealing.map(|sealing| sealing.encryption.clone()),
         stage: Stage::Creating,
         attachment: None,
         modification: None,

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reader, Reconciler, Scan, Tx};
 use gureum_schema::Error;
 
 use super::INSTANCES;
 use super::plan::{Step, Wanted, step};
+use super::volumes::Tools;
 use crate::errors::Result;
 use crate::instance_types;
 use crate::machines::{Machine, PlaneError, Planes, Sight};
@@ -30,7 +32,7 @@ const AT_ONCE: usize = 8;
 /// How soon what is on its way is looked at again.
 const SOON: Duration = Duration::from_millis(200);
 
-pub(super) struct Instances(pub(super) Arc<Ec2>);
+pub(super) struct Instances(pub(super) Arc<Ec2>, pub(super) Arc<Cloud>);
 
 #[async_trait]
 impl Reconciler for Instances {
@@ -52,7 +54,7 @@ impl Reconciler for Instances {
 
     async fn run(&self) -> std::result::Result<Outcome, RunError> {
         match &self.0.planes {
-            Some(planes) => self.0.tend(planes).await,
+            Some(planes) => self.0.tend(planes, &self.1).await,
             None => Ok(Outcome::Settled),
         }
     }
@@ -71,7 +73,11 @@ impl InstanceRow {
 
 impl Ec2 {
     /// Does the next step of every instance.
-    async fn tend(&self, planes: &Planes) -> std::result::Result<Outcome, PlaneError> {
+    async fn tend(
+        &self,
+        planes: &Planes,
+        cloud: &Arc<Cloud>,
+    ) -> std::result::Result<Outcome, PlaneError> {
         let mut seen: BTreeMap<String, Sight> =
             planes.machines.observe().await?.into_iter().collect();
         // What machines were seen before the rows were read: a row that is newer finds no machine,
@@ -106,7 +112,7 @@ impl Ec2 {
         let mut work = work.into_iter().peekable();
         while work.peek().is_some() {
             let batch = work.by_ref().take(AT_ONCE);
-            let batch = batch.map(|(step, id, row)| self.take(planes, step, id, row));
+            let batch = batch.map(|(step, id, row)| self.take((planes, cloud), step, id, row));
             for done in join_all(batch).await {
                 failed = done.err().or(failed);
             }
@@ -121,7 +127,7 @@ impl Ec2 {
 
     async fn take(
         &self,
-        planes: &Planes,
+        (planes, cloud): (&Planes, &Arc<Cloud>),
         step: Step,
         id: String,
         row: Option<InstanceRow>,
@@ -140,7 +146,7 @@ impl Ec2 {
             }
             Step::Start => {
                 if let Some(row) = row {
-                    self.start(planes, row).await?;
+                    self.start((planes, cloud), row).await?;
                 }
             }
             Step::Turn(state) => {
@@ -168,12 +174,12 @@ impl Ec2 {
     /// Boots a machine. One that cannot boot goes down again, and says why.
     async fn start(
         &self,
-        planes: &Planes,
+        tools: (&Planes, &Arc<Cloud>),
         row: InstanceRow,
     ) -> std::result::Result<(), PlaneError> {
         let place = Some(gureum_kit::Row::key(&row));
         let state = row.state;
-        match self.boot(planes, &row).await {
+        match self.boot(tools, &row).await {
             Ok(()) => {
                 let to = |row: &mut InstanceRow| row.goes(State::Running, self.clock.now());
                 self.turn(place, state, to).await?;
@@ -189,7 +195,7 @@ impl Ec2 {
                         State::Stopping
                     };
                     row.goes(down, self.clock.now());
-                    let code = "Server.InternalError";
+                    let code = blame(&error);
                     row.reason = Some((code.into(), format!("{code}: {error}")));
                 };
                 self.turn(place, state, to).await?;
@@ -200,11 +206,11 @@ impl Ec2 {
 
     async fn boot(
         &self,
-        planes: &Planes,
+        (planes, cloud): (&Planes, &Arc<Cloud>),
         row: &InstanceRow,
     ) -> std::result::Result<(), PlaneError> {
         let mut machine = self.machine(row).map_err(Error::from)?;
-        machine.devices = self.devices(planes, row).await?;
+        machine.devices = self.devices(Tools::of(planes, cloud), row).await?;
         planes.machines.start(&machine).await?;
         self.settle_devices(row, &machine.devices).await
     }
@@ -317,6 +323,14 @@ impl Dhcp {
             resolver: servers.filter_map(address).collect(),
             search: domain.cloned().unwrap_or_default(),
         })
+    }
+}
+
+/// Whose doing it is that a machine cannot boot: what another service refuses, its owner can mend.
+fn blame(error: &PlaneError) -> &'static str {
+    match error.downcast_ref::<Error>() {
+        Some(refused) if refused.status < 500 => "Client.InternalError",
+        _ => "Server.InternalError",
     }
 }
 

@@ -9,6 +9,7 @@ mod zones;
 
 use std::sync::Arc;
 
+use gureum_dispatch::Cloud;
 use gureum_kit::Reconciler;
 
 use crate::state::Ec2;
@@ -20,11 +21,11 @@ pub(crate) const VOLUMES: &str = "ec2.volumes";
 impl Ec2 {
     /// What has to run in the background; start it with the driver that the service was opened
     /// with. Without planes only the rows are looked after.
-    pub fn reconcilers(self: &Arc<Self>) -> Vec<Arc<dyn Reconciler>> {
+    pub fn reconcilers(self: &Arc<Self>, cloud: &Arc<Cloud>) -> Vec<Arc<dyn Reconciler>> {
         vec![
             Arc::new(networks::Networks(Arc::clone(self))),
-            Arc::new(instances::Instances(Arc::clone(self))),
-            Arc::new(volumes::Volumes(Arc::clone(self))),
+            Arc::new(instances::Instances(Arc::clone(self), Arc::clone(cloud))),
+            Arc::new(volumes::Volumes(Arc::clone(self), Arc::clone(cloud))),
         ]
     }
 }

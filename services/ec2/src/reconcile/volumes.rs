@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gureum_block::Limits;
+use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reader, Reconciler, Row, Scan, Tx};
 
 use super::VOLUMES;
 use crate::errors::Result;
-use crate::machines::{Disks, PlaneError, Planes, Stored};
+use crate::machines::{Disks, Keys, PlaneError, Planes, Stored};
 use crate::model::instance::{InstanceRow, State};
 use crate::model::snapshot::{Origin, Progress, SnapshotRow};
 use crate::model::volume::{Bond, Stage, VolumeRow};
@@ -22,7 +23,7 @@ use crate::state::Ec2;
 /// How soon what is on its way is looked at again.
 const SOON: Duration = Duration::from_millis(200);
 
-pub(super) struct Volumes(pub(super) Arc<Ec2>);
+pub(super) struct Volumes(pub(super) Arc<Ec2>, pub(super) Arc<Cloud>);
 
 /// Names in an instance's `/dev`, and nodes on the host.
 pub(crate) type Devices = Vec<(String, PathBuf)>;
@@ -47,8 +48,25 @@ impl Reconciler for Volumes {
 
     async fn run(&self) -> std::result::Result<Outcome, RunError> {
         match &self.0.planes {
-            Some(planes) => self.0.tend_volumes(planes).await,
+            Some(planes) => self.0.tend_volumes(Tools::of(planes, &self.1)).await,
             None => Ok(Outcome::Settled),
+        }
+    }
+}
+
+/// What volumes are made true with.
+#[derive(Clone, Copy)]
+pub(crate) struct Tools<'a> {
+    disks: &'a dyn Disks,
+    /// Opens their keys.
+    cloud: &'a Arc<Cloud>,
+}
+
+impl<'a> Tools<'a> {
+    pub(crate) fn of(planes: &'a Planes, cloud: &'a Arc<Cloud>) -> Self {
+        Self {
+            disks: &*planes.disks,
+            cloud,
         }
     }
 }
@@ -121,9 +139,9 @@ fn rows<R: Resource>(reader: &impl Reader) -> Result<Vec<R>> {
 impl Ec2 {
     /// Does the next step of every volume and snapshot. One run at a time, and none while a handler
     /// takes a snapshot: a volume's content has one owner.
-    async fn tend_volumes(&self, planes: &Planes) -> Done<Outcome> {
+    async fn tend_volumes(&self, tools: Tools<'_>) -> Done<Outcome> {
         let _alone = self.handling.lock().await;
-        let disks = &*planes.disks;
+        let disks = tools.disks;
         // What is stored was seen before the rows were read: a row that is newer finds no volume,
         // never a volume no row.
         let stored = disks.observe().await?;
@@ -135,7 +153,7 @@ impl Ec2 {
         let (mut busy, mut failed) = (false, None);
         for row in &snapshots {
             busy |= row.progress == Progress::Pending;
-            failed = self.take_snapshot(disks, row).await.err().or(failed);
+            failed = self.take_snapshot(tools, row).await.err().or(failed);
         }
         for row in &volumes {
             let instance = row.attachment.as_ref().map(|it| &it.instance);
@@ -146,7 +164,7 @@ impl Ec2 {
             };
             let step = step(row, seen);
             busy |= step != Step::Nothing;
-            let done = self.advance(disks, row, step, seen).await;
+            let done = self.advance(tools, row, step, seen).await;
             failed = done.err().or(failed);
         }
         clear(disks, &stored, &volumes, &snapshots).await?;
@@ -158,12 +176,13 @@ impl Ec2 {
         }
     }
 
-    async fn advance(&self, disks: &dyn Disks, row: &VolumeRow, step: Step, seen: Seen) -> Done {
+    async fn advance(&self, tools: Tools<'_>, row: &VolumeRow, step: Step, seen: Seen) -> Done {
+        let disks = tools.disks;
         let id = row.meta.id.as_str();
         let now = self.clock.now();
         match step {
             Step::Nothing => {}
-            Step::Make => match disks.create(id, row.bytes(), row.snapshot.as_deref()).await {
+            Step::Make => match self.make_volume(tools, row).await {
                 Ok(()) => {
                     self.turn_volume(row, |row| row.stage = Stage::Ready)
                         .await?
@@ -182,7 +201,7 @@ impl Ec2 {
             Step::Change => self.modify(disks, row, now).await?,
             Step::Plug => {
                 if let Some(attachment) = &row.attachment {
-                    let device = disks.attach(id, row.performance.limits()).await?;
+                    let device = self.attach(tools, row).await?;
                     let at = name(&attachment.device);
                     disks.plug(&attachment.instance, at, &device).await?;
                 }
@@ -209,6 +228,36 @@ impl Ec2 {
             }
         }
         Ok(())
+    }
+
+    async fn make_volume(&self, tools: Tools<'_>, row: &VolumeRow) -> Done {
+        let Tools { disks, cloud } = tools;
+        let (size, from) = (row.bytes(), row.snapshot.as_deref());
+        let key = row.encryption.as_ref().map(|it| it.data_key.as_str());
+        let mut names = match (key, from) {
+            (Some(_), Some(from)) => disks.snapshot_keys(from).await?,
+            _ => BTreeSet::new(),
+        };
+        names.extend(key.map(str::to_owned));
+        let keys = self.unseal(cloud, names).await?;
+        disks.create(row.id(), size, from, key, keys).await
+    }
+
+    /// Makes a volume a device of the host.
+    async fn attach(&self, tools: Tools<'_>, row: &VolumeRow) -> Done<PathBuf> {
+        let encrypted = row.encryption.is_some();
+        let keys = self.keys(tools, row.id(), encrypted).await?;
+        let limits = row.performance.limits();
+        tools.disks.attach(row.id(), keys, limits).await
+    }
+
+    /// The keys of a volume.
+    async fn keys(&self, tools: Tools<'_>, volume: &str, encrypted: bool) -> Done<Keys> {
+        if !encrypted {
+            return Ok(Keys::new());
+        }
+        let names = tools.disks.volume_keys(volume).await?;
+        Ok(self.unseal(tools.cloud, names).await?)
     }
 
     /// Makes a volume as large and as fast as it is to be.
@@ -264,15 +313,11 @@ impl Ec2 {
     }
 
     /// Takes a snapshot that is to be taken. Repeating one that was cut short changes nothing.
-    async fn take_snapshot(&self, disks: &dyn Disks, row: &SnapshotRow) -> Done {
+    async fn take_snapshot(&self, tools: Tools<'_>, row: &SnapshotRow) -> Done {
         if row.progress != Progress::Pending {
             return Ok(());
         }
-        let id = row.meta.id.as_str();
-        let taken = match &row.of {
-            Origin::Volume(volume) => disks.snapshot(volume, id).await,
-            Origin::Snapshot(from) => disks.copy_snapshot(from, id).await,
-        };
+        let taken = self.keep_content(tools, row).await;
         let progress = match &taken {
             Ok(()) => Progress::Completed(self.clock.now()),
             Err(error) => Progress::Failed(error.to_string()),
@@ -290,8 +335,30 @@ impl Ec2 {
         taken
     }
 
+    async fn keep_content(&self, tools: Tools<'_>, row: &SnapshotRow) -> Done {
+        let Tools { disks, cloud } = tools;
+        let id = row.meta.id.as_str();
+        match &row.of {
+            Origin::Volume(volume) => {
+                let encrypted = row.encryption.is_some();
+                let keys = self.keys(tools, volume, encrypted).await?;
+                disks.snapshot(volume, id, keys).await
+            }
+            Origin::Snapshot(from) => {
+                let key = row.encryption.as_ref().map(|it| it.data_key.as_str());
+                let mut names = BTreeSet::new();
+                if let Some(key) = key {
+                    names = disks.snapshot_keys(from).await?;
+                    names.insert(key.to_owned());
+                }
+                let keys = self.unseal(cloud, names).await?;
+                disks.copy_snapshot(from, id, key, keys).await
+            }
+        }
+    }
+
     /// Takes a snapshot at once: what is written to the volume after the answer is not in it.
-    pub(crate) async fn take_now(&self, row: &SnapshotRow) {
+    pub(crate) async fn take_now(&self, cloud: &Arc<Cloud>, row: &SnapshotRow) {
         let Some(planes) = &self.planes else { return };
         let _alone = self.handling.lock().await;
         // Only what nobody has taken or deleted meanwhile.
@@ -302,21 +369,21 @@ impl Ec2 {
         else {
             return;
         };
-        if let Err(error) = self.take_snapshot(&*planes.disks, &row).await {
+        if let Err(error) = self.take_snapshot(Tools::of(planes, cloud), &row).await {
             tracing::warn!(%error, snapshot = row.meta.id, "cannot take the snapshot");
         }
     }
 
     /// The devices that an instance boots with: names in its `/dev`, and their nodes on the host.
     /// Volumes that it is launched with are made now, if they are not there yet.
-    pub(crate) async fn devices(&self, planes: &Planes, row: &InstanceRow) -> Done<Devices> {
+    pub(crate) async fn devices(&self, tools: Tools<'_>, row: &InstanceRow) -> Done<Devices> {
         let _alone = self.handling.lock().await;
-        let disks = &*planes.disks;
+        let disks = tools.disks;
         let mut devices = Vec::new();
         if let Some((size, device)) = row.store() {
             let store = row.store_name();
-            disks.create(&store, size, None).await?;
-            let node = disks.attach(&store, STORE_LIMITS).await?;
+            disks.create(&store, size, None, None, Keys::new()).await?;
+            let node = disks.attach(&store, Keys::new(), STORE_LIMITS).await?;
             devices.push((name(device).to_owned(), node));
         }
         let volumes = attached(&self.store.read(), &row.meta.here(), row.id());
@@ -329,11 +396,9 @@ impl Ec2 {
             }
             if volume.stage == Stage::Creating {
                 let unseen = Seen::default();
-                self.advance(disks, &volume, Step::Make, unseen).await?;
+                self.advance(tools, &volume, Step::Make, unseen).await?;
             }
-            let node = disks
-                .attach(volume.id(), volume.performance.limits())
-                .await?;
+            let node = self.attach(tools, &volume).await?;
             devices.push((name(&attachment.device).to_owned(), node));
         }
         Ok(devices)
