@@ -111,6 +111,15 @@ impl Requests {
         self.form("sns", form.finish())
     }
 
+    /// An EC2 request, as a form.
+    pub(crate) fn ec2(&self, action: &str, fields: &[(&str, &str)]) -> Result<Request<Payload>> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action);
+        form.append_pair("Version", "2016-11-15");
+        form.extend_pairs(fields);
+        self.form("ec2", form.finish())
+    }
+
     fn form(&self, service: &str, body: String) -> Result<Request<Payload>> {
         let mut request = Request::new(Payload::once(body));
         *request.method_mut() = Method::POST;

@@ -50,6 +50,13 @@ pub(crate) fn resident(pid: i32) -> Result<u64> {
     status(pid, "VmRSS:")
 }
 
+/// Memory that a process has for itself, and its share of what it has in common with others; in bytes.
+/// A process that is gone has none.
+pub(crate) fn proportional(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+    kibibytes(&text.unwrap_or_default(), "Pss:").unwrap_or_default()
+}
+
 /// The most memory that was resident since [`forget_peak`], in bytes.
 pub(crate) fn peak(pid: i32) -> Result<u64> {
     status(pid, "VmHWM:")

@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Context, Result};
-use crate::measures::{Setting, dynamodb, listing, peers, s3, sns, sqs, start, streaming, sts};
+use crate::measures::{
+    Setting, dynamodb, ec2, listing, peers, s3, sns, sqs, start, streaming, sts,
+};
 use crate::report::Row;
 
 #[derive(Parser)]
@@ -34,7 +36,7 @@ struct Arguments {
     #[arg(long, env = "GUREUM_BIN")]
     program: Option<PathBuf>,
     /// Only these groups, separated by commas: start, sts, s3-read, s3-write, listing, streaming,
-    /// sqs, dynamodb, peers
+    /// sqs, dynamodb, sns, ec2, peers
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each comparison; the median counts
@@ -69,7 +71,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 10] = [
+const GROUPS: [(&str, Measure); 11] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -79,6 +81,7 @@ const GROUPS: [(&str, Measure); 10] = [
     ("sqs", sqs::measure),
     ("dynamodb", dynamodb::measure),
     ("sns", sns::measure),
+    ("ec2", ec2::measure),
     ("peers", peers::measure),
 ];
 

@@ -25,6 +25,15 @@ impl Server {
 
     /// Our cloud, on an empty or used data directory.
     pub(crate) fn gureum(program: &Path, data: &Path) -> Result<Self> {
+        Self::gureum_with(program, data, &[])
+    }
+
+    /// The same, with settings from the environment.
+    pub(crate) fn gureum_with(
+        program: &Path,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let address = free_port()?;
         let mut command = Command::new(program);
         command
@@ -33,7 +42,8 @@ impl Server {
             .arg(data)
             .args(["--listen", &address.to_string(), "--region", REGION])
             .env("GUREUM_ROOT_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("GUREUM_ROOT_SECRET_ACCESS_KEY", SECRET);
+            .env("GUREUM_ROOT_SECRET_ACCESS_KEY", SECRET)
+            .envs(settings.iter().copied());
         Self::start(command, address, "/_gureum/health")
     }
 

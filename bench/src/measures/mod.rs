@@ -1,6 +1,7 @@
 //! The measures. Each is a function from a [`Setting`] to rows of the report.
 
 pub(crate) mod dynamodb;
+pub(crate) mod ec2;
 pub(crate) mod listing;
 pub(crate) mod peers;
 pub(crate) mod s3;

@@ -107,9 +107,16 @@ impl Executor {
             link::settle(core, link.index).doing(what)?;
             link::answer_at_once(core, link.index).doing(what)?;
         }
+        // The pool lies behind the core, whose hardware address is known: the host asks nobody where an
+        // address is, so one that came a moment ago is reached at once.
         let mut space = Space::default();
-        let at = Ipv4Net::new(plan.host(), plan.pool.prefix_len()).unwrap_or(host(plan.host()));
-        space.address(name, at);
+        space.address(name, host(plan.host()));
+        space.neighbour(name, names::FAR_END, names::mac(name, "core"));
+        space.route(
+            MAIN_TABLE,
+            plan.pool.trunc(),
+            Way::gateway(name, names::FAR_END),
+        );
         netlink::arrange(&mut outside, &space, Scope::Of(&[Some(name)]))?;
         let table = match plan.internet {
             true => {

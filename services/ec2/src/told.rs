@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use gureum_kit::{AccountId, Reader, Region, Scan};
 
 use crate::errors::Result;
+use crate::model::attached::Attached;
 use crate::model::instance::{InstanceRow, State};
 use crate::names;
 use crate::state::Ec2;
@@ -39,14 +40,15 @@ impl Ec2 {
         let rows = reader.scan(Scan::<InstanceRow>::all());
         let rows = rows.collect::<std::result::Result<Vec<_>, _>>()?;
         let here = rows.iter().filter(|row| row.state != State::Terminated);
-        here.map(|row| self.tell(&reader, row)).collect()
+        let attached = Attached::interfaces_everywhere(&reader)?;
+        Ok(here.map(|row| self.tell(&attached, row)).collect())
     }
 
-    fn tell(&self, reader: &impl Reader, row: &InstanceRow) -> Result<Told> {
+    fn tell(&self, attached: &Attached, row: &InstanceRow) -> Told {
         let region = &row.meta.region;
         let (mut addresses, mut dns_names) = (Vec::new(), Vec::new());
         let mut interfaces = Vec::new();
-        for interface in row.interfaces(reader)? {
+        for interface in attached.interfaces(&row.meta.id) {
             interfaces.push(interface.meta.id.clone());
             for address in &interface.addresses {
                 addresses.push(address.private);
@@ -57,7 +59,7 @@ impl Ec2 {
                 }
             }
         }
-        Ok(Told {
+        Told {
             id: row.meta.id.clone(),
             account: row.meta.account,
             region: region.clone(),
@@ -67,6 +69,6 @@ impl Ec2 {
             dns_names,
             interfaces,
             responsive: row.responsive,
-        })
+        }
     }
 }

@@ -49,7 +49,8 @@ fn a_public_address_works_while_the_route_to_the_gateway_exists() {
         lab.apply(&plan).await;
         hears("198.18.0.10:80", "a sees 198.18.0.1");
         // The host's way does not lead to private addresses, nor to what nobody has.
-        run("ip", &["route", "add", "10.0.0.0/16", "via", "198.18.0.10"]);
+        let astray = "route add 10.0.0.0/16 via 169.254.0.1 dev gureum-test onlink";
+        run("ip", &astray.split(' ').collect::<Vec<_>>());
         silent("10.0.1.10:80");
         plan.internet = false;
         lab.apply(&plan).await;

@@ -320,12 +320,24 @@ impl Described for InstanceRow {
     ];
 
     fn shape(&self, reader: &impl Reader, names: &Names) -> Result<t::Instance> {
-        let region = &self.meta.region;
-        let mut interfaces = Vec::new();
-        for row in self.interfaces(reader)? {
-            interfaces.push(row.shape(reader, names)?);
-        }
+        let interfaces = self.interfaces(reader)?;
         let volumes = attached(reader, &self.meta.here(), &self.meta.id)?;
+        self.shown(reader, names, &interfaces, &volumes)
+    }
+}
+
+impl InstanceRow {
+    /// Its shape, with what is attached to it: `eth0` first.
+    pub(crate) fn shown(
+        &self,
+        reader: &impl Reader,
+        names: &Names,
+        interfaces: &[InterfaceRow],
+        volumes: &[VolumeRow],
+    ) -> Result<t::Instance> {
+        let region = &self.meta.region;
+        let interfaces = interfaces.iter().map(|row| row.shape(reader, names));
+        let interfaces = interfaces.collect::<Result<Vec<_>>>()?;
         let mappings = volumes.iter().filter_map(VolumeRow::mapping).collect();
         let first = interfaces.first().cloned().unwrap_or_default();
         let public = first.association.as_ref();

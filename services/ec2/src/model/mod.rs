@@ -2,6 +2,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod address;
+pub(crate) mod attached;
 pub(crate) mod dhcp;
 pub(crate) mod endpoint;
 pub(crate) mod gateway;

@@ -1,5 +1,6 @@
 //! Launching and showing instances.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gureum_dispatch::Cx;
@@ -17,6 +18,7 @@ use crate::filter::Paths;
 use crate::instance_types;
 use crate::launch::Launch;
 use crate::machines::Planes;
+use crate::model::attached::Attached;
 use crate::model::instance::{self, InstanceRow, State};
 use crate::model::interface::{Attachment, InterfaceRow, Public};
 use crate::model::pool;
@@ -289,16 +291,17 @@ pub(crate) async fn describe(
     let (snapshot, here) = ec2.read(&cx).await?;
     let mut rows = chosen::<InstanceRow>(&snapshot, &here, input.instance_ids.as_ref())?;
     rows.sort_by_key(position);
-    let shapes = rows
-        .iter()
-        .map(|row| Ok((position(row), row.shape(&snapshot, &ec2.names)?)));
+    let attached = Attached::here(&snapshot, &here)?;
+    let shapes = rows.iter().map(|row| {
+        let shape = attached.shape(row, &snapshot, &ec2.names)?;
+        Ok((position(row), shape))
+    });
     let query = query!("DescribeInstances", input, instance_ids);
     let page = ec2.page(&cx, query, InstanceRow::FILTERS, shapes)?;
+    let of: BTreeMap<&str, &String> = rows.iter().map(|it| (it.id(), &it.reservation)).collect();
     let reservation = |shape: &t::Instance| {
-        let of = rows
-            .iter()
-            .find(|row| shape.instance_id.as_deref() == Some(row.id()));
-        of.map(|row| row.reservation.clone())
+        let id = shape.instance_id.as_deref()?;
+        of.get(id).map(|reservation| (*reservation).clone())
     };
     let mut reservations: Vec<t::Reservation> = Vec::new();
     for shape in page.items {
