@@ -166,7 +166,7 @@ fn parse_public_pool(text: Option<String>) -> Result<Ipv4Net, Failure> {
     pool.ok_or_else(|| bad("public_pool", &text, wanted))
 }
 
-fn parse_region(text: Option<String>) -> Result<Region, Failure> {
+pub(crate) fn parse_region(text: Option<String>) -> Result<Region, Failure> {
     let text = text.unwrap_or_else(|| "us-east-1".into());
     text.parse()
         .map_err(|_| bad("region", &text, "a region name such as us-east-1"))

@@ -11,6 +11,7 @@ mod doctor;
 mod down;
 mod env;
 mod failure;
+mod image;
 mod imds;
 mod inside;
 mod link_local;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Console(args) | Command::Logs(args) => console::run(&args),
+        Command::Image(command) => image::run(&command),
         Command::Mail(args) => mail::run(&args),
         Command::Down(args) => down::down(&args),
         Command::Reset(args) => down::reset(&args),
