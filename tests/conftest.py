@@ -65,7 +65,7 @@ class Cloud:
     def start(self):
         log = open(self.directory.with_suffix(".log"), "ab")
         self.process = subprocess.Popen(
-            [BIN, "up", "--data-dir", self.directory, "--listen", f"127.0.0.1:{self.port}", *self.flags],
+            [*self.command(), "up", "--data-dir", self.directory, "--listen", f"127.0.0.1:{self.port}", *self.flags],
             stdout=log, stderr=log, env=self.shell,
         )
         deadline = time.monotonic() + 30
@@ -82,6 +82,9 @@ class Cloud:
                 return self
             time.sleep(0.02)
         raise AssertionError("the cloud did not start:\n" + self.log())
+
+    def command(self):
+        return [BIN]
 
     def log(self, whole=False):
         text = self.directory.with_suffix(".log").read_text(errors="replace")

@@ -129,7 +129,6 @@ def test_ed25519_key_pairs(ec2, name, tmp_path):
         ({"MinCount": 0}, "InvalidParameterValue"),
         ({"MinCount": 3, "MaxCount": 2}, "InvalidParameterValue"),
         ({"UserData": "x" * 16385}, "InvalidParameterValue"),
-        ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]}, "NotImplemented"),
         ({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "a", "Value": "b"}]}]}, "InvalidParameterValue"),
     ],
 )

@@ -6,8 +6,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
+from botocore.exceptions import ClientError
 from conftest import private_cloud, refused
 
 MIB = 1 << 20
@@ -86,6 +88,19 @@ def fill(disk):
             for key in kept:
                 assert s3.get_object(Bucket="full", Key=key)["Body"].read() == body
 
+        check()
+        # What is full can be emptied, and there is room again.
+        gone = kept.pop(0)
+        s3.delete_object(Bucket="full", Key=gone)
+        check()
+        deadline = time.monotonic() + 30
+        while gone not in kept:
+            try:
+                s3.put_object(Bucket="full", Key=gone, Body=body)
+                kept.insert(0, gone)
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "SlowDown" and time.monotonic() < deadline
+                time.sleep(0.2)
         check()
         ballast.unlink()
         s3.put_object(Bucket="full", Key="later", Body=body)

@@ -1,8 +1,9 @@
 //! What a handler knows about the call it serves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use gureum_kit::names::id;
 use gureum_kit::{AccountId, Region};
 use gureum_schema::{Error, Operation, Result, Struct, Timestamp};
 
@@ -43,6 +44,23 @@ pub struct RequestInfo {
     pub signature_age: i64,
     /// What the signature covers as payload hash, as `s3:x-amz-content-sha256` reports it.
     pub content_sha256: Option<String>,
+}
+
+impl RequestInfo {
+    /// A call that comes from no client: a service does something by itself, as `s3.amazonaws.com`.
+    pub fn inside(principal: &str) -> Self {
+        Self {
+            id: id::request(),
+            source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            secure: true,
+            user_agent: principal.to_owned(),
+            endpoint: "http://localhost".to_owned(),
+            origin: None,
+            auth_type: "REST-HEADER",
+            signature_age: 0,
+            content_sha256: None,
+        }
+    }
 }
 
 impl Cx {

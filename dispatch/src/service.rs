@@ -152,16 +152,16 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
         O: Operation,
         F: Future<Output = Result<O::Out>> + Send + 'static,
     {
-        self.op_reading::<O, O::In, F>(refused, Ok, asks, handler)
+        self.op_finding::<O, O::In, F>(refused, |_, _, input| Ok(input), asks, handler)
     }
 
-    /// Adds an operation whose input takes some reading before it can be asked about: `read` does
-    /// that once, for `asks` and `handler` both.
+    /// Adds an operation whose input takes some reading, or looking up what it names, before it can
+    /// be asked about: `find` does that once, for `asks` and `handler` both.
     #[must_use]
-    pub fn op_reading<O, I, F>(
+    pub fn op_finding<O, I, F>(
         mut self,
         refused: &'static [&'static str],
-        read: fn(O::In) -> Result<I>,
+        find: fn(&S, &Cx, O::In) -> Result<I>,
         asks: fn(&S, &Cx, &I) -> Result<Vec<Ask>>,
         handler: fn(Arc<S>, Cx, I) -> F,
     ) -> Self
@@ -179,7 +179,8 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
             prepare: Box::new(move |cx, input| {
                 let input: Box<dyn Any> = input;
                 let input = input.downcast::<O::In>();
-                let input = read(*input.map_err(|_| wrong_type(O::SPEC))?)?;
+                let input = *input.map_err(|_| wrong_type(O::SPEC))?;
+                let input = find(&state, cx, input)?;
                 let asks = asks(&state, cx, &input)?;
                 let state = Arc::clone(&state);
                 let run = move |cx| -> Reply {

@@ -84,6 +84,9 @@ pub(crate) struct UpArgs {
     /// Keep instances from the internet: no packet and no name question leaves this host
     #[arg(long, env = "GUREUM_NO_INTERNET")]
     pub(crate) no_internet: bool,
+    /// Mail server that takes the cloud's mail out of this machine, `smtp://HOST:PORT`
+    #[arg(long, env = "GUREUM_MAIL_RELAY")]
+    pub(crate) mail_relay: Option<String>,
     /// Account of the root access key [default: 000000000000]
     #[arg(long, env = "GUREUM_ACCOUNT_ID")]
     pub(crate) account_id: Option<String>,

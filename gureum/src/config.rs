@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use gureum_kit::{AccountId, Region};
+use gureum_mail::Relay;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) public_pool: Ipv4Net,
     /// Instances reach what is beyond this host.
     pub(crate) internet: bool,
+    /// Who takes mail out of this machine.
+    pub(crate) mail_relay: Option<Relay>,
     pub(crate) account: AccountId,
     /// Access key id and secret, when the person chose them.
     pub(crate) root_key: Option<(String, String)>,
@@ -40,7 +43,7 @@ pub(crate) enum Auth {
     Relaxed,
 }
 
-/// `gureum.toml`: the same keys as the flags, with underscores.
+/// `gureum.toml`: the same keys as the flags, with underscores; what is about mail in a table.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -55,6 +58,14 @@ struct File {
     account_id: Option<String>,
     root_access_key_id: Option<String>,
     root_secret_access_key: Option<String>,
+    #[serde(default)]
+    mail: Mail,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mail {
+    relay: Option<String>,
 }
 
 impl Config {
@@ -93,6 +104,7 @@ impl Config {
             web_ports: parse_web_ports(args.web_ports.or(file.web_ports))?,
             public_pool: parse_public_pool(args.public_pool.or(file.public_pool))?,
             internet: !(args.no_internet || file.no_internet == Some(true)),
+            mail_relay: parse_relay(args.mail_relay.or(file.mail.relay))?,
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),
@@ -164,6 +176,14 @@ fn parse_public_pool(text: Option<String>) -> Result<Ipv4Net, Failure> {
             && last.octets()[0] < 224
     });
     pool.ok_or_else(|| bad("public_pool", &text, wanted))
+}
+
+fn parse_relay(text: Option<String>) -> Result<Option<Relay>, Failure> {
+    let relay = text.map(|text| {
+        let wanted = "a mail server such as smtp://127.0.0.1:25";
+        text.parse().map_err(|()| bad("mail_relay", &text, wanted))
+    });
+    relay.transpose()
 }
 
 pub(crate) fn parse_region(text: Option<String>) -> Result<Region, Failure> {
@@ -270,6 +290,13 @@ mod tests {
                     ..UpArgs::default()
                 },
                 "web_ports",
+            ),
+            (
+                UpArgs {
+                    mail_relay: Some("mail.example.com:25".into()),
+                    ..UpArgs::default()
+                },
+                "mail_relay",
             ),
             (
                 UpArgs {

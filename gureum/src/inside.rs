@@ -12,6 +12,7 @@ use gureum_schema::{Error, Result, Timestamp};
 use gureum_wire::front::Resources;
 use serde_json::{Value, json};
 
+use crate::figures::Gauge;
 use crate::machines::{Host, Traces};
 
 pub(crate) struct Inside {
@@ -20,6 +21,7 @@ pub(crate) struct Inside {
     keepers: Vec<Arc<dyn Reset>>,
     ec2: Arc<Ec2>,
     host: Arc<Host>,
+    gauge: Arc<Gauge>,
 }
 
 impl Inside {
@@ -30,6 +32,7 @@ impl Inside {
         keepers: Vec<Arc<dyn Reset>>,
         ec2: Arc<Ec2>,
         host: Arc<Host>,
+        gauge: Arc<Gauge>,
     ) -> Self {
         Self {
             driver,
@@ -37,6 +40,7 @@ impl Inside {
             keepers,
             ec2,
             host,
+            gauge,
         }
     }
 
@@ -45,6 +49,19 @@ impl Inside {
         told.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot list the instances");
             Vec::new()
+        })
+    }
+
+    fn shown(&self, told: &Told) -> Value {
+        json!({
+            "id": told.id,
+            "state": told.state,
+            "instance_type": told.instance_type,
+            "addresses": told.addresses,
+            "dns_names": told.dns_names,
+            // As root the host reaches every address itself.
+            "host_ports": self.host.host_ports.of(&told.addresses),
+            "cpu_percent": self.gauge.load(&told.id),
         })
     }
 
@@ -57,7 +74,7 @@ impl Inside {
             tracing::warn!(%error, instance = told.id, "cannot look at the instance");
             Traces::default()
         });
-        let mut shown = instance(&told);
+        let mut shown = self.shown(&told);
         shown["arn"] = json!(arn(&told));
         shown["pids"] = json!(traces.pid.into_iter().collect::<Vec<_>>());
         shown["supervisor_pid"] = json!(traces.supervisor);
@@ -65,8 +82,7 @@ impl Inside {
         let netns = traces.pid.map(|pid| format!("/proc/{pid}/ns/net"));
         shown["netns"] = json!(netns);
         shown["data_dir"] = json!(traces.directory);
-        // As root the host reaches every address itself; rootless no port leads in yet.
-        shown["host_ports"] = json!({});
+        shown["figures"] = self.gauge.shown(&told);
         Some(shown)
     }
 }
@@ -82,7 +98,8 @@ impl Resources for Inside {
 
     fn status(&self) -> Value {
         let reconcilers: Vec<_> = self.driver.status().iter().map(reconciler).collect();
-        let instances: Vec<_> = self.instances().iter().map(instance).collect();
+        let instances = self.instances();
+        let instances: Vec<_> = instances.iter().map(|told| self.shown(told)).collect();
         json!({ "reconcilers": reconcilers, "instances": instances })
     }
 
@@ -106,16 +123,6 @@ fn arn(told: &Told) -> String {
         ..
     } = told;
     format!("arn:aws:ec2:{region}:{account}:instance/{id}")
-}
-
-fn instance(told: &Told) -> Value {
-    json!({
-        "id": told.id,
-        "state": told.state,
-        "instance_type": told.instance_type,
-        "addresses": told.addresses,
-        "dns_names": told.dns_names,
-    })
 }
 
 fn reconciler(status: &Status) -> Value {

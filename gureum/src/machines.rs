@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use crate::data_dir::DataDir;
 use crate::disks::device;
+use crate::host_ports::HostPorts;
 use crate::link_local::LinkLocal;
 use crate::routes;
 
@@ -35,7 +36,7 @@ pub(crate) struct Host {
     pub(crate) room: Room,
     pub(crate) compute: Compute,
     pub(crate) block: Block,
-    network: Network,
+    pub(crate) network: Network,
     pool: Ipv4Net,
     /// Names the cloud's one link to the host; unique on it.
     uplink: String,
@@ -45,6 +46,8 @@ pub(crate) struct Host {
     /// The room in which the network's joint has been set up since this process began.
     joined: Mutex<Option<String>>,
     pub(crate) link_local: LinkLocal,
+    /// Used where the host itself has no way to the instances.
+    pub(crate) host_ports: HostPorts,
     /// Rings when machines end; listened to once somebody asks.
     changes: Mutex<Option<Changes>>,
 }
@@ -71,6 +74,7 @@ impl Host {
         Ok(Arc::new(Self {
             block: Block::open(room.clone(), dir.volumes())?,
             link_local: LinkLocal::new(network.clone(), internet),
+            host_ports: HostPorts::new(network.clone()),
             changes: Mutex::default(),
             compute: Compute::new(room.clone(), dir.compute()),
             network,
@@ -286,11 +290,15 @@ impl Wires for Host {
     async fn apply(&self, vpc: &VpcPlan, zones: Vec<Zone>) -> Result<(), PlaneError> {
         self.join().await?;
         self.network.apply(vpc).await?;
+        if self.room.host().await?.privilege != Privilege::Root {
+            self.host_ports.apply(vpc).await?;
+        }
         self.link_local.serve(vpc, zones).await
     }
 
     async fn remove(&self, vpc: &str) -> Result<(), PlaneError> {
         self.link_local.leave(vpc).await;
+        self.host_ports.leave(vpc);
         Ok(self.network.remove(vpc).await?)
     }
 

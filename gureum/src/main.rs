@@ -11,13 +11,17 @@ mod doctor;
 mod down;
 mod env;
 mod failure;
+mod figures;
+mod host_ports;
 mod image;
 mod imds;
 mod inside;
 mod link_local;
 mod machines;
 mod mail;
+mod nodes;
 mod output;
+mod readings;
 mod routes;
 mod shell;
 mod signing;
@@ -30,6 +34,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+
+/// A request is many small allocations: glibc's allocator took a quarter of the time of each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {

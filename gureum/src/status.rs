@@ -37,12 +37,22 @@ pub(crate) fn status(args: &ReportArgs) -> Result<(), Failure> {
     }
     for instance in instances {
         say(format_args!(
-            "  {:<20} {:<14} {:<12} {}",
+            "  {:<20} {:<14} {:<12} {:<8} {}",
             text(&instance["id"]),
             text(&instance["state"]),
             text(&instance["instance_type"]),
+            match instance["cpu_percent"].as_f64() {
+                Some(percent) => format!("{percent:.0} %"),
+                None => String::new(),
+            },
             list(instance["addresses"].as_array().map_or(&[], Vec::as_slice)),
         ));
+        for (port, way) in object(&instance["host_ports"]) {
+            say(format_args!(
+                "  {:<20} port {port} is at 127.0.0.1:{way}",
+                ""
+            ));
+        }
     }
     say("\nBackground work");
     if status["reconcilers"].as_array().is_none_or(Vec::is_empty) {

@@ -14,6 +14,7 @@ use gureum_kit::reset::Reset;
 use gureum_kit::{Clock, Shutdown, Store, secret};
 use gureum_kms::Kms;
 use gureum_mail::Mailbox;
+use gureum_metrics::Metrics;
 use gureum_network::Network;
 use gureum_outbound::{Outbound, certificates};
 use gureum_room::Duty;
@@ -27,6 +28,7 @@ use gureum_wire::front::tls::AuthorityPem;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::failure::{Context, Failure};
+use crate::figures::Gauge;
 use crate::inside::Inside;
 use crate::link_local::Behind;
 use crate::machines::Host;
@@ -81,7 +83,7 @@ pub(crate) async fn open(
         .await
         .or_fail("cannot open SQS")?;
 
-    let ssm = Ssm::open(store.clone())
+    let ssm = Ssm::open(store.clone(), clock.clone(), &driver)
         .await
         .or_fail("cannot open Systems Manager")?;
     let sns = Sns::open(
@@ -95,6 +97,7 @@ pub(crate) async fn open(
                 &config.domain,
             ),
             mailbox: Mailbox::open(dir.mail()).or_fail("cannot open the mailbox")?,
+            relay: config.mail_relay.clone(),
             outbound,
             domain: config.domain.clone(),
         },
@@ -119,11 +122,12 @@ pub(crate) async fn open(
     .await
     .or_fail("cannot open EC2")?;
 
-    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &driver)
+    let secret = key(dir, "dynamodb")?;
+    let dynamodb = DynamoDb::open(store.clone(), clock.clone(), &secret, &driver)
         .await
         .or_fail("cannot open DynamoDB")?;
 
-    let cloud = Cloud::builder(iam.clone(), clock, config.region.clone())
+    let cloud = Cloud::builder(iam.clone(), clock.clone(), config.region.clone())
         .service(iam.service())
         .service(iam.sts_service())
         .service(kms.service())
@@ -135,7 +139,10 @@ pub(crate) async fn open(
         .service(dynamodb.streams_service())
         .service(ec2.service())
         .build();
+    let metrics = Metrics::new(store.clone());
+    let gauge = Gauge::new(metrics.clone(), host.clone(), ec2.clone(), clock.clone());
     let keepers: Vec<Arc<dyn Reset>> = vec![
+        Arc::new(metrics),
         iam.clone(),
         kms.clone(),
         s3.clone(),
@@ -150,8 +157,10 @@ pub(crate) async fn open(
     work.extend(s3.reconcilers(&cloud));
     work.extend(sns.reconcilers(&cloud));
     work.extend(sqs.reconcilers());
+    work.extend(ssm.reconcilers(host.clone()));
     work.extend(dynamodb.reconcilers(&cloud));
     work.extend(ec2.reconcilers(&cloud));
+    work.push(gauge.clone());
     Ok(Rooms {
         sns,
         ec2: ec2.clone(),
@@ -161,6 +170,7 @@ pub(crate) async fn open(
             keepers,
             ec2,
             host.clone(),
+            gauge,
         )),
         cloud,
         driver,

@@ -5,7 +5,8 @@
 //! * [`clock`] is the only reader of time, [`shutdown`] the signal to end.
 //! * [`reconcile`] drives what makes intent true; [`events`] carry what nobody waits for.
 //! * [`reset`] deletes what accounts have, as one.
-//! * [`token`], [`idempotency`] and [`secret`] are the small things that every service needs once.
+//! * [`seal`] encrypts content at rest, under the [`secret`]s of the data directory or others.
+//! * [`token`], [`idempotency`] and [`remember`] are the small things that every service needs once.
 //!
 //! This crate imports no other room of the workspace.
 
@@ -14,7 +15,9 @@ pub mod events;
 pub mod idempotency;
 pub mod names;
 pub mod reconcile;
+pub mod remember;
 pub mod reset;
+pub mod seal;
 pub mod secret;
 pub mod shutdown;
 pub mod store;

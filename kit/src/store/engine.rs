@@ -89,6 +89,15 @@ impl Writes {
             .sum()
     }
 
+    /// Whether this gives space back: it removes rows, and writes no more than their bookkeeping.
+    pub fn frees(&self) -> bool {
+        let written = |value: &Bytes| value.len();
+        let puts = self.puts.values().flatten().map(written).sum::<usize>();
+        let stamped = self.stamped.iter().map(|(_, value)| written(value));
+        let removed = self.puts.values().filter(|value| value.is_none()).count();
+        puts + stamped.sum::<usize>() <= removed * BOOKKEEPING
+    }
+
     /// All writes with their final keys, given the version they are committed as.
     pub fn into_changes(self, version: Version) -> BTreeMap<Vec<u8>, Option<Bytes>> {
         let mut changes = self.puts;
@@ -102,6 +111,9 @@ impl Writes {
 
 /// The longest key, in bytes; what is longer is refused before it reaches an engine.
 pub const MAX_KEY: usize = 16 << 10;
+
+/// Bytes that may be written for each row removed by a transaction that gives space back.
+const BOOKKEEPING: usize = 512;
 
 /// How many stamped writes one transaction may hold.
 pub const MAX_STAMPED: usize = 1 << 16;
@@ -129,6 +141,12 @@ pub trait Medium: Send + Sync + 'static {
     fn version(&self) -> Version;
     /// A view of all batches applied so far.
     fn view(&self) -> Result<Arc<dyn View>, StoreError>;
+    /// Whether there is space to write this. Refused early, a transaction does not make those that
+    /// are written with it fail too.
+    fn admit(&self, writes: &Writes) -> Result<(), StoreError> {
+        let _ = writes;
+        Ok(())
+    }
     /// Makes all writes durable and then visible, all or nothing. `version` is the last of the
     /// batch's commits.
     fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError>;

@@ -4,13 +4,15 @@
 //! fjall makes it visible after that. fjall stops taking writes for good after its first failed one
 //! ("poisoned", because a page cache is not to be trusted after a failed sync); we then open it
 //! anew, which reads back what really is on the disk. To come there rarely, a batch is refused
-//! before the disk is quite full, leaving room for what fjall writes in the background.
+//! before the disk is quite full, leaving room for what fjall writes in the background. Of that room
+//! some is for transactions that give space back: a full disk can be emptied.
 //!
 //! Larger values are separated from their keys (after WiscKey, Lu et al. 2016): they are written
 //! once more when a memtable is flushed, and from then on the tree, as it sorts itself, moves only
 //! the places where they lie.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use fjall::{
 
 use super::StoreError;
 use super::dir::DataDir;
-use super::engine::{Medium, Pairs, Version, View, Write};
+use super::engine::{Medium, Pairs, Version, View, Write, Writes};
 use super::journal::{self, Marker, Sum};
 use super::scan::Span;
 
@@ -39,6 +41,8 @@ const SEPARATE_BYTES: u32 = 1 << 10;
 /// Free space that commits leave to fjall's background work, at most; small disks give a part.
 const RESERVE_BYTES: u64 = 64 << 20;
 const RESERVE_PART: u64 = 16;
+/// The part of the reserve that not even transactions which give space back may touch.
+const LAST_PART: u64 = 4;
 
 /// How long a failed store waits for readers to let go of it before it is opened anew.
 const REOPEN_WAIT: Duration = Duration::from_secs(2);
@@ -51,6 +55,8 @@ pub(super) struct Fjall {
     dir: DataDir,
     /// Empty while the store is being opened anew, or could not be.
     live: RwLock<Option<Arc<Live>>>,
+    /// The last look found no space beyond the reserve.
+    tight: AtomicBool,
 }
 
 struct Live {
@@ -67,6 +73,7 @@ impl Fjall {
         Ok(Fjall {
             dir,
             live: RwLock::new(Some(Arc::new(live))),
+            tight: AtomicBool::new(false),
         })
     }
 
@@ -223,12 +230,24 @@ impl Medium for Fjall {
         Ok(Arc::new(Frozen { snapshot, live }))
     }
 
+    fn admit(&self, writes: &Writes) -> Result<(), StoreError> {
+        if !self.tight.load(Ordering::Relaxed) || writes.frees() {
+            return Ok(());
+        }
+        self.check_space(writes.size() as u64, 1)
+    }
+
     fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError> {
         let size: usize = batch
             .iter()
             .map(|(k, v)| k.len() + v.map_or(0, Bytes::len) + 32)
             .sum();
-        check_space(self.dir.state(), size as u64)?;
+        // Once space is tight, only what gives some back comes here.
+        let part = match self.tight.load(Ordering::Relaxed) {
+            true => LAST_PART,
+            false => 1,
+        };
+        self.check_space(size as u64, part)?;
         let live = match self.live() {
             Ok(live) => live,
             Err(_) => self.reopen()?,
@@ -260,23 +279,25 @@ impl Fjall {
             .and_then(|bytes| Marker::decode(&bytes))
             .map_or(0, |marker| marker.version))
     }
-}
 
-/// Refuses a batch of `size` bytes when it would eat into the reserve.
-fn check_space(state: PathBuf, size: u64) -> Result<(), StoreError> {
-    let disk = rustix::fs::statvfs(&state).map_err(std::io::Error::from)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let total = disk.f_blocks.saturating_mul(disk.f_frsize);
-    let reserve = RESERVE_BYTES.min(total / RESERVE_PART);
-    if free < reserve.saturating_add(size) {
-        return Err(StoreError::Full(format!(
-            "{} has {} MiB left, of which {} MiB are kept in reserve",
-            state.display(),
-            free >> 20,
-            reserve >> 20
-        )));
+    /// Refuses `size` bytes when they would eat into this part of the reserve.
+    fn check_space(&self, size: u64, part: u64) -> Result<(), StoreError> {
+        let disk = rustix::fs::statvfs(self.dir.state()).map_err(std::io::Error::from)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+        let reserve = RESERVE_BYTES.min(total / RESERVE_PART);
+        let tight = free < reserve.saturating_add(size);
+        self.tight.store(tight, Ordering::Relaxed);
+        if free < (reserve / part).saturating_add(size) {
+            return Err(StoreError::Full(format!(
+                "{} has {} MiB left, of which {} MiB are kept in reserve",
+                self.dir.state().display(),
+                free >> 20,
+                reserve >> 20
+            )));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 struct Frozen {

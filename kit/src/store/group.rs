@@ -9,9 +9,7 @@
 //! is ordered behind what it read, hence durable no earlier, and fails if that fails. So one `fsync`
 //! serves any number of transactions that build on each other.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
-use std::ops::Bound;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,7 +19,9 @@ use tokio::sync::oneshot;
 
 use super::StoreError;
 use super::engine::{Engine, Medium, Proposal, Reads, Refusal, Version, View, Write};
+use super::hot::{Hot, Warm};
 use super::overlay::{Ahead, Commit};
+use super::scan::Span;
 use super::watch::Watchers;
 
 /// A batch is closed when it holds this many bytes, so that it stays small in memory.
@@ -39,6 +39,7 @@ struct Shared {
     medium: Box<dyn Medium>,
     /// The last version that is durable and visible.
     version: AtomicU64,
+    hot: Arc<Hot>,
     order: Mutex<Order>,
     arrived: Condvar,
     watchers: Arc<Watchers>,
@@ -69,6 +70,7 @@ impl Group {
         let shared = Arc::new(Shared {
             medium,
             version: AtomicU64::new(version),
+            hot: Arc::new(Hot::at(version)),
             order: Mutex::new(Order {
                 version,
                 recent: Recent::since(version),
@@ -93,10 +95,9 @@ impl Group {
 
 impl Engine for Group {
     fn snapshot(&self) -> Result<(Arc<dyn View>, Version), StoreError> {
-        // The version first: a view that is newer than it says can only be refused too often,
-        // never too rarely.
-        let version = self.shared.version.load(Ordering::Acquire);
-        Ok((self.shared.medium.view()?, version))
+        let view = self.shared.view()?;
+        let version = view.version;
+        Ok((Arc::new(view), version))
     }
 
     fn ahead(&self) -> Result<(Arc<dyn View>, Version), StoreError> {
@@ -104,7 +105,7 @@ impl Engine for Group {
         // is not ordered yet.
         let order = self.shared.order();
         let ahead = Ahead {
-            durable: self.shared.medium.view()?,
+            durable: Arc::new(self.shared.view()?),
             commits: order.pending.iter().map(|p| p.commit.clone()).collect(),
         };
         Ok((Arc::new(ahead), order.version))
@@ -112,6 +113,10 @@ impl Engine for Group {
 
     fn commit(&self, proposal: Proposal) {
         let size = proposal.writes.size();
+        if let Err(error) = self.shared.medium.admit(&proposal.writes) {
+            let _ = proposal.done.send(Err(Refusal::Failed(error)));
+            return;
+        }
         let mut order = self.shared.order();
         if order.closed {
             // Whoever proposed it hears so from what is dropped here.
@@ -163,6 +168,18 @@ impl Shared {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is durable and visible.
+    fn view(&self) -> Result<Warm, StoreError> {
+        // The version first: a view that is newer than it says can only be refused too often,
+        // never too rarely.
+        let version = self.version.load(Ordering::Acquire);
+        Ok(Warm {
+            view: self.medium.view()?,
+            version,
+            hot: self.hot.clone(),
+        })
+    }
+
     fn run(&self) {
         let _ending = Ending(self);
         while let Some(group) = self.next_group() {
@@ -203,7 +220,11 @@ impl Shared {
         }
         let batch: Vec<Write<'_>> = batch.into_iter().collect();
         let result = match group.last() {
-            Some(last) if !batch.is_empty() => self.medium.apply(last.version, &batch),
+            Some(last) if !batch.is_empty() => {
+                self.hot
+                    .change(last.version, batch.iter().map(|(key, _)| *key));
+                self.medium.apply(last.version, &batch)
+            }
             _ => Ok(()),
         };
         let (version, answered) = self.settle(group, result.is_ok());
@@ -251,7 +272,8 @@ impl Drop for Ending<'_> {
 
 /// Which keys were written lately, and as which version.
 struct Recent {
-    keys: BTreeMap<Arc<[u8]>, Version>,
+    keys: HashMap<Arc<[u8]>, Version>,
+    /// The same by age, oldest first.
     order: VecDeque<(Version, Arc<[u8]>)>,
     /// Writes up to this version are forgotten.
     floor: Version,
@@ -260,7 +282,7 @@ struct Recent {
 impl Recent {
     fn since(floor: Version) -> Recent {
         Recent {
-            keys: BTreeMap::new(),
+            keys: HashMap::new(),
             order: VecDeque::new(),
             floor,
         }
@@ -291,18 +313,14 @@ impl Recent {
                 .keys
                 .iter()
                 .any(|key| self.keys.get(&**key).is_some_and(|at| *at > version))
-            || reads
-                .spans
-                .iter()
-                .filter(|span| !span.is_empty())
-                .any(|span| {
-                    let end = span
-                        .end
-                        .as_deref()
-                        .map_or(Bound::Unbounded, Bound::Excluded);
-                    self.keys
-                        .range::<[u8], _>((Bound::Included(&*span.start), end))
-                        .any(|(_, at)| *at > version)
-                })
+            || (!reads.spans.is_empty() && self.wrote_into(&reads.spans, version))
+    }
+
+    /// Most transactions are quick, so that few keys are younger than what they read.
+    fn wrote_into(&self, spans: &[Span], version: Version) -> bool {
+        let younger = self.order.iter().rev();
+        younger
+            .take_while(|(at, _)| *at > version)
+            .any(|(_, key)| spans.iter().any(|span| span.contains(key)))
     }
 }

@@ -28,6 +28,7 @@ pub mod engine;
 mod error;
 mod fjall;
 mod group;
+mod hot;
 mod journal;
 mod key;
 mod memory;
@@ -45,7 +46,7 @@ use tokio::sync::{RwLock, oneshot};
 
 pub use error::StoreError;
 pub use key::{Key, KeyLike, PrefixOf};
-pub use row::{Row, decode_as};
+pub use row::{Encoded, Row, decode_as};
 pub use scan::Scan;
 pub use tx::{Reader, Rows, Snapshot, Tx};
 pub use watch::Watch;

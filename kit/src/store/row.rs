@@ -63,6 +63,22 @@ pub(super) fn decode<R: Row>(bytes: &[u8]) -> Result<R, StoreError> {
     }
 }
 
+/// A row as it is stored: what somebody who knows it needs to find out cheaply that it is still so.
+pub struct Encoded {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+impl Encoded {
+    /// This row's.
+    pub fn of<R: Row>(row: &R) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: full_key::<R>(row.key()),
+            value: encode(row)?,
+        })
+    }
+}
+
 /// The bytes that all keys of a table begin with.
 pub(super) fn table_prefix(table: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(table.len() + 64);

@@ -42,6 +42,11 @@ impl Span {
         }
     }
 
+    /// Whether a key is in it.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        *self.start <= *key && self.end.as_ref().is_none_or(|end| *key < **end)
+    }
+
     /// Whether no key can be in it.
     pub fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| *end <= self.start)

@@ -4,6 +4,7 @@ mod ahead;
 mod battery;
 mod crash;
 mod disk;
+mod hot;
 mod model;
 
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use super::StoreError;
 use super::engine::{MAX_KEY, MAX_STAMPED, Pair, Pairs, Reads, View, Writes};
 use super::key::{KeyLike, PrefixOf};
 use super::overlay;
-use super::row::{Row, decode, encode, full_key, full_prefix, table_of};
+use super::row::{Encoded, Row, decode, encode, full_key, full_prefix, table_of};
 use super::scan::{Scan, Span};
 
 /// Reading rows: what [`Tx`] and [`Snapshot`] have in common.
@@ -101,6 +101,16 @@ impl Tx {
             .puts
             .insert(bounded(full_key::<R>(row.key()))?, Some(value.into()));
         Ok(())
+    }
+
+    /// Whether a row is as it is known from elsewhere. As good as reading it, without decoding it.
+    pub fn holds(&self, known: &Encoded) -> Result<bool, StoreError> {
+        if let Some(own) = self.writes.puts.get(&known.key) {
+            return Ok(own.as_ref().is_some_and(|own| *own == known.value));
+        }
+        let found = self.view.get(&known.key)?;
+        self.reads.borrow_mut().keys.push(known.key.clone());
+        Ok(found.is_some_and(|found| found == known.value))
     }
 
     /// Removes the row with this key, if there is one.

@@ -7,12 +7,18 @@ gureum_schema::operations! {
     crate::SERVICE;
     AddTagsToResource = operations::ADD_TAGS_TO_RESOURCE:
         types::AddTagsToResourceRequest => types::AddTagsToResourceResult;
+    CancelCommand = operations::CANCEL_COMMAND:
+        types::CancelCommandRequest => types::CancelCommandResult;
     DeleteParameter = operations::DELETE_PARAMETER:
         types::DeleteParameterRequest => types::DeleteParameterResult;
     DeleteParameters = operations::DELETE_PARAMETERS:
         types::DeleteParametersRequest => types::DeleteParametersResult;
+    DescribeInstanceInformation = operations::DESCRIBE_INSTANCE_INFORMATION:
+        types::DescribeInstanceInformationRequest => types::DescribeInstanceInformationResult;
     DescribeParameters = operations::DESCRIBE_PARAMETERS:
         types::DescribeParametersRequest => types::DescribeParametersResult;
+    GetCommandInvocation = operations::GET_COMMAND_INVOCATION:
+        types::GetCommandInvocationRequest => types::GetCommandInvocationResult;
     GetParameter = operations::GET_PARAMETER:
         types::GetParameterRequest => types::GetParameterResult;
     GetParameterHistory = operations::GET_PARAMETER_HISTORY:
@@ -23,12 +29,18 @@ gureum_schema::operations! {
         types::GetParametersByPathRequest => types::GetParametersByPathResult;
     LabelParameterVersion = operations::LABEL_PARAMETER_VERSION:
         types::LabelParameterVersionRequest => types::LabelParameterVersionResult;
+    ListCommandInvocations = operations::LIST_COMMAND_INVOCATIONS:
+        types::ListCommandInvocationsRequest => types::ListCommandInvocationsResult;
+    ListCommands = operations::LIST_COMMANDS:
+        types::ListCommandsRequest => types::ListCommandsResult;
     ListTagsForResource = operations::LIST_TAGS_FOR_RESOURCE:
         types::ListTagsForResourceRequest => types::ListTagsForResourceResult;
     PutParameter = operations::PUT_PARAMETER:
         types::PutParameterRequest => types::PutParameterResult;
     RemoveTagsFromResource = operations::REMOVE_TAGS_FROM_RESOURCE:
         types::RemoveTagsFromResourceRequest => types::RemoveTagsFromResourceResult;
+    SendCommand = operations::SEND_COMMAND:
+        types::SendCommandRequest => types::SendCommandResult;
     UnlabelParameterVersion = operations::UNLABEL_PARAMETER_VERSION:
         types::UnlabelParameterVersionRequest => types::UnlabelParameterVersionResult;
 }

@@ -169,7 +169,17 @@ pub(crate) static ADD_TAGS_TO_RESOURCE: OperationSpec =
         ]);
 pub(crate) static ASSOCIATE_OPS_ITEM_RELATED_ITEM: OperationSpec =
     OperationSpec::new("AssociateOpsItemRelatedItem", "POST", "/");
-pub(crate) static CANCEL_COMMAND: OperationSpec = OperationSpec::new("CancelCommand", "POST", "/");
+pub(crate) static CANCEL_COMMAND: OperationSpec = OperationSpec::new("CancelCommand", "POST", "/")
+    .io(
+        &schemas::CANCEL_COMMAND_REQUEST,
+        &schemas::CANCEL_COMMAND_RESULT,
+    )
+    .errors(&[
+        &schemas::INTERNAL_SERVER_ERROR,
+        &schemas::INVALID_COMMAND_ID,
+        &schemas::INVALID_INSTANCE_ID,
+        &schemas::DUPLICATE_INSTANCE_ID,
+    ]);
 pub(crate) static CANCEL_MAINTENANCE_WINDOW_EXECUTION: OperationSpec =
     OperationSpec::new("CancelMaintenanceWindowExecution", "POST", "/");
 pub(crate) static CREATE_ACTIVATION: OperationSpec =
@@ -258,7 +268,18 @@ pub(crate) static DESCRIBE_EFFECTIVE_PATCHES_FOR_PATCH_BASELINE: OperationSpec =
 pub(crate) static DESCRIBE_INSTANCE_ASSOCIATIONS_STATUS: OperationSpec =
     OperationSpec::new("DescribeInstanceAssociationsStatus", "POST", "/");
 pub(crate) static DESCRIBE_INSTANCE_INFORMATION: OperationSpec =
-    OperationSpec::new("DescribeInstanceInformation", "POST", "/");
+    OperationSpec::new("DescribeInstanceInformation", "POST", "/")
+        .io(
+            &schemas::DESCRIBE_INSTANCE_INFORMATION_REQUEST,
+            &schemas::DESCRIBE_INSTANCE_INFORMATION_RESULT,
+        )
+        .errors(&[
+            &schemas::INTERNAL_SERVER_ERROR,
+            &schemas::INVALID_INSTANCE_ID,
+            &schemas::INVALID_NEXT_TOKEN,
+            &schemas::INVALID_INSTANCE_INFORMATION_FILTER_VALUE,
+            &schemas::INVALID_FILTER_KEY,
+        ]);
 pub(crate) static DESCRIBE_INSTANCE_PATCH_STATES: OperationSpec =
     OperationSpec::new("DescribeInstancePatchStates", "POST", "/");
 pub(crate) static DESCRIBE_INSTANCE_PATCH_STATES_FOR_PATCH_GROUP: OperationSpec =
@@ -323,7 +344,18 @@ pub(crate) static GET_AUTOMATION_EXECUTION: OperationSpec =
 pub(crate) static GET_CALENDAR_STATE: OperationSpec =
     OperationSpec::new("GetCalendarState", "POST", "/");
 pub(crate) static GET_COMMAND_INVOCATION: OperationSpec =
-    OperationSpec::new("GetCommandInvocation", "POST", "/");
+    OperationSpec::new("GetCommandInvocation", "POST", "/")
+        .io(
+            &schemas::GET_COMMAND_INVOCATION_REQUEST,
+            &schemas::GET_COMMAND_INVOCATION_RESULT,
+        )
+        .errors(&[
+            &schemas::INTERNAL_SERVER_ERROR,
+            &schemas::INVALID_COMMAND_ID,
+            &schemas::INVALID_INSTANCE_ID,
+            &schemas::INVALID_PLUGIN_NAME,
+            &schemas::INVOCATION_DOES_NOT_EXIST,
+        ]);
 pub(crate) static GET_CONNECTION_STATUS: OperationSpec =
     OperationSpec::new("GetConnectionStatus", "POST", "/");
 pub(crate) static GET_DEFAULT_PATCH_BASELINE: OperationSpec =
@@ -419,8 +451,30 @@ pub(crate) static LIST_ASSOCIATION_VERSIONS: OperationSpec =
 pub(crate) static LIST_ASSOCIATIONS: OperationSpec =
     OperationSpec::new("ListAssociations", "POST", "/");
 pub(crate) static LIST_COMMAND_INVOCATIONS: OperationSpec =
-    OperationSpec::new("ListCommandInvocations", "POST", "/");
-pub(crate) static LIST_COMMANDS: OperationSpec = OperationSpec::new("ListCommands", "POST", "/");
+    OperationSpec::new("ListCommandInvocations", "POST", "/")
+        .io(
+            &schemas::LIST_COMMAND_INVOCATIONS_REQUEST,
+            &schemas::LIST_COMMAND_INVOCATIONS_RESULT,
+        )
+        .errors(&[
+            &schemas::INTERNAL_SERVER_ERROR,
+            &schemas::INVALID_COMMAND_ID,
+            &schemas::INVALID_INSTANCE_ID,
+            &schemas::INVALID_FILTER_KEY,
+            &schemas::INVALID_NEXT_TOKEN,
+        ]);
+pub(crate) static LIST_COMMANDS: OperationSpec = OperationSpec::new("ListCommands", "POST", "/")
+    .io(
+        &schemas::LIST_COMMANDS_REQUEST,
+        &schemas::LIST_COMMANDS_RESULT,
+    )
+    .errors(&[
+        &schemas::INTERNAL_SERVER_ERROR,
+        &schemas::INVALID_COMMAND_ID,
+        &schemas::INVALID_INSTANCE_ID,
+        &schemas::INVALID_FILTER_KEY,
+        &schemas::INVALID_NEXT_TOKEN,
+    ]);
 pub(crate) static LIST_COMPLIANCE_ITEMS: OperationSpec =
     OperationSpec::new("ListComplianceItems", "POST", "/");
 pub(crate) static LIST_COMPLIANCE_SUMMARIES: OperationSpec =
@@ -510,7 +564,24 @@ pub(crate) static RESET_SERVICE_SETTING: OperationSpec =
 pub(crate) static RESUME_SESSION: OperationSpec = OperationSpec::new("ResumeSession", "POST", "/");
 pub(crate) static SEND_AUTOMATION_SIGNAL: OperationSpec =
     OperationSpec::new("SendAutomationSignal", "POST", "/");
-pub(crate) static SEND_COMMAND: OperationSpec = OperationSpec::new("SendCommand", "POST", "/");
+pub(crate) static SEND_COMMAND: OperationSpec = OperationSpec::new("SendCommand", "POST", "/")
+    .io(
+        &schemas::SEND_COMMAND_REQUEST,
+        &schemas::SEND_COMMAND_RESULT,
+    )
+    .errors(&[
+        &schemas::DUPLICATE_INSTANCE_ID,
+        &schemas::INTERNAL_SERVER_ERROR,
+        &schemas::INVALID_INSTANCE_ID,
+        &schemas::INVALID_DOCUMENT,
+        &schemas::INVALID_DOCUMENT_VERSION,
+        &schemas::INVALID_OUTPUT_FOLDER,
+        &schemas::INVALID_PARAMETERS,
+        &schemas::UNSUPPORTED_PLATFORM_TYPE,
+        &schemas::MAX_DOCUMENT_SIZE_EXCEEDED,
+        &schemas::INVALID_ROLE,
+        &schemas::INVALID_NOTIFICATION_CONFIG,
+    ]);
 pub(crate) static START_ACCESS_REQUEST: OperationSpec =
     OperationSpec::new("StartAccessRequest", "POST", "/");
 pub(crate) static START_ASSOCIATIONS_ONCE: OperationSpec =

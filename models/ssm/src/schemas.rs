@@ -3,6 +3,8 @@
 
 use gureum_schema::{ErrorInfo, Kind, Member, Schema};
 
+pub static ACTIVATION_ID: Schema = Schema::new("ActivationId", Kind::String)
+    .pattern(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$");
 pub static ADD_TAGS_TO_RESOURCE_REQUEST: Schema = Schema::structure(
     "AddTagsToResourceRequest",
     &[
@@ -12,10 +14,206 @@ pub static ADD_TAGS_TO_RESOURCE_REQUEST: Schema = Schema::structure(
     ],
 );
 pub static ADD_TAGS_TO_RESOURCE_RESULT: Schema = Schema::structure("AddTagsToResourceResult", &[]);
+pub static ALARM: Schema =
+    Schema::structure("Alarm", &[Member::new("Name", &ALARM_NAME).required()]);
+pub static ALARM_CONFIGURATION: Schema = Schema::structure(
+    "AlarmConfiguration",
+    &[
+        Member::new("IgnorePollAlarmFailure", &BOOLEAN),
+        Member::new("Alarms", &ALARM_LIST).required(),
+    ],
+);
+pub static ALARM_LIST: Schema = Schema::list("AlarmList", &Member::new("member", &ALARM), false)
+    .min(1.0)
+    .max(1.0);
+pub static ALARM_NAME: Schema = Schema::new("AlarmName", Kind::String)
+    .min(1.0)
+    .max(255.0)
+    .pattern(r".*\S.*");
+pub static ALARM_STATE_INFORMATION: Schema = Schema::structure(
+    "AlarmStateInformation",
+    &[
+        Member::new("Name", &ALARM_NAME).required(),
+        Member::new("State", &EXTERNAL_ALARM_STATE).required(),
+    ],
+);
+pub static ALARM_STATE_INFORMATION_LIST: Schema = Schema::list(
+    "AlarmStateInformationList",
+    &Member::new("member", &ALARM_STATE_INFORMATION),
+    false,
+)
+.min(1.0)
+.max(1.0);
 pub static ALLOWED_PATTERN: Schema = Schema::new("AllowedPattern", Kind::String)
     .min(0.0)
     .max(1024.0);
 pub static BOOLEAN: Schema = Schema::new("Boolean", Kind::Boolean);
+pub static CANCEL_COMMAND_REQUEST: Schema = Schema::structure(
+    "CancelCommandRequest",
+    &[
+        Member::new("CommandId", &COMMAND_ID).required(),
+        Member::new("InstanceIds", &INSTANCE_ID_LIST),
+    ],
+);
+pub static CANCEL_COMMAND_RESULT: Schema = Schema::structure("CancelCommandResult", &[]);
+pub static CLOUD_WATCH_LOG_GROUP_NAME: Schema = Schema::new("CloudWatchLogGroupName", Kind::String)
+    .min(1.0)
+    .max(512.0);
+pub static CLOUD_WATCH_OUTPUT_CONFIG: Schema = Schema::structure(
+    "CloudWatchOutputConfig",
+    &[
+        Member::new("CloudWatchLogGroupName", &CLOUD_WATCH_LOG_GROUP_NAME),
+        Member::new("CloudWatchOutputEnabled", &CLOUD_WATCH_OUTPUT_ENABLED),
+    ],
+);
+pub static CLOUD_WATCH_OUTPUT_ENABLED: Schema =
+    Schema::new("CloudWatchOutputEnabled", Kind::Boolean);
+pub static COMMAND: Schema = Schema::structure(
+    "Command",
+    &[
+        Member::new("CommandId", &COMMAND_ID),
+        Member::new("DocumentName", &DOCUMENT_NAME),
+        Member::new("DocumentVersion", &DOCUMENT_VERSION),
+        Member::new("Comment", &COMMENT),
+        Member::new("ExpiresAfter", &DATE_TIME),
+        Member::new("Parameters", &PARAMETERS),
+        Member::new("InstanceIds", &INSTANCE_ID_LIST),
+        Member::new("Targets", &TARGETS),
+        Member::new("RequestedDateTime", &DATE_TIME),
+        Member::new("Status", &COMMAND_STATUS),
+        Member::new("StatusDetails", &STATUS_DETAILS),
+        Member::new("OutputS3Region", &S3_REGION),
+        Member::new("OutputS3BucketName", &S3_BUCKET_NAME),
+        Member::new("OutputS3KeyPrefix", &S3_KEY_PREFIX),
+        Member::new("MaxConcurrency", &MAX_CONCURRENCY),
+        Member::new("MaxErrors", &MAX_ERRORS),
+        Member::new("TargetCount", &TARGET_COUNT),
+        Member::new("CompletedCount", &COMPLETED_COUNT),
+        Member::new("ErrorCount", &ERROR_COUNT),
+        Member::new("DeliveryTimedOutCount", &DELIVERY_TIMED_OUT_COUNT),
+        Member::new("ServiceRole", &SERVICE_ROLE),
+        Member::new("NotificationConfig", &NOTIFICATION_CONFIG),
+        Member::new("CloudWatchOutputConfig", &CLOUD_WATCH_OUTPUT_CONFIG),
+        Member::new("TimeoutSeconds", &TIMEOUT_SECONDS),
+        Member::new("AlarmConfiguration", &ALARM_CONFIGURATION),
+        Member::new("TriggeredAlarms", &ALARM_STATE_INFORMATION_LIST),
+    ],
+);
+pub static COMMAND_FILTER: Schema = Schema::structure(
+    "CommandFilter",
+    &[
+        Member::new("key", &COMMAND_FILTER_KEY).required(),
+        Member::new("value", &COMMAND_FILTER_VALUE).required(),
+    ],
+);
+pub static COMMAND_FILTER_KEY: Schema = Schema::new("CommandFilterKey", Kind::String).values(&[
+    "InvokedAfter",
+    "InvokedBefore",
+    "Status",
+    "ExecutionStage",
+    "DocumentName",
+]);
+pub static COMMAND_FILTER_LIST: Schema = Schema::list(
+    "CommandFilterList",
+    &Member::new("member", &COMMAND_FILTER),
+    false,
+)
+.min(1.0)
+.max(5.0);
+pub static COMMAND_FILTER_VALUE: Schema = Schema::new("CommandFilterValue", Kind::String)
+    .min(1.0)
+    .max(128.0);
+pub static COMMAND_ID: Schema = Schema::new("CommandId", Kind::String).min(36.0).max(36.0);
+pub static COMMAND_INVOCATION: Schema = Schema::structure(
+    "CommandInvocation",
+    &[
+        Member::new("CommandId", &COMMAND_ID),
+        Member::new("InstanceId", &INSTANCE_ID),
+        Member::new("InstanceName", &INSTANCE_TAG_NAME),
+        Member::new("Comment", &COMMENT),
+        Member::new("DocumentName", &DOCUMENT_NAME),
+        Member::new("DocumentVersion", &DOCUMENT_VERSION),
+        Member::new("RequestedDateTime", &DATE_TIME),
+        Member::new("Status", &COMMAND_INVOCATION_STATUS),
+        Member::new("StatusDetails", &STATUS_DETAILS),
+        Member::new("TraceOutput", &INVOCATION_TRACE_OUTPUT),
+        Member::new("StandardOutputUrl", &URL),
+        Member::new("StandardErrorUrl", &URL),
+        Member::new("CommandPlugins", &COMMAND_PLUGIN_LIST),
+        Member::new("ServiceRole", &SERVICE_ROLE),
+        Member::new("NotificationConfig", &NOTIFICATION_CONFIG),
+        Member::new("CloudWatchOutputConfig", &CLOUD_WATCH_OUTPUT_CONFIG),
+    ],
+);
+pub static COMMAND_INVOCATION_LIST: Schema = Schema::list(
+    "CommandInvocationList",
+    &Member::new("member", &COMMAND_INVOCATION),
+    false,
+);
+pub static COMMAND_INVOCATION_STATUS: Schema = Schema::new("CommandInvocationStatus", Kind::String)
+    .values(&[
+        "Pending",
+        "InProgress",
+        "Delayed",
+        "Success",
+        "Cancelled",
+        "TimedOut",
+        "Failed",
+        "Cancelling",
+    ]);
+pub static COMMAND_LIST: Schema =
+    Schema::list("CommandList", &Member::new("member", &COMMAND), false);
+pub static COMMAND_MAX_RESULTS: Schema = Schema::new("CommandMaxResults", Kind::Integer)
+    .min(1.0)
+    .max(50.0);
+pub static COMMAND_PLUGIN: Schema = Schema::structure(
+    "CommandPlugin",
+    &[
+        Member::new("Name", &COMMAND_PLUGIN_NAME),
+        Member::new("Status", &COMMAND_PLUGIN_STATUS),
+        Member::new("StatusDetails", &STATUS_DETAILS),
+        Member::new("ResponseCode", &RESPONSE_CODE),
+        Member::new("ResponseStartDateTime", &DATE_TIME),
+        Member::new("ResponseFinishDateTime", &DATE_TIME),
+        Member::new("Output", &COMMAND_PLUGIN_OUTPUT),
+        Member::new("StandardOutputUrl", &URL),
+        Member::new("StandardErrorUrl", &URL),
+        Member::new("OutputS3Region", &S3_REGION),
+        Member::new("OutputS3BucketName", &S3_BUCKET_NAME),
+        Member::new("OutputS3KeyPrefix", &S3_KEY_PREFIX),
+    ],
+);
+pub static COMMAND_PLUGIN_LIST: Schema = Schema::list(
+    "CommandPluginList",
+    &Member::new("member", &COMMAND_PLUGIN),
+    false,
+);
+pub static COMMAND_PLUGIN_NAME: Schema = Schema::new("CommandPluginName", Kind::String).min(4.0);
+pub static COMMAND_PLUGIN_OUTPUT: Schema =
+    Schema::new("CommandPluginOutput", Kind::String).max(2500.0);
+pub static COMMAND_PLUGIN_STATUS: Schema =
+    Schema::new("CommandPluginStatus", Kind::String).values(&[
+        "Pending",
+        "InProgress",
+        "Success",
+        "TimedOut",
+        "Cancelled",
+        "Failed",
+    ]);
+pub static COMMAND_STATUS: Schema = Schema::new("CommandStatus", Kind::String).values(&[
+    "Pending",
+    "InProgress",
+    "Success",
+    "Cancelled",
+    "Failed",
+    "TimedOut",
+    "Cancelling",
+]);
+pub static COMMENT: Schema = Schema::new("Comment", Kind::String).max(100.0);
+pub static COMPLETED_COUNT: Schema = Schema::new("CompletedCount", Kind::Integer);
+pub static COMPUTER_NAME: Schema = Schema::new("ComputerName", Kind::String)
+    .min(1.0)
+    .max(255.0);
 pub static DATE_TIME: Schema = Schema::new("DateTime", Kind::Timestamp(None));
 pub static DELETE_PARAMETER_REQUEST: Schema = Schema::structure(
     "DeleteParameterRequest",
@@ -33,6 +231,26 @@ pub static DELETE_PARAMETERS_RESULT: Schema = Schema::structure(
         Member::new("InvalidParameters", &PARAMETER_NAME_LIST),
     ],
 );
+pub static DELIVERY_TIMED_OUT_COUNT: Schema = Schema::new("DeliveryTimedOutCount", Kind::Integer);
+pub static DESCRIBE_INSTANCE_INFORMATION_REQUEST: Schema = Schema::structure(
+    "DescribeInstanceInformationRequest",
+    &[
+        Member::new(
+            "InstanceInformationFilterList",
+            &INSTANCE_INFORMATION_FILTER_LIST,
+        ),
+        Member::new("Filters", &INSTANCE_INFORMATION_STRING_FILTER_LIST),
+        Member::new("MaxResults", &MAX_RESULTS_EC2_COMPATIBLE),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ],
+);
+pub static DESCRIBE_INSTANCE_INFORMATION_RESULT: Schema = Schema::structure(
+    "DescribeInstanceInformationResult",
+    &[
+        Member::new("InstanceInformationList", &INSTANCE_INFORMATION_LIST),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ],
+);
 pub static DESCRIBE_PARAMETERS_REQUEST: Schema = Schema::structure(
     "DescribeParametersRequest",
     &[
@@ -48,6 +266,55 @@ pub static DESCRIBE_PARAMETERS_RESULT: Schema = Schema::structure(
     &[
         Member::new("Parameters", &PARAMETER_METADATA_LIST),
         Member::new("NextToken", &NEXT_TOKEN),
+    ],
+);
+pub static DOCUMENT_ARN: Schema =
+    Schema::new("DocumentARN", Kind::String).pattern(r"^[a-zA-Z0-9_\-.:/]{3,128}$");
+pub static DOCUMENT_HASH: Schema = Schema::new("DocumentHash", Kind::String).max(256.0);
+pub static DOCUMENT_HASH_TYPE: Schema =
+    Schema::new("DocumentHashType", Kind::String).values(&["Sha256", "Sha1"]);
+pub static DOCUMENT_NAME: Schema =
+    Schema::new("DocumentName", Kind::String).pattern(r"^[a-zA-Z0-9_\-.]{3,128}$");
+pub static DOCUMENT_VERSION: Schema =
+    Schema::new("DocumentVersion", Kind::String).pattern(r"([$]LATEST|[$]DEFAULT|^[1-9][0-9]*$)");
+pub static DUPLICATE_INSTANCE_ID: Schema =
+    Schema::structure("DuplicateInstanceId", &[]).error(&ErrorInfo {
+        code: "DuplicateInstanceId",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static ERROR_COUNT: Schema = Schema::new("ErrorCount", Kind::Integer);
+pub static EXTERNAL_ALARM_STATE: Schema =
+    Schema::new("ExternalAlarmState", Kind::String).values(&["UNKNOWN", "ALARM"]);
+pub static GET_COMMAND_INVOCATION_REQUEST: Schema = Schema::structure(
+    "GetCommandInvocationRequest",
+    &[
+        Member::new("CommandId", &COMMAND_ID).required(),
+        Member::new("InstanceId", &INSTANCE_ID).required(),
+        Member::new("PluginName", &COMMAND_PLUGIN_NAME),
+    ],
+);
+pub static GET_COMMAND_INVOCATION_RESULT: Schema = Schema::structure(
+    "GetCommandInvocationResult",
+    &[
+        Member::new("CommandId", &COMMAND_ID),
+        Member::new("InstanceId", &INSTANCE_ID),
+        Member::new("Comment", &COMMENT),
+        Member::new("DocumentName", &DOCUMENT_NAME),
+        Member::new("DocumentVersion", &DOCUMENT_VERSION),
+        Member::new("PluginName", &COMMAND_PLUGIN_NAME),
+        Member::new("ResponseCode", &RESPONSE_CODE),
+        Member::new("ExecutionStartDateTime", &STRING_DATE_TIME),
+        Member::new("ExecutionElapsedTime", &STRING_DATE_TIME),
+        Member::new("ExecutionEndDateTime", &STRING_DATE_TIME),
+        Member::new("Status", &COMMAND_INVOCATION_STATUS),
+        Member::new("StatusDetails", &STATUS_DETAILS),
+        Member::new("StandardOutputContent", &STANDARD_OUTPUT_CONTENT),
+        Member::new("StandardOutputUrl", &URL),
+        Member::new("StandardErrorContent", &STANDARD_ERROR_CONTENT),
+        Member::new("StandardErrorUrl", &URL),
+        Member::new("CloudWatchOutputConfig", &CLOUD_WATCH_OUTPUT_CONFIG),
     ],
 );
 pub static GET_PARAMETER_HISTORY_REQUEST: Schema = Schema::structure(
@@ -133,6 +400,11 @@ pub static HIERARCHY_TYPE_MISMATCH_EXCEPTION: Schema = Schema::structure(
     sender: true,
     query_code: None,
 });
+pub static IP_ADDRESS: Schema = Schema::new("IPAddress", Kind::String)
+    .min(1.0)
+    .max(46.0)
+    .sensitive();
+pub static IAM_ROLE: Schema = Schema::new("IamRole", Kind::String).max(64.0);
 pub static INCOMPATIBLE_POLICY_EXCEPTION: Schema = Schema::structure(
     "IncompatiblePolicyException",
     &[Member::new("message", &STRING)],
@@ -143,6 +415,115 @@ pub static INCOMPATIBLE_POLICY_EXCEPTION: Schema = Schema::structure(
     sender: true,
     query_code: None,
 });
+pub static INSTANCE_AGGREGATED_ASSOCIATION_OVERVIEW: Schema = Schema::structure(
+    "InstanceAggregatedAssociationOverview",
+    &[
+        Member::new("DetailedStatus", &STATUS_NAME),
+        Member::new(
+            "InstanceAssociationStatusAggregatedCount",
+            &INSTANCE_ASSOCIATION_STATUS_AGGREGATED_COUNT,
+        ),
+    ],
+);
+pub static INSTANCE_ASSOCIATION_STATUS_AGGREGATED_COUNT: Schema = Schema::map(
+    "InstanceAssociationStatusAggregatedCount",
+    &Member::new("key", &STATUS_NAME),
+    &Member::new("value", &INSTANCE_COUNT),
+    false,
+);
+pub static INSTANCE_COUNT: Schema = Schema::new("InstanceCount", Kind::Integer);
+pub static INSTANCE_ID: Schema =
+    Schema::new("InstanceId", Kind::String).pattern(r"(^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)");
+pub static INSTANCE_ID_LIST: Schema = Schema::list(
+    "InstanceIdList",
+    &Member::new("member", &INSTANCE_ID),
+    false,
+)
+.min(0.0)
+.max(50.0);
+pub static INSTANCE_INFORMATION: Schema = Schema::structure(
+    "InstanceInformation",
+    &[
+        Member::new("InstanceId", &INSTANCE_ID),
+        Member::new("PingStatus", &PING_STATUS),
+        Member::new("LastPingDateTime", &DATE_TIME),
+        Member::new("AgentVersion", &VERSION),
+        Member::new("IsLatestVersion", &BOOLEAN),
+        Member::new("PlatformType", &PLATFORM_TYPE),
+        Member::new("PlatformName", &STRING),
+        Member::new("PlatformVersion", &STRING),
+        Member::new("ActivationId", &ACTIVATION_ID),
+        Member::new("IamRole", &IAM_ROLE),
+        Member::new("RegistrationDate", &DATE_TIME),
+        Member::new("ResourceType", &RESOURCE_TYPE),
+        Member::new("Name", &STRING),
+        Member::new("IPAddress", &IP_ADDRESS),
+        Member::new("ComputerName", &COMPUTER_NAME),
+        Member::new("AssociationStatus", &STATUS_NAME),
+        Member::new("LastAssociationExecutionDate", &DATE_TIME),
+        Member::new("LastSuccessfulAssociationExecutionDate", &DATE_TIME),
+        Member::new(
+            "AssociationOverview",
+            &INSTANCE_AGGREGATED_ASSOCIATION_OVERVIEW,
+        ),
+        Member::new("SourceId", &SOURCE_ID),
+        Member::new("SourceType", &SOURCE_TYPE),
+    ],
+);
+pub static INSTANCE_INFORMATION_FILTER: Schema = Schema::structure(
+    "InstanceInformationFilter",
+    &[
+        Member::new("key", &INSTANCE_INFORMATION_FILTER_KEY).required(),
+        Member::new("valueSet", &INSTANCE_INFORMATION_FILTER_VALUE_SET).required(),
+    ],
+);
+pub static INSTANCE_INFORMATION_FILTER_KEY: Schema =
+    Schema::new("InstanceInformationFilterKey", Kind::String).values(&[
+        "InstanceIds",
+        "AgentVersion",
+        "PingStatus",
+        "PlatformTypes",
+        "ActivationIds",
+        "IamRole",
+        "ResourceType",
+        "AssociationStatus",
+    ]);
+pub static INSTANCE_INFORMATION_FILTER_LIST: Schema = Schema::list(
+    "InstanceInformationFilterList",
+    &Member::new("member", &INSTANCE_INFORMATION_FILTER),
+    false,
+)
+.min(0.0);
+pub static INSTANCE_INFORMATION_FILTER_VALUE: Schema =
+    Schema::new("InstanceInformationFilterValue", Kind::String).min(1.0);
+pub static INSTANCE_INFORMATION_FILTER_VALUE_SET: Schema = Schema::list(
+    "InstanceInformationFilterValueSet",
+    &Member::new("member", &INSTANCE_INFORMATION_FILTER_VALUE),
+    false,
+)
+.min(1.0)
+.max(100.0);
+pub static INSTANCE_INFORMATION_LIST: Schema = Schema::list(
+    "InstanceInformationList",
+    &Member::new("member", &INSTANCE_INFORMATION),
+    false,
+);
+pub static INSTANCE_INFORMATION_STRING_FILTER: Schema = Schema::structure(
+    "InstanceInformationStringFilter",
+    &[
+        Member::new("Key", &INSTANCE_INFORMATION_STRING_FILTER_KEY).required(),
+        Member::new("Values", &INSTANCE_INFORMATION_FILTER_VALUE_SET).required(),
+    ],
+);
+pub static INSTANCE_INFORMATION_STRING_FILTER_KEY: Schema =
+    Schema::new("InstanceInformationStringFilterKey", Kind::String).min(1.0);
+pub static INSTANCE_INFORMATION_STRING_FILTER_LIST: Schema = Schema::list(
+    "InstanceInformationStringFilterList",
+    &Member::new("member", &INSTANCE_INFORMATION_STRING_FILTER),
+    false,
+)
+.min(0.0);
+pub static INSTANCE_TAG_NAME: Schema = Schema::new("InstanceTagName", Kind::String).max(255.0);
 pub static INTERNAL_SERVER_ERROR: Schema =
     Schema::structure("InternalServerError", &[Member::new("Message", &STRING)]).error(
         &ErrorInfo {
@@ -162,6 +543,29 @@ pub static INVALID_ALLOWED_PATTERN_EXCEPTION: Schema = Schema::structure(
     sender: true,
     query_code: None,
 });
+pub static INVALID_COMMAND_ID: Schema =
+    Schema::structure("InvalidCommandId", &[]).error(&ErrorInfo {
+        code: "InvalidCommandId",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVALID_DOCUMENT: Schema =
+    Schema::structure("InvalidDocument", &[Member::new("Message", &STRING)]).error(&ErrorInfo {
+        code: "InvalidDocument",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVALID_DOCUMENT_VERSION: Schema =
+    Schema::structure("InvalidDocumentVersion", &[Member::new("Message", &STRING)]).error(
+        &ErrorInfo {
+            code: "InvalidDocumentVersion",
+            status: 400,
+            sender: true,
+            query_code: None,
+        },
+    );
 pub static INVALID_FILTER_KEY: Schema =
     Schema::structure("InvalidFilterKey", &[]).error(&ErrorInfo {
         code: "InvalidFilterKey",
@@ -185,6 +589,23 @@ pub static INVALID_FILTER_VALUE: Schema =
         sender: true,
         query_code: None,
     });
+pub static INVALID_INSTANCE_ID: Schema =
+    Schema::structure("InvalidInstanceId", &[Member::new("Message", &STRING)]).error(&ErrorInfo {
+        code: "InvalidInstanceId",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVALID_INSTANCE_INFORMATION_FILTER_VALUE: Schema = Schema::structure(
+    "InvalidInstanceInformationFilterValue",
+    &[Member::new("message", &STRING)],
+)
+.error(&ErrorInfo {
+    code: "InvalidInstanceInformationFilterValue",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
 pub static INVALID_KEY_ID: Schema =
     Schema::structure("InvalidKeyId", &[Member::new("message", &STRING)]).error(&ErrorInfo {
         code: "InvalidKeyId",
@@ -195,6 +616,37 @@ pub static INVALID_KEY_ID: Schema =
 pub static INVALID_NEXT_TOKEN: Schema =
     Schema::structure("InvalidNextToken", &[Member::new("Message", &STRING)]).error(&ErrorInfo {
         code: "InvalidNextToken",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVALID_NOTIFICATION_CONFIG: Schema = Schema::structure(
+    "InvalidNotificationConfig",
+    &[Member::new("Message", &STRING)],
+)
+.error(&ErrorInfo {
+    code: "InvalidNotificationConfig",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
+pub static INVALID_OUTPUT_FOLDER: Schema =
+    Schema::structure("InvalidOutputFolder", &[]).error(&ErrorInfo {
+        code: "InvalidOutputFolder",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVALID_PARAMETERS: Schema =
+    Schema::structure("InvalidParameters", &[Member::new("Message", &STRING)]).error(&ErrorInfo {
+        code: "InvalidParameters",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVALID_PLUGIN_NAME: Schema =
+    Schema::structure("InvalidPluginName", &[]).error(&ErrorInfo {
+        code: "InvalidPluginName",
         status: 400,
         sender: true,
         query_code: None,
@@ -233,6 +685,22 @@ pub static INVALID_RESOURCE_TYPE: Schema =
         sender: true,
         query_code: None,
     });
+pub static INVALID_ROLE: Schema =
+    Schema::structure("InvalidRole", &[Member::new("Message", &STRING)]).error(&ErrorInfo {
+        code: "InvalidRole",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVOCATION_DOES_NOT_EXIST: Schema = Schema::structure("InvocationDoesNotExist", &[])
+    .error(&ErrorInfo {
+        code: "InvocationDoesNotExist",
+        status: 400,
+        sender: true,
+        query_code: None,
+    });
+pub static INVOCATION_TRACE_OUTPUT: Schema =
+    Schema::new("InvocationTraceOutput", Kind::String).max(2500.0);
 pub static KEY_LIST: Schema = Schema::list("KeyList", &Member::new("member", &TAG_KEY), false);
 pub static LABEL_PARAMETER_VERSION_REQUEST: Schema = Schema::structure(
     "LabelParameterVersionRequest",
@@ -249,6 +717,41 @@ pub static LABEL_PARAMETER_VERSION_RESULT: Schema = Schema::structure(
         Member::new("ParameterVersion", &PS_PARAMETER_VERSION),
     ],
 );
+pub static LIST_COMMAND_INVOCATIONS_REQUEST: Schema = Schema::structure(
+    "ListCommandInvocationsRequest",
+    &[
+        Member::new("CommandId", &COMMAND_ID),
+        Member::new("InstanceId", &INSTANCE_ID),
+        Member::new("MaxResults", &COMMAND_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("Filters", &COMMAND_FILTER_LIST),
+        Member::new("Details", &BOOLEAN),
+    ],
+);
+pub static LIST_COMMAND_INVOCATIONS_RESULT: Schema = Schema::structure(
+    "ListCommandInvocationsResult",
+    &[
+        Member::new("CommandInvocations", &COMMAND_INVOCATION_LIST),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ],
+);
+pub static LIST_COMMANDS_REQUEST: Schema = Schema::structure(
+    "ListCommandsRequest",
+    &[
+        Member::new("CommandId", &COMMAND_ID),
+        Member::new("InstanceId", &INSTANCE_ID),
+        Member::new("MaxResults", &COMMAND_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("Filters", &COMMAND_FILTER_LIST),
+    ],
+);
+pub static LIST_COMMANDS_RESULT: Schema = Schema::structure(
+    "ListCommandsResult",
+    &[
+        Member::new("Commands", &COMMAND_LIST),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ],
+);
 pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::structure(
     "ListTagsForResourceRequest",
     &[
@@ -260,8 +763,54 @@ pub static LIST_TAGS_FOR_RESOURCE_RESULT: Schema = Schema::structure(
     "ListTagsForResourceResult",
     &[Member::new("TagList", &TAG_LIST)],
 );
+pub static MAX_CONCURRENCY: Schema = Schema::new("MaxConcurrency", Kind::String)
+    .min(1.0)
+    .max(7.0)
+    .pattern(r"^([1-9][0-9]*|[1-9][0-9]%|[1-9]%|100%)$");
+pub static MAX_DOCUMENT_SIZE_EXCEEDED: Schema = Schema::structure(
+    "MaxDocumentSizeExceeded",
+    &[Member::new("Message", &STRING)],
+)
+.error(&ErrorInfo {
+    code: "MaxDocumentSizeExceeded",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
+pub static MAX_ERRORS: Schema = Schema::new("MaxErrors", Kind::String)
+    .min(1.0)
+    .max(7.0)
+    .pattern(r"^([1-9][0-9]*|[0]|[1-9][0-9]%|[0-9]%|100%)$");
 pub static MAX_RESULTS: Schema = Schema::new("MaxResults", Kind::Integer).min(1.0).max(50.0);
+pub static MAX_RESULTS_EC2_COMPATIBLE: Schema =
+    Schema::new("MaxResultsEC2Compatible", Kind::Integer)
+        .min(5.0)
+        .max(50.0);
 pub static NEXT_TOKEN: Schema = Schema::new("NextToken", Kind::String);
+pub static NOTIFICATION_ARN: Schema = Schema::new("NotificationArn", Kind::String);
+pub static NOTIFICATION_CONFIG: Schema = Schema::structure(
+    "NotificationConfig",
+    &[
+        Member::new("NotificationArn", &NOTIFICATION_ARN),
+        Member::new("NotificationEvents", &NOTIFICATION_EVENT_LIST),
+        Member::new("NotificationType", &NOTIFICATION_TYPE),
+    ],
+);
+pub static NOTIFICATION_EVENT: Schema = Schema::new("NotificationEvent", Kind::String).values(&[
+    "All",
+    "InProgress",
+    "Success",
+    "TimedOut",
+    "Cancelled",
+    "Failed",
+]);
+pub static NOTIFICATION_EVENT_LIST: Schema = Schema::list(
+    "NotificationEventList",
+    &Member::new("member", &NOTIFICATION_EVENT),
+    false,
+);
+pub static NOTIFICATION_TYPE: Schema =
+    Schema::new("NotificationType", Kind::String).values(&["Command", "Invocation"]);
 pub static PS_PARAMETER_NAME: Schema = Schema::new("PSParameterName", Kind::String)
     .min(1.0)
     .max(2048.0);
@@ -387,6 +936,7 @@ pub static PARAMETER_METADATA_LIST: Schema = Schema::list(
     &Member::new("member", &PARAMETER_METADATA),
     false,
 );
+pub static PARAMETER_NAME: Schema = Schema::new("ParameterName", Kind::String);
 pub static PARAMETER_NAME_LIST: Schema = Schema::list(
     "ParameterNameList",
     &Member::new("member", &PS_PARAMETER_NAME),
@@ -459,6 +1009,12 @@ pub static PARAMETER_TIER: Schema = Schema::new("ParameterTier", Kind::String).v
 ]);
 pub static PARAMETER_TYPE: Schema =
     Schema::new("ParameterType", Kind::String).values(&["String", "StringList", "SecureString"]);
+pub static PARAMETER_VALUE: Schema = Schema::new("ParameterValue", Kind::String);
+pub static PARAMETER_VALUE_LIST: Schema = Schema::list(
+    "ParameterValueList",
+    &Member::new("member", &PARAMETER_VALUE),
+    false,
+);
 pub static PARAMETER_VERSION_LABEL_LIMIT_EXCEEDED: Schema = Schema::structure(
     "ParameterVersionLabelLimitExceeded",
     &[Member::new("message", &STRING)],
@@ -479,6 +1035,13 @@ pub static PARAMETER_VERSION_NOT_FOUND: Schema = Schema::structure(
     sender: true,
     query_code: None,
 });
+pub static PARAMETERS: Schema = Schema::map(
+    "Parameters",
+    &Member::new("key", &PARAMETER_NAME),
+    &Member::new("value", &PARAMETER_VALUE_LIST),
+    false,
+)
+.sensitive();
 pub static PARAMETERS_FILTER: Schema = Schema::structure(
     "ParametersFilter",
     &[
@@ -503,6 +1066,10 @@ pub static PARAMETERS_FILTER_VALUE_LIST: Schema = Schema::list(
 )
 .min(1.0)
 .max(50.0);
+pub static PING_STATUS: Schema =
+    Schema::new("PingStatus", Kind::String).values(&["Online", "ConnectionLost", "Inactive"]);
+pub static PLATFORM_TYPE: Schema =
+    Schema::new("PlatformType", Kind::String).values(&["Windows", "Linux", "MacOS"]);
 pub static POLICIES_LIMIT_EXCEEDED_EXCEPTION: Schema = Schema::structure(
     "PoliciesLimitExceededException",
     &[Member::new("message", &STRING)],
@@ -547,6 +1114,8 @@ pub static REMOVE_TAGS_FROM_RESOURCE_REQUEST: Schema = Schema::structure(
 pub static REMOVE_TAGS_FROM_RESOURCE_RESULT: Schema =
     Schema::structure("RemoveTagsFromResourceResult", &[]);
 pub static RESOURCE_ID: Schema = Schema::new("ResourceId", Kind::String);
+pub static RESOURCE_TYPE: Schema =
+    Schema::new("ResourceType", Kind::String).values(&["ManagedInstance", "EC2Instance"]);
 pub static RESOURCE_TYPE_FOR_TAGGING: Schema = Schema::new("ResourceTypeForTagging", Kind::String)
     .values(&[
         "Document",
@@ -559,7 +1128,56 @@ pub static RESOURCE_TYPE_FOR_TAGGING: Schema = Schema::new("ResourceTypeForTaggi
         "Automation",
         "Association",
     ]);
+pub static RESPONSE_CODE: Schema = Schema::new("ResponseCode", Kind::Integer);
+pub static S3_BUCKET_NAME: Schema = Schema::new("S3BucketName", Kind::String).min(3.0).max(63.0);
+pub static S3_KEY_PREFIX: Schema = Schema::new("S3KeyPrefix", Kind::String).max(500.0);
+pub static S3_REGION: Schema = Schema::new("S3Region", Kind::String).min(3.0).max(20.0);
+pub static SEND_COMMAND_REQUEST: Schema = Schema::structure(
+    "SendCommandRequest",
+    &[
+        Member::new("InstanceIds", &INSTANCE_ID_LIST),
+        Member::new("Targets", &TARGETS),
+        Member::new("DocumentName", &DOCUMENT_ARN).required(),
+        Member::new("DocumentVersion", &DOCUMENT_VERSION),
+        Member::new("DocumentHash", &DOCUMENT_HASH),
+        Member::new("DocumentHashType", &DOCUMENT_HASH_TYPE),
+        Member::new("TimeoutSeconds", &TIMEOUT_SECONDS),
+        Member::new("Comment", &COMMENT),
+        Member::new("Parameters", &PARAMETERS),
+        Member::new("OutputS3Region", &S3_REGION),
+        Member::new("OutputS3BucketName", &S3_BUCKET_NAME),
+        Member::new("OutputS3KeyPrefix", &S3_KEY_PREFIX),
+        Member::new("MaxConcurrency", &MAX_CONCURRENCY),
+        Member::new("MaxErrors", &MAX_ERRORS),
+        Member::new("ServiceRoleArn", &SERVICE_ROLE),
+        Member::new("NotificationConfig", &NOTIFICATION_CONFIG),
+        Member::new("CloudWatchOutputConfig", &CLOUD_WATCH_OUTPUT_CONFIG),
+        Member::new("AlarmConfiguration", &ALARM_CONFIGURATION),
+    ],
+);
+pub static SEND_COMMAND_RESULT: Schema =
+    Schema::structure("SendCommandResult", &[Member::new("Command", &COMMAND)]);
+pub static SERVICE_ROLE: Schema = Schema::new("ServiceRole", Kind::String);
+pub static SOURCE_ID: Schema = Schema::new("SourceId", Kind::String)
+    .min(0.0)
+    .max(128.0)
+    .pattern(r"^[a-zA-Z0-9:_-]*$");
+pub static SOURCE_TYPE: Schema = Schema::new("SourceType", Kind::String).values(&[
+    "AWS::EC2::Instance",
+    "AWS::IoT::Thing",
+    "AWS::SSM::ManagedInstance",
+]);
+pub static STANDARD_ERROR_CONTENT: Schema =
+    Schema::new("StandardErrorContent", Kind::String).max(8000.0);
+pub static STANDARD_OUTPUT_CONTENT: Schema =
+    Schema::new("StandardOutputContent", Kind::String).max(24000.0);
+pub static STATUS_DETAILS: Schema = Schema::new("StatusDetails", Kind::String)
+    .min(0.0)
+    .max(100.0);
+pub static STATUS_NAME: Schema = Schema::new("StatusName", Kind::String);
 pub static STRING: Schema = Schema::new("String", Kind::String);
+pub static STRING_DATE_TIME: Schema =
+    Schema::new("StringDateTime", Kind::String).pattern(r"[-+0-9TWZ:.,]*");
 pub static TAG: Schema = Schema::structure(
     "Tag",
     &[
@@ -577,6 +1195,29 @@ pub static TAG_VALUE: Schema = Schema::new("TagValue", Kind::String)
     .min(0.0)
     .max(256.0)
     .pattern(r"[^\x00-\x1F!-*,;<>?\[-^`{-\x7F]*");
+pub static TARGET: Schema = Schema::structure(
+    "Target",
+    &[
+        Member::new("Key", &TARGET_KEY),
+        Member::new("Values", &TARGET_VALUES),
+    ],
+);
+pub static TARGET_COUNT: Schema = Schema::new("TargetCount", Kind::Integer);
+pub static TARGET_KEY: Schema = Schema::new("TargetKey", Kind::String)
+    .min(1.0)
+    .max(163.0)
+    .pattern(r"[^\x00-\x1F!-*,;<>?\[-^`{-\x7F]+");
+pub static TARGET_VALUE: Schema = Schema::new("TargetValue", Kind::String);
+pub static TARGET_VALUES: Schema =
+    Schema::list("TargetValues", &Member::new("member", &TARGET_VALUE), false)
+        .min(0.0)
+        .max(50.0);
+pub static TARGETS: Schema = Schema::list("Targets", &Member::new("member", &TARGET), false)
+    .min(0.0)
+    .max(5.0);
+pub static TIMEOUT_SECONDS: Schema = Schema::new("TimeoutSeconds", Kind::Integer)
+    .min(30.0)
+    .max(2592000.0);
 pub static TOO_MANY_TAGS_ERROR: Schema =
     Schema::structure("TooManyTagsError", &[]).error(&ErrorInfo {
         code: "TooManyTagsError",
@@ -616,3 +1257,16 @@ pub static UNSUPPORTED_PARAMETER_TYPE: Schema = Schema::structure(
     sender: true,
     query_code: None,
 });
+pub static UNSUPPORTED_PLATFORM_TYPE: Schema = Schema::structure(
+    "UnsupportedPlatformType",
+    &[Member::new("Message", &STRING)],
+)
+.error(&ErrorInfo {
+    code: "UnsupportedPlatformType",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
+pub static URL: Schema = Schema::new("Url", Kind::String);
+pub static VERSION: Schema =
+    Schema::new("Version", Kind::String).pattern(r"^[0-9]{1,6}(\.[0-9]{1,6}){2,3}$");

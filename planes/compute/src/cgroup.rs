@@ -169,6 +169,10 @@ impl Cgroup {
             cpu: file("cpuacct", "cpuacct.usage")
                 .and_then(|t| number(&t))
                 .unwrap_or(0),
+            allotted: allotted(
+                file("cpu", "cpu.cfs_quota_us").as_deref(),
+                file("cpu", "cpu.cfs_period_us").as_deref(),
+            ),
             throttled: field(&cpu, "throttled_time"),
             memory: held.saturating_sub(field(&memory, "total_inactive_file")),
             processes: file("pids", "pids.current")
@@ -189,6 +193,11 @@ impl Cgroup {
         let events = file("memory", "memory.events").unwrap_or_default();
         Some(Usage {
             cpu: field(&cpu, "usage_usec") * 1000,
+            allotted: {
+                let limit = file("cpu", "cpu.max");
+                let (quota, period) = limit.as_deref().and_then(|it| it.split_once(' ')).unzip();
+                allotted(quota, period)
+            },
             throttled: field(&cpu, "throttled_usec") * 1000,
             memory: held
                 .unwrap_or(0)
@@ -269,6 +278,15 @@ fn field(text: &str, name: &str) -> u64 {
     value.unwrap_or(0)
 }
 
+/// Nanoseconds in each second, from a quota and its period.
+fn allotted(quota: Option<&str>, period: Option<&str>) -> u64 {
+    let quota = quota.and_then(number);
+    let (Some(quota), Some(period)) = (quota, period.and_then(number)) else {
+        return 0;
+    };
+    (quota * 1_000_000_000).checked_div(period).unwrap_or(0)
+}
+
 /// Lines `8:0 Read 4096`, one per device.
 fn sum_v1(text: &str, kind: &str) -> u64 {
     let of = |line: &str| {
@@ -296,6 +314,9 @@ mod tests {
         assert_eq!((sum_v1(v1, "Read"), sum_v1(v1, "Write")), (4097, 8192));
         let v2 = "254:0 rbytes=4096 wbytes=8192 rios=1\n8:0 rbytes=1 wbytes=0\n";
         assert_eq!((sum_v2(v2, "rbytes="), sum_v2(v2, "wbytes=")), (4097, 8192));
+        assert_eq!(allotted(Some("2000\n"), Some("20000\n")), 100_000_000);
+        assert_eq!(allotted(Some("max"), Some("100000\n")), 0);
+        assert_eq!(allotted(Some("-1\n"), Some("100000\n")), 0);
         let stat = "nr_periods 3\nthrottled_time 77\n";
         assert_eq!(
             (field(stat, "throttled_time"), field(stat, "none")),

@@ -130,6 +130,8 @@ pub enum How {
 pub struct Usage {
     /// Processor time, ns.
     pub cpu: u64,
+    /// Processor time that it may have in each second, ns; 0 when there is no limit.
+    pub allotted: u64,
     /// How long it wanted to run and was not let, ns (summed over its threads with version 2).
     pub throttled: u64,
     /// Bytes that could not be had back at once.

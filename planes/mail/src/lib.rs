@@ -1,4 +1,5 @@
-//! Mail: what the cloud sends by e-mail, as MIME messages in a maildir. May touch: that directory.
+//! Mail: what the cloud sends by e-mail, as MIME messages in a maildir, and through a relay where there
+//! is one. May touch: that directory, and the network.
 //!
 //! ```text
 //! DIR/tmp   being written
@@ -14,6 +15,7 @@
 
 mod message;
 mod read;
+mod relay;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 pub use message::Mail;
 pub use read::{Received, read};
+pub use relay::{Relay, RelayError};
 
 /// What can go wrong with the mailbox.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use crate::expression::Projection;
 use crate::model::{StreamInfo, TableKey};
 use crate::ops::query::{read_query, read_scan};
 use crate::ops::streams;
-use crate::request::{self, Effect, Single};
+use crate::request::{self, Effect, Get, Single};
 use crate::state::{DynamoDb, Live, key_of, key_of_arn};
 use crate::value::{Item, Value, item_from};
 
@@ -29,14 +29,26 @@ pub(crate) fn about(
     key: &TableKey,
     index: Option<&str>,
 ) -> Ask {
-    let table = format!("table/{}", key.2);
-    let resource = match index {
-        Some(index) => format!("{table}/index/{index}"),
-        None => table,
+    ask(action, key, db.find(key).as_deref(), index)
+}
+
+/// The same about a table that was looked for.
+fn ask(action: &'static str, key: &TableKey, live: Option<&Live>, index: Option<&str>) -> Ask {
+    let made;
+    let table = match live {
+        Some(live) => &live.arn,
+        None => {
+            let name = format!("table/{}", key.2);
+            made = Arn::new("dynamodb", &key.0, &key.1, name).to_string();
+            &made
+        }
     };
-    let arn = Arn::new("dynamodb", &key.0, &key.1, resource);
-    let ask = Ask::new(action, arn).owner(&key.1);
-    match db.find(key) {
+    let ask = match index {
+        Some(index) => Ask::new(action, format_args!("{table}/index/{index}")),
+        None => Ask::new(action, table),
+    };
+    let ask = ask.owner(&key.1);
+    match live {
         None => ask,
         Some(live) => ask.policy(live.policy.clone()).resource_tags(
             live.table
@@ -180,36 +192,42 @@ fn leading(live: Option<&Live>, key: &Item) -> Option<String> {
 }
 
 fn write(
-    db: &DynamoDb,
-    cx: &Cx,
+    (key, live): (&TableKey, Option<&Live>),
     action: &'static str,
     write: &request::Write,
     returns: Option<&str>,
-) -> Result<Ask, Refusal> {
-    let key = key_of(cx, &write.table)?;
-    let live = db.find(&key);
-    let leading = leading(live.as_deref(), &write.key);
-    Ok(about(db, action, &key, None)
+) -> Ask {
+    let leading = leading(live, write.given());
+    ask(action, key, live, None)
         .keys("dynamodb:LeadingKeys", leading.into_iter().collect())
         .keys("dynamodb:Attributes", write.attributes())
-        .key("dynamodb:ReturnValues", returns.unwrap_or("NONE")))
+        .key("dynamodb:ReturnValues", returns.unwrap_or("NONE"))
 }
 
-fn single(db: &DynamoDb, cx: &Cx, action: &'static str, read: &Single) -> Result<Vec<Ask>> {
-    let ask = write(db, cx, action, &read.write, read.returns.as_deref())?;
-    Ok(vec![capacity(ask, read.capacity.as_deref())])
+fn single(action: &'static str, asked: &Single<request::Write>) -> Vec<Ask> {
+    let about = (&asked.key, asked.live.as_deref());
+    let ask = write(about, action, &asked.what, asked.returns.as_deref());
+    vec![capacity(ask, asked.capacity.as_deref())]
 }
 
-pub(crate) fn put_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
-    single(db, cx, "dynamodb:PutItem", read)
+/// `of_write!(name => "dynamodb:Action")`: one write that was read before.
+macro_rules! of_write {
+    ($($name:ident => $action:literal;)*) => {$(
+        #[allow(clippy::unnecessary_wraps)]
+        pub(crate) fn $name(
+            _: &DynamoDb,
+            _: &Cx,
+            asked: &Single<request::Write>,
+        ) -> Result<Vec<Ask>> {
+            Ok(single($action, asked))
+        }
+    )*};
 }
 
-pub(crate) fn delete_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
-    single(db, cx, "dynamodb:DeleteItem", read)
-}
-
-pub(crate) fn update_item(db: &DynamoDb, cx: &Cx, read: &Single) -> Result<Vec<Ask>> {
-    single(db, cx, "dynamodb:UpdateItem", read)
+of_write! {
+    put_item => "dynamodb:PutItem";
+    delete_item => "dynamodb:DeleteItem";
+    update_item => "dynamodb:UpdateItem";
 }
 
 fn capacity(ask: Ask, how: Option<&str>) -> Ask {
@@ -228,19 +246,13 @@ fn selects(given: Option<&str>, projection: Option<&Projection>, index: bool) ->
 
 /// One read of some keys of a table.
 fn keyed(
-    db: &DynamoDb,
-    cx: &Cx,
     action: &'static str,
-    table: &str,
+    (key, live): (&TableKey, Option<&Live>),
     keys: &[Item],
     projection: Option<&Projection>,
-) -> Result<Ask> {
-    let key = key_of(cx, table)?;
-    let live = db.find(&key);
-    let mut leading: Vec<_> = keys
-        .iter()
-        .filter_map(|key| leading(live.as_deref(), key))
-        .collect();
+) -> Ask {
+    let leading = keys.iter().filter_map(|key| leading(live, key));
+    let mut leading: Vec<_> = leading.collect();
     leading.sort();
     leading.dedup();
     let mut names: Vec<String> = keys
@@ -251,31 +263,19 @@ fn keyed(
     names.extend(projection.into_iter().flat_map(Projection::names).cloned());
     names.sort();
     names.dedup();
-    Ok(about(db, action, &key, None)
+    ask(action, key, live, None)
         .keys("dynamodb:LeadingKeys", leading)
         .keys("dynamodb:Attributes", names)
-        .key("dynamodb:Select", selects(None, projection, false)))
+        .key("dynamodb:Select", selects(None, projection, false))
 }
 
-pub(crate) fn get_item(db: &DynamoDb, cx: &Cx, input: &t::GetItemInput) -> Result<Vec<Ask>> {
-    let projection = request::projection(
-        input.projection_expression.clone(),
-        input.attributes_to_get.clone(),
-        input.expression_attribute_names.clone(),
-    )?;
-    let key = item_from(input.key.clone())?;
-    let ask = keyed(
-        db,
-        cx,
-        "dynamodb:GetItem",
-        &input.table_name,
-        &[key],
-        projection.as_ref(),
-    )?;
-    Ok(vec![capacity(
-        ask,
-        input.return_consumed_capacity.as_deref(),
-    )])
+#[allow(clippy::unnecessary_wraps)]
+pub(crate) fn get_item(_: &DynamoDb, _: &Cx, asked: &Single<Get>) -> Result<Vec<Ask>> {
+    let keys = std::slice::from_ref(&asked.what.key);
+    let about = (&asked.key, asked.live.as_deref());
+    let projection = asked.what.projection.as_ref();
+    let ask = keyed("dynamodb:GetItem", about, keys, projection);
+    Ok(vec![capacity(ask, asked.capacity.as_deref())])
 }
 
 pub(crate) fn batch_get(db: &DynamoDb, cx: &Cx, input: &t::BatchGetItemInput) -> Result<Vec<Ask>> {
@@ -287,14 +287,11 @@ pub(crate) fn batch_get(db: &DynamoDb, cx: &Cx, input: &t::BatchGetItemInput) ->
         )?;
         let keys = wanted.keys.iter().map(|key| item_from(key.clone()));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        keyed(
-            db,
-            cx,
-            "dynamodb:BatchGetItem",
-            table,
-            &keys,
-            projection.as_ref(),
-        )
+        let key = key_of(cx, table)?;
+        let live = db.find(&key);
+        let about = (&key, live.as_deref());
+        let action = "dynamodb:BatchGetItem";
+        Ok(keyed(action, about, &keys, projection.as_ref()))
     };
     input.request_items.iter().map(one).collect()
 }
@@ -397,15 +394,11 @@ pub(crate) fn transact_get(
         let get = &item.get;
         let names = get.expression_attribute_names.clone();
         let projection = request::projection(get.projection_expression.clone(), None, names)?;
-        let key = item_from(get.key.clone())?;
-        let ask = keyed(
-            db,
-            cx,
-            "dynamodb:GetItem",
-            &get.table_name,
-            &[key],
-            projection.as_ref(),
-        )?;
+        let keys = [item_from(get.key.clone())?];
+        let key = key_of(cx, &get.table_name)?;
+        let live = db.find(&key);
+        let about = (&key, live.as_deref());
+        let ask = keyed("dynamodb:GetItem", about, &keys, projection.as_ref());
         Ok(ask.key("dynamodb:EnclosingOperation", "TransactGetItems"))
     };
     input.transact_items.iter().map(one).collect()
@@ -424,7 +417,8 @@ pub(crate) fn transact_write(
             Effect::Delete => "dynamodb:DeleteItem",
             Effect::Check => "dynamodb:ConditionCheckItem",
         };
-        let ask = write(db, cx, name, &read, None)?;
+        let key = key_of(cx, &read.table)?;
+        let ask = write((&key, db.find(&key).as_deref()), name, &read, None);
         Ok(ask.key("dynamodb:EnclosingOperation", "TransactWriteItems"))
     };
     input.transact_items.iter().map(one).collect()

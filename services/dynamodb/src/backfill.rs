@@ -8,7 +8,6 @@ use crate::errors::Result;
 use crate::items;
 use crate::model::{Backfill, Entry, Table};
 use crate::state::DynamoDb;
-use crate::value::item_size;
 
 const BATCH_ITEMS: usize = 200;
 const BATCH_BYTES: usize = 1 << 20;
@@ -20,22 +19,33 @@ impl DynamoDb {
             .read()
             .scan(Scan::<Backfill>::all())
             .collect::<Result<Vec<_>, _>>()?;
+        // A table whose key cannot be used does not hold up the others.
+        let mut failed = Ok(());
         for task in open {
-            while !self.backfill_step(task.index).await? {
-                tokio::task::yield_now().await;
+            if let Err(refusal) = self.fill(task).await {
+                failed = Err(refusal);
             }
-            let key = (task.region, task.account, task.table);
-            self.alter(&key, |tx, place| {
-                tx.delete::<Backfill>(task.index)?;
-                let globals = place.iter_mut().flat_map(|table| &mut table.globals);
-                for index in globals.filter(|index| index.id == task.index) {
-                    index.backfilling = false;
-                }
-                Ok(())
-            })
-            .await?;
         }
-        Ok(())
+        failed
+    }
+
+    async fn fill(&self, task: Backfill) -> Result<()> {
+        let key = (task.region, task.account, task.table);
+        if let Some(live) = self.find(&key) {
+            self.open_own(&live.table).await?;
+        }
+        while !self.backfill_step(task.index).await? {
+            tokio::task::yield_now().await;
+        }
+        self.alter(&key, |tx, place| {
+            tx.delete::<Backfill>(task.index)?;
+            let globals = place.iter_mut().flat_map(|table| &mut table.globals);
+            for index in globals.filter(|index| index.id == task.index) {
+                index.backfilling = false;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Does the next items; true when there are no more.
@@ -46,7 +56,10 @@ impl DynamoDb {
                     return Ok(true);
                 };
                 let key = (task.region.clone(), task.account, task.table.clone());
-                let table = tx.get::<Table>(key)?;
+                let mut table = tx.get::<Table>(key)?;
+                if let Some(table) = &mut table {
+                    self.unlock(table)?;
+                }
                 let index = table.as_ref().and_then(|table| {
                     let index = table.globals.iter().find(|index| index.id == id)?;
                     Some((table, index))
@@ -63,7 +76,7 @@ impl DynamoDb {
                 let mut bytes = 0;
                 for entry in tx.scan(scan) {
                     let entry = entry?;
-                    bytes += item_size(&entry.item);
+                    bytes += entry.item.size();
                     found.push(entry);
                     if bytes >= BATCH_BYTES {
                         break;
@@ -75,9 +88,10 @@ impl DynamoDb {
                 let place = crate::value::key::place(&last.partition);
                 task.cursor = Some((place, last.partition.clone(), last.sort.clone()));
                 for entry in &found {
-                    let at = items::key_in(table, &entry.item)?;
-                    if let Some(made) = items::entry(table, index, &at, &entry.item) {
-                        tx.put(&made)?;
+                    let item = entry.open(table)?;
+                    let at = items::key_in(table, &item)?;
+                    if let Some(made) = items::part(table, index, &at, &item) {
+                        tx.put(&made.entry(table)?)?;
                     }
                 }
                 tx.put(&task)?;

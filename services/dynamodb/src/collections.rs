@@ -6,14 +6,14 @@
 //! limit is noticed with the delay of a sweep.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gureum_kit::{Reader, Row, Scan};
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Entry, Table};
 use crate::ops::items::Done;
-use crate::state::DynamoDb;
+use crate::state::{DynamoDb, Live};
 use crate::value::{Item, item_size, key};
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/LSI.html>
@@ -43,12 +43,13 @@ impl Collections {
 
     /// Items of a full collection may only shrink or go.
     pub(crate) fn admit(&self, done: &Done) -> Result<()> {
-        let size = |item: &Option<Item>| item.as_ref().map_or(0, item_size);
-        if done.table.locals.is_empty() || size(&done.new) <= size(&done.old) {
+        let size = |item: Option<&Item>| item.map_or(0, item_size);
+        let (old, new) = (done.old.as_ref(), done.new.as_deref());
+        if done.table().locals.is_empty() || size(new) <= size(old) {
             return Ok(());
         }
         let full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
-        if full.is_empty() || !full.contains(&(done.table.id, done.key.partition.clone())) {
+        if full.is_empty() || !full.contains(&(done.table().id, done.key.partition.clone())) {
             return Ok(());
         }
         Err(Refusal::CollectionFull)
@@ -90,7 +91,7 @@ pub(crate) fn bytes(view: &impl Reader, table: &Table, partition: &[u8]) -> Resu
     for space in spaces(table) {
         let place = key::place(partition);
         for entry in view.scan(Scan::<Entry>::of((space, place, partition.to_vec()))) {
-            bytes += item_size(&entry?.item);
+            bytes += entry?.item.size();
         }
     }
     Ok(bytes)
@@ -123,7 +124,7 @@ impl DynamoDb {
                 let mut read = 0;
                 for entry in view.scan(batch) {
                     let entry = entry?;
-                    (read, bytes) = (read + 1, bytes + item_size(&entry.item));
+                    (read, bytes) = (read + 1, bytes + entry.item.size());
                     last = Some(entry.key());
                 }
                 if bytes >= self.collections.limit {
@@ -142,11 +143,11 @@ impl DynamoDb {
     pub(crate) fn carry_out(
         &self,
         tx: &mut gureum_kit::Tx,
-        table: &Table,
+        live: &Arc<Live>,
         write: &crate::request::Write,
         now: i64,
     ) -> Result<Done> {
-        let done = crate::ops::items::carry_out(tx, table, write, now)?;
+        let done = crate::ops::items::carry_out(tx, live, write, now)?;
         self.collections.admit(&done)?;
         Ok(done)
     }
@@ -160,7 +161,6 @@ mod tests {
     use crate::request::{Effect, Write};
     use crate::value::Value;
     use gureum_kit::{Clock, Driver, Store};
-    use std::sync::Arc;
 
     fn item(partition: &str, sort: usize, size: usize) -> Item {
         Item::from([
@@ -172,10 +172,7 @@ mod tests {
     }
 
     async fn write(db: &DynamoDb, table: &Table, item: Item, effect: Effect) -> Result<()> {
-        let key = match effect {
-            Effect::Put(_) => item,
-            _ => items::key_in(table, &item)?.attributes,
-        };
+        let key = items::key_in(table, &item)?.attributes;
         let write = Write {
             table: table.name.clone(),
             key,
@@ -184,7 +181,10 @@ mod tests {
             show_failed: false,
         };
         db.store
-            .transact(|tx| db.carry_out(tx, table, &write, 0).map(drop))
+            .transact(|tx| {
+                let live = crate::ops::items::table_in(db, tx, &table.key())?;
+                db.carry_out(tx, &live, &write, 0).map(drop)
+            })
             .await
     }
 
@@ -192,7 +192,7 @@ mod tests {
     async fn a_full_collection_takes_no_more() {
         let clock = Clock::manual(0);
         let driver = Driver::new(clock.clone());
-        let opened = DynamoDb::open(Store::memory(), clock, &driver)
+        let opened = DynamoDb::open(Store::memory(), clock, &[7; 32], &driver)
             .await
             .expect("open");
         let mut db = Arc::into_inner(opened).expect("the only one");
@@ -220,7 +220,7 @@ mod tests {
         .expect("table");
         let put = |partition: &str, sort| {
             let item = item(partition, sort, 500);
-            write(&db, &table, item.clone(), Effect::Put(item))
+            write(&db, &table, item.clone(), Effect::Put(Arc::new(item)))
         };
         // Four items and their entries in the index.
         for sort in 0..4 {

@@ -7,7 +7,8 @@ use crate::backup::undo;
 use crate::errors::{Refusal, Result};
 use crate::global::model::{Origin, Version};
 use crate::global::version;
-use crate::model::{Change, Entry, EntryKey, Index, KeySchema, Projected, Record, Table};
+use crate::model::{Change, Entry, EntryKey, Index, KeySchema, Projected, Record, Table, base};
+use crate::sealing::Held;
 use crate::value::{Item, MAX_ITEM, MAX_NESTING, TOO_DEEP, Value, item_size, key};
 
 /// The longest key attributes, in bytes.
@@ -34,10 +35,9 @@ impl ItemKey {
         )
     }
 
-    /// The key as one string of bytes, for entries of indexes.
-    fn base(&self) -> Vec<u8> {
-        let len = self.partition.len() as u64;
-        [&len.to_be_bytes()[6..], &self.partition, &self.sort].concat()
+    /// The key as one string of bytes, for entries of indexes, and to bind what is sealed to it.
+    pub(crate) fn base(&self) -> Vec<u8> {
+        base(&self.partition, &self.sort)
     }
 }
 
@@ -163,24 +163,61 @@ fn check_index_key(table: &Table, index: &Index, name: &str, value: &Value) -> R
     Ok(())
 }
 
-/// What an index holds of an item; `None` where the item lacks a key of the index.
-pub(crate) fn entry(table: &Table, index: &Index, at: &ItemKey, item: &Item) -> Option<Entry> {
-    let part = |name: &String| {
+/// What an index holds of an item.
+pub(crate) struct Part {
+    space: u64,
+    partition: Vec<u8>,
+    sort: Vec<u8>,
+    base: Vec<u8>,
+    item: Item,
+}
+
+impl Part {
+    pub(crate) fn key(&self) -> EntryKey {
+        let place = key::place(&self.partition);
+        (
+            self.space,
+            place,
+            self.partition.clone(),
+            self.sort.clone(),
+            self.base.clone(),
+        )
+    }
+
+    /// Its row.
+    pub(crate) fn entry(self, table: &Table) -> Result<Entry> {
+        Ok(Entry {
+            item: Held::seal(table.data_key()?, &self.base, &self.item)?,
+            space: self.space,
+            partition: self.partition.into(),
+            sort: self.sort.into(),
+            base: self.base.into(),
+        })
+    }
+
+    fn units(&self) -> u64 {
+        write_units(item_size(&self.item))
+    }
+}
+
+/// The part of an item that an index holds; `None` where the item lacks a key of the index.
+pub(crate) fn part(table: &Table, index: &Index, at: &ItemKey, item: &Item) -> Option<Part> {
+    let encoded = |name: &String| {
         let value = item
             .get(name)
             .filter(|value| value.kind() == table.kind(name))?;
         key::encode(value).filter(|bytes| !bytes.is_empty())
     };
-    let partition = part(&index.keys.partition)?;
+    let partition = encoded(&index.keys.partition)?;
     let sort = match &index.keys.sort {
-        Some(name) => part(name)?,
+        Some(name) => encoded(name)?,
         None => Vec::new(),
     };
-    Some(Entry {
+    Some(Part {
         space: index.id,
-        partition: partition.into(),
-        sort: sort.into(),
-        base: at.base().into(),
+        partition,
+        sort,
+        base: at.base(),
         item: project(table, index, item),
     })
 }
@@ -211,7 +248,8 @@ pub(crate) fn write_units(bytes: usize) -> u64 {
 
 /// Reads an item for a change of it.
 pub(crate) fn read(tx: &impl Reader, table: &Table, at: &ItemKey) -> Result<Option<Item>> {
-    Ok(tx.get::<Entry>(at.row(table.id))?.map(|entry| entry.item))
+    let entry = tx.get::<Entry>(at.row(table.id))?;
+    entry.map(|entry| entry.open(table)).transpose()
 }
 
 /// Puts `new` in the place of `old`, with its index entries and its stream record.
@@ -267,7 +305,7 @@ fn write_as(
             partition: at.partition.clone().into(),
             sort: at.sort.clone().into(),
             base: Default::default(),
-            item: item.clone(),
+            item: Held::seal(table.data_key()?, &at.base(), item)?,
         })?,
         None => tx.delete::<Entry>(at.row(table.id))?,
     }
@@ -291,28 +329,27 @@ fn write_index(
     old: Option<&Item>,
     new: Option<&Item>,
 ) -> Result<u64> {
-    use gureum_kit::Row;
-    let old = old.and_then(|item| entry(table, index, at, item));
-    let new = new.and_then(|item| entry(table, index, at, item));
-    let units = |entry: &Entry| write_units(item_size(&entry.item));
+    let old = old.and_then(|item| part(table, index, at, item));
+    let new = new.and_then(|item| part(table, index, at, item));
     Ok(match (old, new) {
         (None, None) => 0,
         (Some(old), Some(new)) if old.key() == new.key() => {
             if old.item == new.item {
                 return Ok(0);
             }
-            tx.put(&new)?;
-            units(&old).max(units(&new))
+            let units = old.units().max(new.units());
+            tx.put(&new.entry(table)?)?;
+            units
         }
         (old, new) => {
             let mut sum = 0;
             if let Some(old) = old {
                 tx.delete::<Entry>(old.key())?;
-                sum += units(&old);
+                sum += old.units();
             }
             if let Some(new) = new {
-                tx.put(&new)?;
-                sum += units(&new);
+                sum += new.units();
+                tx.put(&new.entry(table)?)?;
             }
             sum
         }
@@ -337,22 +374,26 @@ fn record(
         "NEW_AND_OLD_IMAGES" => (true, true),
         _ => (false, false),
     };
-    let size = |item: &Option<Item>| item.as_ref().map_or(0, item_size);
+    let size = |item: Option<&Item>| item.map_or(0, item_size);
     let kind = match (old, new) {
         (None, _) => Change::Insert,
         (Some(_), Some(_)) => Change::Modify,
         (Some(_), None) => Change::Remove,
     };
-    let (old, new) = (old.filter(|_| olds).cloned(), new.filter(|_| news).cloned());
+    let (old, new) = (old.filter(|_| olds), new.filter(|_| news));
+    let held = |item: Option<&Item>| {
+        let seal = |item| Held::seal(table.data_key()?, &at.base(), item);
+        item.map(seal).transpose()
+    };
     let record = Record {
         stream: stream.id,
         at: now,
         id: id::hex_digits(32),
         kind,
-        size: (item_size(&at.attributes) + size(&old) + size(&new)) as u64,
+        size: (item_size(&at.attributes) + size(old) + size(new)) as u64,
         keys: at.attributes.clone(),
-        old,
-        new,
+        old: held(old)?,
+        new: held(new)?,
         expired,
         origin,
     };
@@ -384,6 +425,6 @@ pub(crate) fn start_key(
     let Some(index) = index else {
         return Ok(at.row(table.id));
     };
-    let entry = entry(table, index, &at, attributes).ok_or_else(invalid)?;
-    Ok(gureum_kit::Row::key(&entry))
+    let part = part(table, index, &at, attributes).ok_or_else(invalid)?;
+    Ok(part.key())
 }

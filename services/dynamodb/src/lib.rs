@@ -13,12 +13,14 @@
 //!   mean the same; so are PartiQL's statements ([`partiql`]);
 //! * an index that is added to a table is kept by writers from that moment on, and readable when
 //!   everything older has come in;
+//! * what an item says, its key aside, lies on the disk only as it is sealed under its table's data
+//!   key ([`sealing`]);
 //! * records of a stream are numbered by the store's commits: none shows up late.
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
 //! to its table, and on-demand tables are never throttled.
-//! Incremental exports, contributor insights, Kinesis destinations, KMS keys, and index keys of
-//! more than two attributes are not there.
+//! Incremental exports, contributor insights, Kinesis destinations, and index keys of more than two
+//! attributes are not there.
 
 mod asks;
 mod backfill;
@@ -37,6 +39,7 @@ mod reconcile;
 mod request;
 mod reset;
 mod schema;
+mod sealing;
 mod shards;
 mod state;
 mod sweep;
@@ -115,15 +118,15 @@ impl DynamoDb {
             )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)
-            .op::<op::GetItem, _>(asks::get_item, items::get_item)
-            .op_reading::<op::PutItem, _, _>(&[], Single::put, asks::put_item, items::put_item)
-            .op_reading::<op::UpdateItem, _, _>(
+            .op_finding::<op::GetItem, _, _>(&[], Single::get, asks::get_item, items::get_item)
+            .op_finding::<op::PutItem, _, _>(&[], Single::put, asks::put_item, items::put_item)
+            .op_finding::<op::UpdateItem, _, _>(
                 &[],
                 Single::update,
                 asks::update_item,
                 items::update_item,
             )
-            .op_reading::<op::DeleteItem, _, _>(
+            .op_finding::<op::DeleteItem, _, _>(
                 &[],
                 Single::delete,
                 asks::delete_item,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
 use crate::global::model::Origin;
-use crate::value::Item;
+use crate::sealing::{Held, Sealing, key_of};
+use crate::value::{Item, key};
 
 /// What names a table: region, account, name.
 pub(crate) type TableKey = (Region, AccountId, String);
@@ -50,6 +51,9 @@ pub(crate) struct Table {
     /// The other regions of a global table.
     #[serde(default)]
     pub(crate) replicas: Vec<Region>,
+    /// Its encryption; `None` for a table from before all were encrypted.
+    #[serde(default)]
+    pub(crate) sealing: Option<Sealing>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,7 +194,28 @@ pub(crate) struct Entry {
     /// In an index, the item's key in the table: index keys need not be unique.
     #[serde(default)]
     pub(crate) base: Bytes,
-    pub(crate) item: Item,
+    pub(crate) item: Held,
+}
+
+impl Entry {
+    /// The key of its item in the table, as [`crate::items::ItemKey::base`] gives it.
+    pub(crate) fn item_key(&self) -> Bytes {
+        if self.base.is_empty() {
+            return base(&self.partition, &self.sort).into();
+        }
+        self.base.clone()
+    }
+
+    /// The item, or the part of it that is here.
+    pub(crate) fn open(&self, table: &Table) -> Result<Item> {
+        self.item.open(table.data_key()?, &self.item_key())
+    }
+}
+
+/// The key of an item as one string of bytes.
+pub(crate) fn base(partition: &[u8], sort: &[u8]) -> Vec<u8> {
+    let len = partition.len() as u64;
+    [&len.to_be_bytes()[6..], partition, sort].concat()
 }
 
 /// Space, place of the partition in scans, partition key, sort key, key in the table.
@@ -263,12 +288,26 @@ pub(crate) struct StreamInfo {
     pub(crate) closed: Option<i64>,
     #[serde(default)]
     pub(crate) policy: Option<ResourcePolicy>,
+    /// The encryption of its table.
+    #[serde(default)]
+    pub(crate) sealing: Option<Sealing>,
 }
 
 impl StreamInfo {
     pub(crate) fn arn(&self) -> String {
         let resource = format!("table/{}/stream/{}", self.table, self.label);
         Arn::new("dynamodb", &self.region, &self.account, resource).to_string()
+    }
+
+    /// An image in a record of the item with these keys.
+    pub(crate) fn open(&self, keys: &Item, image: &Held) -> Result<Item> {
+        let encoded = |name: Option<&String>| {
+            let value = name.and_then(|name| keys.get(name));
+            value.and_then(key::encode).unwrap_or_default()
+        };
+        let partition = encoded(Some(&self.keys.partition));
+        let sort = encoded(self.keys.sort.as_ref());
+        image.open(key_of(self.sealing.as_ref())?, &base(&partition, &sort))
     }
 }
 
@@ -295,8 +334,8 @@ pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) kind: Change,
     pub(crate) keys: Item,
-    pub(crate) old: Option<Item>,
-    pub(crate) new: Option<Item>,
+    pub(crate) old: Option<Held>,
+    pub(crate) new: Option<Held>,
     pub(crate) size: u64,
     /// It was removed because its time had come.
     #[serde(default)]

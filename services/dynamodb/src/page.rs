@@ -182,7 +182,7 @@ impl Plan<'_> {
     pub(crate) fn read(self, view: &Snapshot) -> Result<Page> {
         let mut page = Page::default();
         for entry in view.scan(self.entries) {
-            let held = entry?.item;
+            let held = entry?.open(self.source.table)?;
             page.scanned += 1;
             page.bytes += item_size(&held);
             let full = self.limit == Some(page.scanned) || page.bytes >= MAX_PAGE;

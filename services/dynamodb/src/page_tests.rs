@@ -1,6 +1,8 @@
 //! Key conditions against a naive oracle: what a query reads is what a filter over everything
 //! would keep, in order, and pages put together are the whole.
 
+use std::sync::OnceLock;
+
 use gureum_kit::Store;
 use proptest::prelude::*;
 
@@ -8,7 +10,15 @@ use super::*;
 use crate::expression::Scope;
 use crate::items;
 use crate::model::{Billing, KeySchema, Throughput};
+use crate::sealing::{Sealing, Vault};
 use crate::value::Number;
+
+/// One data key for all tables of tests, as a service with the secret `[7; 32]` makes it.
+fn sealing() -> Sealing {
+    static MADE: OnceLock<Sealing> = OnceLock::new();
+    let make = || Vault::new(&[7; 32]).make().expect("a data key");
+    MADE.get_or_init(make).clone()
+}
 
 pub(crate) fn table(kind: &str) -> Table {
     Table {
@@ -50,6 +60,7 @@ pub(crate) fn table(kind: &str) -> Table {
         policy: None,
         history: Default::default(),
         replicas: Vec::new(),
+        sealing: Some(sealing()),
     }
 }
 

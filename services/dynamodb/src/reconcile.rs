@@ -96,8 +96,10 @@ impl Reconciler for Shipping {
 
 impl DynamoDb {
     /// What has to run in the background; start it with the driver that the service was opened
-    /// with. Exports and imports call S3 through `cloud`.
+    /// with. Exports and imports call S3 through `cloud`, and all call KMS.
     pub fn reconcilers(self: &Arc<Self>, cloud: &Arc<Cloud>) -> Vec<Arc<dyn Reconciler>> {
+        // There is one cloud: a second time changes nothing.
+        let _ = self.cloud.set(Arc::downgrade(cloud));
         vec![
             Arc::new(Backfilling(Arc::clone(self))),
             Arc::new(Sweeping(Arc::clone(self))),

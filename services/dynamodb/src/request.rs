@@ -1,12 +1,15 @@
 //! What item operations ask for, out of their parameters old and new.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use gureum_dispatch::Cx;
 use gureum_model_dynamodb::types as t;
 
 use crate::errors::{Refusal, Result};
 use crate::expression::{Action, Condition, Projection, Scope, legacy};
-use crate::model::Table;
+use crate::model::{Table, TableKey};
+use crate::state::{DynamoDb, Live, key_of};
 use crate::value::{Item, item_from};
 
 type Names = Option<BTreeMap<String, String>>;
@@ -15,7 +18,7 @@ type Values = Option<BTreeMap<String, t::AttributeValue>>;
 /// What a write does to its item.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
-    Put(Item),
+    Put(Arc<Item>),
     Update(Vec<Action>),
     Delete,
     /// Only the condition matters.
@@ -26,7 +29,7 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) table: String,
-    /// The key attributes, or the whole item of a put.
+    /// The key attributes; empty for a put, whose item has them.
     pub(crate) key: Item,
     pub(crate) effect: Effect,
     pub(crate) condition: Option<Condition>,
@@ -34,40 +37,88 @@ pub(crate) struct Write {
     pub(crate) show_failed: bool,
 }
 
-/// A write that is a request of its own, with what its reply shall hold.
-pub(crate) struct Single {
-    pub(crate) write: Write,
+/// One item's read or write that is a request of its own, with the table that it is about, where
+/// that is there, and what its reply shall hold.
+pub(crate) struct Single<W> {
+    pub(crate) key: TableKey,
+    pub(crate) live: Option<Arc<Live>>,
+    pub(crate) what: W,
     pub(crate) returns: Option<String>,
     pub(crate) capacity: Option<String>,
     pub(crate) metrics: Option<String>,
 }
 
-impl Single {
-    pub(crate) fn put(mut input: t::PutItemInput) -> gureum_schema::Result<Self> {
+/// One read.
+pub(crate) struct Get {
+    pub(crate) key: Item,
+    pub(crate) projection: Option<Projection>,
+    pub(crate) consistent: bool,
+}
+
+/// What requests for one write can want in their replies: old or new attributes, the capacity that
+/// was taken, and the size of the item collection.
+type Wants = (Option<String>, Option<String>, Option<String>);
+
+impl<W> Single<W> {
+    fn find(db: &DynamoDb, cx: &Cx, (table, what): (&str, W), wants: Wants) -> Result<Self> {
+        let key = key_of(cx, table)?;
+        let (returns, capacity, metrics) = wants;
         Ok(Self {
-            returns: input.return_values.take(),
-            capacity: input.return_consumed_capacity.take(),
-            metrics: input.return_item_collection_metrics.take(),
-            write: put(input)?,
+            live: db.find(&key),
+            key,
+            what,
+            returns,
+            capacity,
+            metrics,
         })
     }
+}
 
-    pub(crate) fn delete(mut input: t::DeleteItemInput) -> gureum_schema::Result<Self> {
-        Ok(Self {
-            returns: input.return_values.take(),
-            capacity: input.return_consumed_capacity.take(),
-            metrics: input.return_item_collection_metrics.take(),
-            write: delete(input)?,
-        })
+/// `finds_write!(name: Input)`: reads a write, and finds its table.
+macro_rules! finds_write {
+    ($($name:ident: $input:ident;)*) => {$(
+        pub(crate) fn $name(
+            db: &DynamoDb,
+            cx: &Cx,
+            mut input: t::$input,
+        ) -> gureum_schema::Result<Self> {
+            let wants = (
+                input.return_values.take(),
+                input.return_consumed_capacity.take(),
+                input.return_item_collection_metrics.take(),
+            );
+            let write = $name(input)?;
+            let table = write.table.clone();
+            Ok(Self::find(db, cx, (&table, write), wants)?)
+        }
+    )*};
+}
+
+impl Single<Write> {
+    finds_write! {
+        put: PutItemInput;
+        delete: DeleteItemInput;
+        update: UpdateItemInput;
     }
+}
 
-    pub(crate) fn update(mut input: t::UpdateItemInput) -> gureum_schema::Result<Self> {
-        Ok(Self {
-            returns: input.return_values.take(),
-            capacity: input.return_consumed_capacity.take(),
-            metrics: input.return_item_collection_metrics.take(),
-            write: update(input)?,
-        })
+impl Single<Get> {
+    pub(crate) fn get(
+        db: &DynamoDb,
+        cx: &Cx,
+        input: t::GetItemInput,
+    ) -> gureum_schema::Result<Self> {
+        let read = Get {
+            projection: projection(
+                input.projection_expression,
+                input.attributes_to_get,
+                input.expression_attribute_names,
+            )?,
+            key: item_from(input.key)?,
+            consistent: input.consistent_read == Some(true),
+        };
+        let wants = (None, input.return_consumed_capacity, None);
+        Ok(Self::find(db, cx, (&input.table_name, read), wants)?)
     }
 }
 
@@ -196,14 +247,14 @@ fn one(
     scope.finish()?;
     let item = item.map(item_from).transpose()?;
     let key = key.map(item_from).transpose()?;
-    let effect = match (&item, actions) {
-        (Some(item), _) => Effect::Put(item.clone()),
+    let effect = match (item, actions) {
+        (Some(item), _) => Effect::Put(Arc::new(item)),
         (None, Some(actions)) => Effect::Update(actions),
         (None, None) => Effect::Delete,
     };
     Ok(Write {
         table,
-        key: item.or(key).unwrap_or_default(),
+        key: key.unwrap_or_default(),
         effect,
         condition,
         show_failed: shows(show.as_deref()),
@@ -318,9 +369,17 @@ pub(crate) fn check_update(table: &Table, actions: &[Action]) -> Result<()> {
 }
 
 impl Write {
+    /// The attributes of the item that the request holds: its key, or all of it.
+    pub(crate) fn given(&self) -> &Item {
+        match &self.effect {
+            Effect::Put(item) => item,
+            _ => &self.key,
+        }
+    }
+
     /// The top-level attributes that it names, for fine-grained access control.
     pub(crate) fn attributes(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.key.keys().cloned().collect();
+        let mut names: Vec<String> = self.given().keys().cloned().collect();
         if let Effect::Update(actions) = &self.effect {
             names.extend(actions.iter().map(|action| action.path().attribute.clone()));
         }

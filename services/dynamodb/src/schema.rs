@@ -255,16 +255,6 @@ pub(crate) fn billing(
     })
 }
 
-/// Customers' keys are another service's; only the default encryption settings are taken.
-pub(crate) fn encryption(given: Option<&t::SSESpecification>) -> Result<()> {
-    match given {
-        Some(sse) if sse.enabled == Some(true) || sse.kms_master_key_id.is_some() => Err(
-            Refusal::NotImplemented("Encryption of tables with KMS keys".into()),
-        ),
-        _ => Ok(()),
-    }
-}
-
 /// The view type of a stream that shall be written; `None` for no stream.
 pub(crate) fn stream_view(given: &t::StreamSpecification) -> Result<Option<String>> {
     match (given.stream_enabled, &given.stream_view_type) {

@@ -221,7 +221,7 @@ mod tests {
     async fn streaming() -> (Arc<DynamoDb>, Table, StreamInfo) {
         let clock = Clock::manual(1000);
         let driver = Driver::new(clock.clone());
-        let db = DynamoDb::open(Store::memory(), clock, &driver)
+        let db = DynamoDb::open(Store::memory(), clock, &[7; 32], &driver)
             .await
             .expect("open");
         let mut table = crate::page::tests::table("N");
@@ -233,7 +233,9 @@ mod tests {
         });
         made.await.expect("stream");
         let info = db.store.read().scan(Scan::<StreamInfo>::all()).next();
-        let info = info.expect("there").expect("read");
+        let mut info = info.expect("there").expect("read");
+        let opened = db.vault.unlock(info.sealing.as_mut(), 0);
+        opened.expect("a data key");
         (db, table, info)
     }
 
@@ -274,6 +276,7 @@ mod tests {
                         other => panic!("{other:?}"),
                     };
                     let new = record.new.expect("image");
+                    let new = info.open(&record.keys, &new).expect("open");
                     seen.entry(text(&record.keys, "p"))
                         .or_default()
                         .push(text(&new, "v"));

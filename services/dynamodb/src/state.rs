@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 
-use gureum_dispatch::Cx;
+use gureum_dispatch::{Cloud, Cx};
 use gureum_kit::names::id;
+use gureum_kit::store::Encoded;
 use gureum_kit::{Arn, Clock, Driver, PageTokens, Reader, Row, Scan, Store, StoreError, Tx, Waker};
 use gureum_policy::{Kind, Policy};
 
@@ -13,6 +16,7 @@ use crate::collections::Collections;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::reconcile::{BACKFILL, COPIES, SHIPPING, SWEEP};
+use crate::sealing::Vault;
 use crate::shards::Measured;
 use crate::throttle::Throttle;
 use crate::transfer::running::TRANSFERS;
@@ -31,6 +35,9 @@ pub struct DynamoDb {
     pub(crate) throttle: Throttle,
     pub(crate) collections: Collections,
     pub(crate) tokens: PageTokens,
+    pub(crate) vault: Vault,
+    /// The way to KMS for what the service does by itself, once the cloud is there.
+    pub(crate) cloud: OnceLock<Weak<Cloud>>,
     pub(crate) measured: Mutex<Measured>,
     pub(crate) wake_backfill: Waker,
     pub(crate) wake_sweep: Waker,
@@ -39,10 +46,14 @@ pub struct DynamoDb {
     pub(crate) wake_transfers: Waker,
 }
 
-/// A table with its policy parsed.
+/// A table with its policy parsed, and its data key opened if that is not one of KMS.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) table: Table,
     pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) arn: String,
+    /// Its row, to see in a transaction that it is what is in the store.
+    pub(crate) row: Arc<Encoded>,
 }
 
 /// How many items a space holds and how large they are, as last counted.
@@ -53,30 +64,39 @@ pub(crate) struct Counted {
 }
 
 impl Live {
-    fn new(table: Table) -> Self {
+    pub(crate) fn new(mut table: Table, vault: &Vault) -> Result<Self, StoreError> {
         let policy = table.policy.as_ref();
         let policy = policy.and_then(|p| Policy::parse(&p.text, Kind::Resource).ok());
-        Self {
-            policy: policy.map(Arc::new),
-            table,
+        if let Err(refusal) = vault.unlock_own(table.sealing.as_mut()) {
+            tracing::error!(table = table.name, ?refusal, "a table cannot be read");
         }
+        Ok(Self {
+            policy: policy.map(Arc::new),
+            arn: table.arn().to_string(),
+            row: Arc::new(Encoded::of(&table)?),
+            table,
+        })
     }
 }
 
 impl DynamoDb {
-    /// Opens the service on what the store holds. `driver` is who will run
-    /// [`DynamoDb::reconcilers`].
+    /// Opens the service on what the store holds. Data keys of tables are wrapped with `secret`
+    /// where that is not done by KMS; `driver` is who will run [`DynamoDb::reconcilers`].
     pub async fn open(
         store: Store,
         clock: Clock,
+        secret: &[u8; 32],
         driver: &Driver,
     ) -> Result<Arc<Self>, StoreError> {
+        let vault = Vault::new(secret);
         let mut tables = BTreeMap::new();
         for table in store.read().scan(Scan::<Table>::all()) {
             let table = table?;
-            tables.insert(table.key(), Arc::new(Live::new(table)));
+            tables.insert(table.key(), Arc::new(Live::new(table, &vault)?));
         }
         Ok(Arc::new(Self {
+            vault,
+            cloud: OnceLock::new(),
             tokens: PageTokens::load(&store).await?,
             store,
             clock,
@@ -158,11 +178,7 @@ impl DynamoDb {
                 Ok::<_, Refusal>((value, table))
             })
             .await?;
-        let mut tables = self.tables_mut();
-        match table {
-            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table))),
-            None => tables.remove(key),
-        };
+        self.remember(key, table)?;
         Ok(value)
     }
 
@@ -170,9 +186,16 @@ impl DynamoDb {
     pub(crate) async fn reload(&self, key: &TableKey) -> Result<()> {
         let _turn = self.admin.lock().await;
         let table = self.store.read().get::<Table>(key)?;
+        self.remember(key, table)
+    }
+
+    fn remember(&self, key: &TableKey, table: Option<Table>) -> Result<()> {
+        let live = table
+            .map(|table| Live::new(table, &self.vault))
+            .transpose()?;
         let mut tables = self.tables_mut();
-        match table {
-            Some(table) => tables.insert(key.clone(), Arc::new(Live::new(table))),
+        match live {
+            Some(live) => tables.insert(key.clone(), Arc::new(live)),
             None => tables.remove(key),
         };
         Ok(())

@@ -16,7 +16,7 @@ use crate::model::{Entry, EntryKey, Grave, Record, StreamInfo, Table};
 use crate::ops::streams::KEPT;
 use crate::shards::Split;
 use crate::state::{Counted, DynamoDb};
-use crate::value::{Item, Value, item_size};
+use crate::value::{Item, Value};
 
 /// Rows that are read or removed in one go.
 const BATCH: usize = 1000;
@@ -32,11 +32,13 @@ impl DynamoDb {
         let now = self.clock.now();
         while idempotency::forget_expired(&self.store, now, BATCH).await? == BATCH {}
         for live in self.all() {
-            let table = &live.table;
-            if !self.wants_pass(table) {
+            let mut table = live.table.clone();
+            if !self.wants_pass(&table) {
                 continue;
             }
-            let mut large = self.pass(table, table.id, table.ttl.as_deref()).await?;
+            let table = &mut table;
+            let ttl = self.expiring(table).await;
+            let mut large = self.pass(table, table.id, ttl.as_deref()).await?;
             for index in &table.locals {
                 large.extend(self.pass(table, index.id, None).await?);
             }
@@ -46,6 +48,20 @@ impl DynamoDb {
             self.weigh(table, large).await?;
         }
         Ok(())
+    }
+
+    /// The attribute that says when the table's items expire. They stay while their key cannot be
+    /// used.
+    async fn expiring(&self, table: &mut Table) -> Option<String> {
+        let ttl = table.ttl.clone()?;
+        let opened = self.open_own(table).await;
+        match opened.and_then(|()| self.unlock(table)) {
+            Ok(()) => Some(ttl),
+            Err(refusal) => {
+                tracing::warn!(table = table.name, ?refusal, "items cannot expire");
+                None
+            }
+        }
     }
 
     /// A table is read through when that may find something: never counted, written to, or with
@@ -83,7 +99,7 @@ impl DynamoDb {
                 let entry = entry?;
                 read += 1;
                 count.items += 1;
-                let size = item_size(&entry.item);
+                let size = entry.item.size();
                 count.bytes += size as i64;
                 // Entries of one partition lie together.
                 if partition.0 != entry.partition {
@@ -93,8 +109,11 @@ impl DynamoDb {
                 if self.collections.is_suspect(table, partition.1) {
                     large.insert(entry.partition.to_vec());
                 }
-                if ttl.is_some_and(|ttl| is_over(&entry.item, ttl, now)) {
-                    expired.push(items::key_in(table, &entry.item)?);
+                if let Some(ttl) = ttl {
+                    let item = entry.open(table)?;
+                    if is_over(&item, ttl, now) {
+                        expired.push(items::key_in(table, &item)?);
+                    }
                 }
                 cursor = Some(entry.key());
             }
@@ -118,12 +137,13 @@ impl DynamoDb {
         let now = self.clock.now();
         self.store
             .transact(|tx| {
-                let Some(table) = tx
+                let Some(mut table) = tx
                     .get::<Table>(table.key())?
                     .filter(|now| now.id == table.id)
                 else {
                     return Ok(false);
                 };
+                self.unlock(&mut table)?;
                 let Some(ttl) = &table.ttl else {
                     return Ok(false);
                 };

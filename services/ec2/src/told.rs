@@ -22,6 +22,10 @@ pub struct Told {
     pub addresses: Vec<Ipv4Addr>,
     /// The names of these addresses.
     pub dns_names: Vec<String>,
+    /// The ids of its interfaces.
+    pub interfaces: Vec<String>,
+    /// Its machine reacts, or does not run.
+    pub responsive: bool,
 }
 
 impl Ec2 {
@@ -41,7 +45,9 @@ impl Ec2 {
     fn tell(&self, reader: &impl Reader, row: &InstanceRow) -> Result<Told> {
         let region = &row.meta.region;
         let (mut addresses, mut dns_names) = (Vec::new(), Vec::new());
+        let mut interfaces = Vec::new();
         for interface in row.interfaces(reader)? {
+            interfaces.push(interface.meta.id.clone());
             for address in &interface.addresses {
                 addresses.push(address.private);
                 dns_names.push(names::private(region, address.private));
@@ -59,6 +65,8 @@ impl Ec2 {
             instance_type: row.instance_type.clone(),
             addresses,
             dns_names,
+            interfaces,
+            responsive: row.responsive,
         })
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gureum_dispatch::{CallerKind, Cloud, Cx, WebReply};
+use gureum_dispatch::{CallerKind, Cloud, Cx, RequestInfo, WebReply};
 use gureum_kit::names::id;
 use gureum_kit::reconcile::{Outcome, Reconciler, RunError};
 use gureum_model_s3::op;
@@ -103,7 +103,11 @@ impl S3 {
                 continue;
             };
             let caller = Arc::new(logging::writer(&source));
-            let cx = cloud.cx(caller, source.region.clone(), notify::from_inside());
+            let cx = cloud.cx(
+                caller,
+                source.region.clone(),
+                RequestInfo::inside(notify::PRINCIPAL),
+            );
             let input = PutObjectRequest {
                 bucket: logging.target.clone(),
                 key: key(logging, &source, pages.first, cx.now),

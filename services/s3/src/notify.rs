@@ -3,7 +3,6 @@
 //!
 //! Source: "Event message structure" in the S3 User Guide.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,7 +30,7 @@ use crate::errors::{Code, Result};
 use crate::model::{Bucket, Version, Versioning};
 use crate::names;
 
-const PRINCIPAL: &str = "s3.amazonaws.com";
+pub(crate) const PRINCIPAL: &str = "s3.amazonaws.com";
 
 /// Messages that one round of delivery takes up, and how many are under way at a time.
 const BATCH: usize = 512;
@@ -257,7 +256,7 @@ async fn post(cloud: &Arc<Cloud>, notice: &Notice) -> Result<(), Error> {
     let caller = Caller::service(PRINCIPAL, &names::bucket_arn(&notice.bucket), &notice.owner);
     let no_place = || Error::internal("not a queue or topic");
     let (region, place) = address(&notice.to).ok_or_else(no_place)?;
-    let cx = cloud.cx(Arc::new(caller), region, from_inside());
+    let cx = cloud.cx(Arc::new(caller), region, RequestInfo::inside(PRINCIPAL));
     send(&cx, place, notice.message.clone()).await
 }
 
@@ -305,21 +304,6 @@ fn address(arn: &str) -> Option<(Region, Place)> {
         _ => return None,
     };
     Some((parsed.region.parse().ok()?, place))
-}
-
-/// What a call looks like that comes from no client.
-pub(crate) fn from_inside() -> RequestInfo {
-    RequestInfo {
-        id: id::request(),
-        source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secure: true,
-        user_agent: PRINCIPAL.to_owned(),
-        endpoint: "http://localhost".to_owned(),
-        origin: None,
-        auth_type: "REST-HEADER",
-        signature_age: 0,
-        content_sha256: None,
-    }
 }
 
 /// Sends the test message to every place of a new configuration: whether a queue or topic is there

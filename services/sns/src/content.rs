@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use gureum_kit::names::id;
+use gureum_kit::seal::Sealer;
 use gureum_model_sns::types::MessageAttributeValue;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -213,23 +211,11 @@ pub(crate) fn weigh(
 }
 
 /// Our own secret, of which the keys of waiting messages are made.
-pub(crate) struct Keys(hmac::Key);
+pub(crate) struct Keys(Sealer);
 
 impl Keys {
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let tag = hmac::sign(&secret, b"sns content");
-        Self(hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref()))
-    }
-
-    /// Each message has a key of its own, made of a random salt; so the nonce may stay the same.
-    fn cipher(&self, salt: &[u8; 16], data_key: Option<&[u8]>) -> Option<LessSafeKey> {
-        let key = match data_key {
-            Some(key) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), salt),
-            None => hmac::sign(&self.0, salt),
-        };
-        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).ok()?;
-        Some(LessSafeKey::new(key))
+        Self(Sealer::derived(secret, b"sns content"))
     }
 
     /// Seals a message; with `kms`, under a data key of which the sealed form is kept.
@@ -239,14 +225,14 @@ impl Keys {
         content: &Content,
         kms: Option<&DataKey>,
     ) -> Result<MessageRow> {
-        let broken = || Refusal::Broken("a message could not be sealed".into());
         let mut data =
             rmp_serde::to_vec_named(content).map_err(|e| Refusal::Broken(e.to_string()))?;
-        let salt = id::bytes();
-        self.cipher(&salt, kms.map(|key| &*key.plain))
-            .ok_or_else(broken)?
-            .seal_in_place_append_tag(nonce(), Aad::from(number.to_be_bytes()), &mut data)
-            .map_err(|_| broken())?;
+        let bound = number.to_be_bytes();
+        let salt = match kms {
+            Some(key) => Sealer::new(&key.plain).seal(&bound, &mut data),
+            None => self.0.seal(&bound, &mut data),
+        };
+        let salt = salt.ok_or_else(|| Refusal::Broken("a message could not be sealed".into()))?;
         Ok(MessageRow {
             id: number,
             kms: kms.map(|key| key.sealed.clone()),
@@ -258,11 +244,12 @@ impl Keys {
     /// Opens a message; `data_key` is what KMS made of [`MessageRow::kms`].
     pub(crate) fn open(&self, row: &MessageRow, data_key: Option<&[u8]>) -> Option<Content> {
         let mut data = row.data.to_vec();
-        let opened = self
-            .cipher(&row.salt, data_key)?
-            .open_in_place(nonce(), Aad::from(row.id.to_be_bytes()), &mut data)
-            .ok()?;
-        rmp_serde::from_slice(opened).ok()
+        let bound = row.id.to_be_bytes();
+        let opened = match data_key {
+            Some(key) => Sealer::new(key).open(&bound, &row.salt, &mut data),
+            None => self.0.open(&bound, &row.salt, &mut data),
+        };
+        rmp_serde::from_slice(opened?).ok()
     }
 }
 
@@ -271,10 +258,6 @@ impl Keys {
 pub(crate) struct DataKey {
     pub(crate) plain: Bytes,
     pub(crate) sealed: Bytes,
-}
-
-fn nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; 12])
 }
 
 #[cfg(test)]

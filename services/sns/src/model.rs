@@ -124,9 +124,12 @@ impl Protocol {
         }
     }
 
-    /// Endpoints outside the cloud, which may take their time.
     pub(crate) fn is_web(self) -> bool {
         matches!(self, Self::Http | Self::Https)
+    }
+
+    pub(crate) fn is_mail(self) -> bool {
+        matches!(self, Self::Email | Self::EmailJson)
     }
 }
 
@@ -167,6 +170,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) due: i64,
     /// The message group, in a FIFO topic.
     pub(crate) group: Option<String>,
+    /// For an endpoint beyond the cloud.
     pub(crate) web: bool,
 }
 

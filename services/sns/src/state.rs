@@ -10,13 +10,13 @@ use gureum_dispatch::Cx;
 use gureum_kit::{
     AccountId, Arn, Clock, Driver, PageTokens, Reader, Region, Row, Scan, Store, StoreError,
 };
-use gureum_mail::Mailbox;
+use gureum_mail::{Mailbox, Relay};
 use gureum_outbound::Outbound;
 
 use crate::content::Keys;
 use crate::envelope::Letterhead;
 use crate::errors::{Refusal, Result};
-use crate::model::{DeliveryRow, Epoch, SubscriptionRow, TopicKey, TopicRow};
+use crate::model::{DeliveryRow, Epoch, Protocol, SubscriptionRow, TopicKey, TopicRow};
 use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::signing::{KeySource, Signer};
@@ -33,6 +33,7 @@ pub struct Sns {
     pub(crate) signer: Signer,
     pub(crate) tokens: PageTokens,
     pub(crate) mailbox: Mailbox,
+    pub(crate) relay: Option<Relay>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) schedule: Schedule,
     pub(crate) pace: Pace,
@@ -53,6 +54,8 @@ pub struct Ground {
     /// Where the key comes from that messages are signed with.
     pub signing: KeySource,
     pub mailbox: Mailbox,
+    /// Where mail goes beside the mailbox.
+    pub relay: Option<Relay>,
     pub outbound: Arc<Outbound>,
     /// The domain of the sender's address, `gureum.localhost`.
     pub domain: String,
@@ -74,6 +77,7 @@ impl Sns {
             signer: Signer::new(ground.signing),
             tokens: PageTokens::load(&store).await?,
             mailbox: ground.mailbox,
+            relay: ground.relay,
             outbound: ground.outbound,
             schedule: Schedule::new(driver),
             pace: Pace::default(),
@@ -87,6 +91,11 @@ impl Sns {
         };
         sns.load()?;
         Ok(Arc::new(sns))
+    }
+
+    /// Whether endpoints of this protocol are beyond the cloud, and may take their time.
+    pub(crate) fn is_outside(&self, protocol: Protocol) -> bool {
+        protocol.is_web() || (protocol.is_mail() && self.relay.is_some())
     }
 
     /// Rebuilds everything in memory from the store.

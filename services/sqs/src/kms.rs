@@ -3,12 +3,11 @@
 //!
 //! Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html>
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use gureum_dispatch::Cx;
+use gureum_kit::remember::Remembered;
 use gureum_model_kms::op;
 use gureum_model_kms::types::{DecryptRequest, GenerateDataKeyRequest};
 use gureum_schema::Error;
@@ -17,9 +16,6 @@ use crate::errors::{Refusal, Result};
 use crate::model::KmsSealed;
 use crate::queue::Queue;
 use crate::state::Sqs;
-
-/// Data keys that are remembered for one use, at most.
-const REMEMBERED: usize = 10_000;
 
 /// A data key, and what KMS needs to give it again.
 #[derive(Clone)]
@@ -35,34 +31,6 @@ pub(crate) struct DataKeys {
     made: Remembered<(u64, String, String), DataKey>,
     /// By sealed key and receiver.
     opened: Remembered<(Bytes, String), Bytes>,
-}
-
-/// Values until a moment, in ms since the epoch.
-struct Remembered<K, V>(Mutex<HashMap<K, (V, i64)>>);
-
-impl<K, V> Default for Remembered<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
-    fn get(&self, key: &K, now: i64) -> Option<V> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (value, until) = known.get(key)?;
-        (*until > now).then(|| value.clone())
-    }
-
-    fn put(&self, key: K, value: V, now: i64, until: i64) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.retain(|_, (_, until)| *until > now);
-        }
-        if known.len() >= REMEMBERED {
-            known.clear();
-        }
-        known.insert(key, (value, until));
-    }
 }
 
 impl Sqs {

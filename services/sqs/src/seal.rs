@@ -2,8 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gureum_kit::names::id;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use gureum_kit::seal::{Salt, Sealer};
 use ring::{digest, hmac};
 
 /// The length of the MAC in handles and tokens, in bytes.
@@ -14,7 +13,7 @@ const MAX_TEXT: usize = 4096;
 
 /// What the service seals and signs with.
 pub(crate) struct Keys {
-    content: hmac::Key,
+    content: Sealer,
     handle: hmac::Key,
 }
 
@@ -30,25 +29,12 @@ pub(crate) struct Receipt {
 impl Keys {
     /// Derives what is needed from a secret that is kept outside the store.
     pub(crate) fn new(master: &[u8; 32]) -> Self {
-        let master = hmac::Key::new(hmac::HMAC_SHA256, master);
-        let derive = |purpose: &[u8]| {
-            hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&master, purpose).as_ref())
-        };
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, master);
+        let handle = hmac::sign(&secret, b"sqs handle");
         Self {
-            content: derive(b"sqs content"),
-            handle: derive(b"sqs handle"),
+            content: Sealer::derived(master, b"sqs content"),
+            handle: hmac::Key::new(hmac::HMAC_SHA256, handle.as_ref()),
         }
-    }
-
-    /// Every content has a key of its own, made of a random salt; so the nonce may stay the same.
-    fn cipher(&self, salt: &[u8; 16], data_key: Option<&[u8]>) -> Option<LessSafeKey> {
-        let key = match data_key {
-            Some(key) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), salt),
-            None => hmac::sign(&self.content, salt),
-        };
-        Some(LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM, key.as_ref()).ok()?,
-        ))
     }
 
     /// Encrypts `data` in place (and appends the tag); returns the salt to open it with. `id` is
@@ -58,26 +44,27 @@ impl Keys {
         id: u64,
         data: &mut Vec<u8>,
         data_key: Option<&[u8]>,
-    ) -> Option<[u8; 16]> {
-        let salt = id::bytes();
-        self.cipher(&salt, data_key)?
-            .seal_in_place_append_tag(nonce(), Aad::from(id.to_be_bytes()), data)
-            .ok()?;
-        Some(salt)
+    ) -> Option<Salt> {
+        let bound = id.to_be_bytes();
+        match data_key {
+            Some(key) => Sealer::new(key).seal(&bound, data),
+            None => self.content.seal(&bound, data),
+        }
     }
 
     /// `None` when the bytes are not what was sealed.
     pub(crate) fn open<'a>(
         &self,
         id: u64,
-        salt: &[u8; 16],
+        salt: &Salt,
         data_key: Option<&[u8]>,
         data: &'a mut [u8],
     ) -> Option<&'a [u8]> {
-        let opened =
-            self.cipher(salt, data_key)?
-                .open_in_place(nonce(), Aad::from(id.to_be_bytes()), data);
-        opened.ok().map(|data| &*data)
+        let bound = id.to_be_bytes();
+        match data_key {
+            Some(key) => Sealer::new(key).open(&bound, salt, data),
+            None => self.content.open(&bound, salt, data),
+        }
     }
 
     pub(crate) fn receipt_handle(&self, receipt: Receipt) -> String {
@@ -121,10 +108,6 @@ impl Keys {
             .fold(0, |sum, (a, b)| sum | (a ^ b));
         (differing == 0).then(|| position.to_vec())
     }
-}
-
-fn nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; 12])
 }
 
 /// The length keeps scope and position apart.

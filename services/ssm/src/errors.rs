@@ -26,6 +26,17 @@ pub(crate) enum Refusal {
     FilterValue(String),
     Token,
     Validation(String),
+    /// Not the document that there is.
+    Document(String),
+    DocumentVersion,
+    DocumentSize,
+    Parameters(String),
+    DuplicateInstance,
+    /// These are no managed instances.
+    Unmanaged(Vec<String>),
+    NoSuchCommand,
+    NoSuchInvocation,
+    PluginName,
     NotImplemented(String),
     /// What KMS said no with, in its own words.
     Key(Error),
@@ -37,6 +48,10 @@ pub(crate) type Result<T, E = Refusal> = std::result::Result<T, E>;
 impl Refusal {
     pub(crate) fn validation(message: impl Into<String>) -> Self {
         Self::Validation(message.into())
+    }
+
+    pub(crate) fn parameters(message: impl Into<String>) -> Self {
+        Self::Parameters(message.into())
     }
 
     fn parts(self) -> (&'static str, String) {
@@ -90,6 +105,33 @@ impl Refusal {
             Self::FilterValue(why) => ("InvalidFilterValue", why),
             Self::Token => ("InvalidNextToken", "The specified token is not valid.".into()),
             Self::Validation(message) => ("ValidationException", message),
+            Self::Document(name) => (
+                "InvalidDocument",
+                format!("Document with name {name} does not exist."),
+            ),
+            Self::DocumentVersion => (
+                "InvalidDocumentVersion",
+                "The document version is not valid or does not exist.".into(),
+            ),
+            Self::DocumentSize => (
+                "MaxDocumentSizeExceeded",
+                "The commands are longer than 64 KB.".into(),
+            ),
+            Self::Parameters(why) => ("InvalidParameters", why),
+            Self::DuplicateInstance => (
+                "DuplicateInstanceId",
+                "An instance ID is specified more than once.".into(),
+            ),
+            Self::Unmanaged(ids) => (
+                "InvalidInstanceId",
+                format!("Instances [[{}]] not in a valid state for account.", ids.join(", ")),
+            ),
+            Self::NoSuchCommand => ("InvalidCommandId", "The command ID is not valid.".into()),
+            Self::NoSuchInvocation => (
+                "InvocationDoesNotExist",
+                "The command has no invocation on that instance.".into(),
+            ),
+            Self::PluginName => ("InvalidPluginName", "The plugin name is not valid.".into()),
             // These two are worded elsewhere; see below.
             Self::NotImplemented(what) | Self::Broken(what) => ("InternalServerError", what),
             Self::Key(error) => ("InvalidKeyId", error.message.to_string()),

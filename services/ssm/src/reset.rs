@@ -5,6 +5,7 @@ use gureum_kit::reset::{Reset, Whose};
 use gureum_kit::{StoreError, Tx};
 
 use crate::Ssm;
+use crate::command::model::{CommandRow, InvocationRow, OpenRow};
 use crate::model::{ParameterRow, VersionRow};
 
 #[async_trait]
@@ -12,6 +13,9 @@ impl Reset for Ssm {
     fn delete(&self, tx: &mut Tx, whose: Whose) -> Result<(), StoreError> {
         whose.delete::<ParameterRow>(tx, |row| &row.account)?;
         whose.delete::<VersionRow>(tx, |row| &row.account)?;
+        whose.delete::<CommandRow>(tx, |row| &row.account)?;
+        whose.delete::<InvocationRow>(tx, |row| &row.account)?;
+        whose.delete::<OpenRow>(tx, |row| &row.account)?;
         Ok(())
     }
 }

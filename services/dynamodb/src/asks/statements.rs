@@ -32,7 +32,7 @@ pub(crate) fn of(db: &DynamoDb, cx: &Cx, statement: &Statement) -> Result<Ask> {
     let Ok(planned) = plan::write(&live.table, statement.clone(), false) else {
         return Ok(about(db, action, &key, None));
     };
-    write(db, cx, action, &planned, returning)
+    Ok(write((&key, Some(&live)), action, &planned, returning))
 }
 
 fn read(db: &DynamoDb, cx: &Cx, select: &Select) -> Result<Ask> {

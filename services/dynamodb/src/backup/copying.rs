@@ -8,16 +8,17 @@
 
 use std::collections::BTreeMap;
 
-use gureum_kit::{Reader, Row, Scan};
+use gureum_kit::{Reader, Scan};
 
 use super::model::{Backup, Copy, Cursor, Purpose, Step, Undo};
 use super::undo;
 use crate::errors::{Refusal, Result};
 use crate::items;
-use crate::model::{Entry, Table};
+use crate::model::{Entry, EntryKey, Table};
+use crate::sealing::Held;
 use crate::state::DynamoDb;
 use crate::transfer::model::{Export, ExportStage};
-use crate::value::item_size;
+use crate::value::key;
 
 const BATCH_ITEMS: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
@@ -25,7 +26,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// A change that a batch makes to the target.
 enum Edit {
     Put(Entry),
-    Delete(Entry),
+    Delete(EntryKey),
 }
 
 impl DynamoDb {
@@ -52,6 +53,11 @@ impl DynamoDb {
     }
 
     async fn copy_step(&self, copy: Copy) -> Result<()> {
+        if let Purpose::Table(key) = &copy.purpose
+            && let Some(live) = self.find(key)
+        {
+            self.open_own(&live.table).await?;
+        }
         let view = self.store.read();
         let mut next = copy.clone();
         let mut edits = Vec::new();
@@ -96,13 +102,13 @@ impl DynamoDb {
                     let (items, bytes) = (*items, *bytes);
                     return self.copied(&copy, items, bytes).await;
                 };
-                let size = |entry: &Entry| item_size(&entry.item) as i64;
+                let size = |entry: &Entry| entry.item.size() as i64;
                 next.step = Step::Count {
                     cursor: Some(Cursor::at(last)),
                     items: items + found.len() as i64,
                     bytes: bytes + found.iter().map(size).sum::<i64>(),
                 };
-                edits = index_entries(&view, &copy, &found)?;
+                edits = self.index_entries(&view, &copy, &found)?;
             }
         }
         drop(view);
@@ -115,13 +121,38 @@ impl DynamoDb {
                 for edit in &edits {
                     match edit {
                         Edit::Put(entry) => tx.put(entry)?,
-                        Edit::Delete(entry) => tx.delete::<Entry>(entry.key())?,
+                        Edit::Delete(key) => tx.delete::<Entry>(key)?,
                     }
                 }
                 tx.put(&next)?;
                 Ok::<_, Refusal>(())
             })
             .await
+    }
+
+    /// What the indexes of a table that is being made hold of these items.
+    fn index_entries(&self, view: &impl Reader, copy: &Copy, found: &[Entry]) -> Result<Vec<Edit>> {
+        let mut edits = Vec::new();
+        let Purpose::Table(key) = &copy.purpose else {
+            return Ok(edits);
+        };
+        let Some(mut table) = view.get::<Table>(key)? else {
+            return Ok(edits);
+        };
+        if table.indexes().next().is_none() {
+            return Ok(edits);
+        }
+        self.unlock(&mut table)?;
+        for entry in found {
+            let item = entry.open(&table)?;
+            let at = items::key_in(&table, &item)?;
+            for index in table.indexes() {
+                if let Some(made) = items::part(&table, index, &at, &item) {
+                    edits.push(Edit::Put(made.entry(&table)?));
+                }
+            }
+        }
+        Ok(edits)
     }
 
     /// Lets what the copy was made for begin.
@@ -184,7 +215,7 @@ pub(crate) fn batch(view: &impl Reader, space: u64, cursor: Option<&Cursor>) -> 
     let mut bytes = 0;
     for entry in view.scan(Cursor::rest(space, cursor).limit(BATCH_ITEMS)) {
         let entry = entry?;
-        bytes += item_size(&entry.item);
+        bytes += entry.item.size();
         found.push(entry);
         if bytes >= BATCH_BYTES {
             break;
@@ -204,7 +235,7 @@ fn changes(view: &impl Reader, log: u64, cut: u64, before: u64) -> Result<Vec<(u
     let mut bytes = 0;
     for change in view.scan(scan).stamped() {
         let (stamp, change) = change?;
-        bytes += change.old.as_ref().map_or(0, item_size);
+        bytes += change.old.as_ref().map_or(0, Held::size);
         found.push((stamp, change));
         if bytes >= BATCH_BYTES {
             break;
@@ -214,36 +245,18 @@ fn changes(view: &impl Reader, log: u64, cut: u64, before: u64) -> Result<Vec<(u
 }
 
 fn undoing(target: u64, change: Undo) -> Edit {
-    let there = change.old.is_some();
-    let entry = Entry {
-        space: target,
-        partition: change.partition,
-        sort: change.sort,
-        base: Default::default(),
-        item: change.old.unwrap_or_default(),
-    };
-    if there {
-        Edit::Put(entry)
-    } else {
-        Edit::Delete(entry)
+    let (partition, sort) = (change.partition, change.sort);
+    match change.old {
+        Some(item) => Edit::Put(Entry {
+            space: target,
+            partition,
+            sort,
+            base: Default::default(),
+            item,
+        }),
+        None => {
+            let place = key::place(&partition);
+            Edit::Delete((target, place, partition.into(), sort.into(), Vec::new()))
+        }
     }
-}
-
-/// What the indexes of a table that is being made hold of these items.
-fn index_entries(view: &impl Reader, copy: &Copy, found: &[Entry]) -> Result<Vec<Edit>> {
-    let Purpose::Table(key) = &copy.purpose else {
-        return Ok(Vec::new());
-    };
-    let Some(table) = view.get::<Table>(key)? else {
-        return Ok(Vec::new());
-    };
-    let mut edits = Vec::new();
-    for entry in found {
-        let at = items::key_in(&table, &entry.item)?;
-        let made = table
-            .indexes()
-            .filter_map(|index| items::entry(&table, index, &at, &entry.item));
-        edits.extend(made.map(Edit::Put));
-    }
-    Ok(edits)
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::DAY;
 use crate::errors::Result;
 use crate::model::{Entry, Table, TableKey};
-use crate::value::{Item, key};
+use crate::sealing::Held;
+use crate::value::key;
 
 /// A table's past: from where it came, and how far back it can be told.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub(crate) struct Undo {
     pub(crate) at: i64,
     pub(crate) partition: Bytes,
     pub(crate) sort: Bytes,
-    pub(crate) old: Option<Item>,
+    pub(crate) old: Option<Held>,
 }
 
 impl Row for Undo {

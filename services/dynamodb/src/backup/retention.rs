@@ -154,7 +154,7 @@ mod tests {
     async fn a_log_reaches_back_as_far_as_its_table_can_be_recovered_or_a_copy_needs_it() {
         let clock = Clock::manual(START);
         let driver = Driver::new(clock.clone());
-        let db = DynamoDb::open(Store::memory(), clock.clone(), &driver)
+        let db = DynamoDb::open(Store::memory(), clock.clone(), &[7; 32], &driver)
             .await
             .expect("open");
         let (since, days) = (START, 3);

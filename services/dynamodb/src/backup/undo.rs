@@ -11,6 +11,7 @@ use super::model::Undo;
 use crate::errors::Result;
 use crate::items::ItemKey;
 use crate::model::Table;
+use crate::sealing::Held;
 use crate::value::Item;
 
 /// No request takes longer than this to commit: how much the times of a log may go back.
@@ -27,6 +28,7 @@ pub(crate) fn note(
     let Some(log) = table.history.log else {
         return Ok(());
     };
+    let seal = |item| Held::seal(table.data_key()?, &at.base(), item);
     tx.append(
         (log,),
         &Undo {
@@ -34,7 +36,7 @@ pub(crate) fn note(
             at: now,
             partition: at.partition.clone().into(),
             sort: at.sort.clone().into(),
-            old: old.cloned(),
+            old: old.map(seal).transpose()?,
         },
     )?;
     Ok(())

@@ -7,8 +7,8 @@ use super::version;
 use crate::errors::{Refusal, Result};
 use crate::items;
 use crate::model::{Record, Table};
+use crate::sealing::Held;
 use crate::state::DynamoDb;
-use crate::value::item_size;
 
 /// What one transaction carries.
 const BATCH_RECORDS: usize = 100;
@@ -18,17 +18,26 @@ impl DynamoDb {
     /// Carries all that is waiting. Whether there are global tables at all.
     pub(crate) async fn ship(&self) -> Result<bool> {
         let mut any = false;
+        // One whose key cannot be used does not hold up the others.
+        let mut failed = Ok(());
         for live in self.all() {
             let source = &live.table;
             let made = !source.history.making && source.stream.is_some();
             for region in source.replicas.iter().filter(|_| made) {
                 any = true;
-                while self.ship_some(source, region).await? {
-                    tokio::task::yield_now().await;
+                loop {
+                    match self.ship_some(source, region).await {
+                        Ok(true) => tokio::task::yield_now().await,
+                        Ok(false) => break,
+                        Err(refusal) => {
+                            failed = Err(refusal);
+                            break;
+                        }
+                    }
                 }
             }
         }
-        Ok(any)
+        failed.map(|()| any)
     }
 
     /// Carries the next changes of a table to a region; whether there may be more.
@@ -46,11 +55,17 @@ impl DynamoDb {
             return Ok(false);
         };
         let (target, now) = (source.key_in(region), self.clock.now());
+        let mut source = source.clone();
+        self.open_own(&source).await?;
+        self.unlock(&mut source)?;
+        if let Some(live) = self.find(&target) {
+            self.open_own(&live.table).await?;
+        }
         self.store
             .transact(|tx| {
                 let table = tx.get::<Table>(&target)?;
                 let table = table.filter(|table| !table.history.making);
-                let Some(table) = table.filter(|table| table.replicas.contains(&source.region))
+                let Some(mut table) = table.filter(|table| table.replicas.contains(&source.region))
                 else {
                     return Ok(false);
                 };
@@ -58,9 +73,10 @@ impl DynamoDb {
                 if known != after {
                     return Ok(true);
                 }
+                self.unlock(&mut table)?;
                 for (_, record) in &records {
                     if let Some(origin) = &record.origin {
-                        take(tx, &table, record, origin, now)?;
+                        take(tx, (&source, &table), record, origin, now)?;
                     }
                 }
                 tx.put(&Route {
@@ -80,7 +96,7 @@ fn waiting(view: &impl Reader, stream: u64, after: u64) -> Result<Vec<(u64, Reco
     let mut bytes = 0;
     for record in view.scan(scan.limit(BATCH_RECORDS)).stamped() {
         let (stamp, record) = record?;
-        bytes += record.new.as_ref().map_or(0, item_size);
+        bytes += record.new.as_ref().map_or(0, Held::size);
         found.push((stamp, record));
         if bytes >= BATCH_BYTES {
             break;
@@ -90,7 +106,13 @@ fn waiting(view: &impl Reader, stream: u64, after: u64) -> Result<Vec<(u64, Reco
 }
 
 /// Makes a change of another region here, unless something later is here already.
-fn take(tx: &mut Tx, table: &Table, record: &Record, origin: &Origin, now: i64) -> Result<()> {
+fn take(
+    tx: &mut Tx,
+    (source, table): (&Table, &Table),
+    record: &Record,
+    origin: &Origin,
+    now: i64,
+) -> Result<()> {
     if origin.replicated {
         return Ok(());
     }
@@ -99,7 +121,9 @@ fn take(tx: &mut Tx, table: &Table, record: &Record, origin: &Origin, now: i64) 
         return Ok(());
     }
     let old = items::read(tx, table, &at)?;
-    let (old, new) = (old.as_ref(), record.new.as_ref());
+    let open = |held: &Held| held.open(source.data_key()?, &at.base());
+    let new = record.new.as_ref().map(open).transpose()?;
+    let (old, new) = (old.as_ref(), new.as_ref());
     items::replicate(tx, table, &at, old, new, now, &origin.version)
 }
 

@@ -12,6 +12,7 @@ use crate::backup::DAY;
 use crate::backup::model::{Backup, BelowKey, Copy, Purpose, Step, key_below, new_id, readers};
 use crate::errors::{Refusal, Result};
 use crate::model::{Grave, Table, Throughput};
+use crate::sealing;
 use crate::state::{DynamoDb, key_of, new_space, short};
 
 /// How long the backup of a deleted table is kept.
@@ -281,6 +282,6 @@ fn features(table: &Table) -> t::SourceTableFeatureDetails {
             time_to_live_status: Some("ENABLED".to_owned()),
             attribute_name: Some(name.clone()),
         }),
-        sse_description: None,
+        sse_description: sealing::told(table.sealing.as_ref(), None),
     }
 }

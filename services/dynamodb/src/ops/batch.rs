@@ -13,7 +13,7 @@ use crate::items;
 use crate::model::TableKey;
 use crate::request::{self, Effect, Write};
 use crate::state::{DynamoDb, key_of};
-use crate::value::{item_from, item_size, item_to};
+use crate::value::{Item, item_from, item_size, item_to};
 
 const MAX_GETS: usize = 100;
 const MAX_WRITES: usize = 25;
@@ -44,7 +44,7 @@ pub(crate) async fn batch_get_item(
     let (mut total, mut done, mut throttled) = (0, 0, false);
     for (name, wanted) in input.request_items {
         let rest = wanted.clone();
-        let live = db.table(&cx, &name)?;
+        let live = db.opened(&cx, &name).await?;
         let projection = request::projection(
             wanted.projection_expression,
             wanted.attributes_to_get,
@@ -106,7 +106,11 @@ pub(crate) async fn batch_get_item(
 }
 
 /// The writes of a batch, checked as far as that goes before anything is written.
-fn writes(db: &DynamoDb, cx: &Cx, input: t::BatchWriteItemInput) -> Result<Vec<(TableKey, Write)>> {
+async fn writes(
+    db: &DynamoDb,
+    cx: &Cx,
+    input: t::BatchWriteItemInput,
+) -> Result<Vec<(TableKey, Write)>> {
     let count: usize = input.request_items.values().map(Vec::len).sum();
     if count == 0 {
         return Err(Refusal::validation(
@@ -122,14 +126,14 @@ fn writes(db: &DynamoDb, cx: &Cx, input: t::BatchWriteItemInput) -> Result<Vec<(
     let mut distinct = HashSet::new();
     for (name, requests) in input.request_items {
         let key = key_of(cx, &name)?;
-        let live = db.table(cx, &name)?;
+        let live = db.opened(cx, &name).await?;
         for request in requests {
             let (effect, key_item, at) = match (request.put_request, request.delete_request) {
                 (Some(put), None) => {
                     let item = item_from(put.item)?;
                     let at = items::key_in(&live.table, &item)?;
                     items::check(&live.table, &item, false)?;
-                    (Effect::Put(item), at.attributes.clone(), at)
+                    (Effect::Put(Arc::new(item)), Item::new(), at)
                 }
                 (None, Some(delete)) => {
                     let at = items::key_of(&live.table, item_from(delete.key)?)?;
@@ -165,7 +169,7 @@ pub(crate) async fn batch_write_item(
     let capacity = input.return_consumed_capacity.clone();
     let sizes = input.return_item_collection_metrics.as_deref() == Some("SIZE");
     let requests = input.request_items.clone();
-    let writes = writes(&db, &cx, input)?;
+    let writes = writes(&db, &cx, input).await?;
     let now = cx.now.0;
     let all = requests.values().map(Vec::len).sum::<usize>();
     let (admitted, left) = admit(&db, writes, requests, now)?;
@@ -179,20 +183,20 @@ pub(crate) async fn batch_write_item(
             .store
             .transact(|tx| {
                 let one = |(key, write): &(TableKey, Write)| {
-                    let table = table_in(tx, key)?;
+                    let table = table_in(&db, tx, key)?;
                     db.carry_out(tx, &table, write, now)
                 };
                 chunk.iter().map(one).collect::<Result<Vec<_>>>()
             })
             .await?;
         for done in done {
-            let sum = consumed.entry(done.table.name.clone()).or_default();
-            sum.add_write(&done.table, &done.written, 1);
+            let sum = consumed.entry(done.table().name.clone()).or_default();
+            sum.add_write(done.table(), &done.written, 1);
             db.note(&done, 1, now);
-            if sizes && !done.table.locals.is_empty() {
-                let metric = collection(&db, &done.table, &done.key)?;
+            if sizes && !done.table().locals.is_empty() {
+                let metric = collection(&db, done.table(), &done.key)?;
                 metrics
-                    .entry(done.table.name.clone())
+                    .entry(done.table().name.clone())
                     .or_default()
                     .push(metric);
             }

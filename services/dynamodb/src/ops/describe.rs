@@ -8,6 +8,7 @@ use gureum_schema::Timestamp;
 
 use crate::errors::Refusal;
 use crate::model::{Billing, Index, KeySchema, Projected, Table, Throughput};
+use crate::sealing;
 use crate::state::{DynamoDb, key_of};
 
 pub(crate) async fn describe_table(
@@ -123,8 +124,10 @@ fn local(db: &DynamoDb, table: &Table, index: &Index) -> t::LocalSecondaryIndexD
 pub(crate) fn describe(db: &DynamoDb, table: &Table, status: Option<&str>) -> t::TableDescription {
     let count = db.count_of(table.id);
     let filling = table.globals.iter().any(|index| index.backfilling);
+    let lost = db.vault.lost_since(table.sealing.as_ref());
     let status = status.unwrap_or(match table.history.making {
         true => "CREATING",
+        false if lost.is_some() => "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
         false if filling => "UPDATING",
         false => "ACTIVE",
     });
@@ -173,6 +176,7 @@ pub(crate) fn describe(db: &DynamoDb, table: &Table, status: Option<&str>) -> t:
             last_update_date_time: None,
         }),
         deletion_protection_enabled: Some(table.protected),
+        sse_description: sealing::told(table.sealing.as_ref(), lost),
         global_table_version: table.is_global().then(|| "2019.11.21".to_owned()),
         replicas: super::replicas::told(db, table),
         multi_region_consistency: table.is_global().then(|| "EVENTUAL".to_owned()),

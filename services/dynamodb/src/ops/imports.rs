@@ -14,6 +14,7 @@ use super::transfers::{self, TOKEN};
 use crate::backup::model::{key_below, new_id};
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, Throughput};
+use crate::sealing::{self, Sealing, Wish, Wrapped};
 use crate::state::{DynamoDb, key_of, short};
 use crate::transfer::asked::Asked;
 use crate::transfer::model::{Bucket, Format, Import, ImportStage, Progress};
@@ -24,7 +25,11 @@ pub(crate) async fn import_table(
     input: t::ImportTableInput,
 ) -> gureum_schema::Result<t::ImportTableOutput> {
     let key = key_of(&cx, &input.table_creation_parameters.table_name)?;
-    let import = import_of(&cx, &input)?;
+    let mut import = import_of(&cx, &input)?;
+    let wanted = input.table_creation_parameters.sse_specification.as_ref();
+    let wish = sealing::wish(wanted)?.unwrap_or(Wish::Owned);
+    let sealing = db.new_sealing(&cx, &import.table.name, &wish).await?;
+    import.table.sealing = Some(sealing);
     let now = cx.now.0;
     let scope = format!("dynamodb:Import/{}/{}", cx.account(), cx.region);
     let fingerprint = transfers::fingerprint(&t::ImportTableInput {
@@ -87,7 +92,6 @@ fn import_of(cx: &Cx, input: &t::ImportTableInput) -> Result<Import> {
             key_schema: Some(wanted.key_schema),
             billing_mode: wanted.billing_mode,
             provisioned_throughput: wanted.provisioned_throughput,
-            sse_specification: wanted.sse_specification,
             global_secondary_indexes: wanted.global_secondary_indexes,
             ..Default::default()
         },
@@ -275,7 +279,18 @@ fn creation(table: &Table) -> t::TableCreationParameters {
         billing_mode: Some(mode.to_owned()),
         provisioned_throughput: (!on_demand).then(|| units(table.billing.throughput)),
         on_demand_throughput: None,
-        sse_specification: None,
+        sse_specification: table.sealing.as_ref().and_then(encryption),
         global_secondary_indexes: (!table.globals.is_empty()).then(|| globals.collect()),
     }
+}
+
+fn encryption(sealing: &Sealing) -> Option<t::SSESpecification> {
+    let Wrapped::Kms(kms) = &sealing.wrapped else {
+        return None;
+    };
+    Some(t::SSESpecification {
+        enabled: Some(true),
+        sse_type: Some("KMS".to_owned()),
+        kms_master_key_id: Some(kms.key.clone()),
+    })
 }

@@ -234,7 +234,7 @@ pub(crate) async fn query(
     input: t::QueryInput,
 ) -> gureum_schema::Result<t::QueryOutput> {
     let mut reads = read_query(&input)?;
-    let live = db.table(&cx, &input.table_name)?;
+    let live = db.opened(&cx, &input.table_name).await?;
     let source = Source::new(&live.table, input.index_name.as_deref())?;
     let consistent = check_consistency(&source, input.consistent_read)?;
     let legacy = input.attributes_to_get.is_some();
@@ -351,7 +351,7 @@ pub(crate) async fn scan(
 ) -> gureum_schema::Result<t::ScanOutput> {
     let reads = read_scan(&input)?;
     let segment = segment(input.segment, input.total_segments)?;
-    let live = db.table(&cx, &input.table_name)?;
+    let live = db.opened(&cx, &input.table_name).await?;
     let source = Source::new(&live.table, input.index_name.as_deref())?;
     let consistent = check_consistency(&source, input.consistent_read)?;
     let legacy = input.attributes_to_get.is_some();

@@ -12,6 +12,7 @@ use crate::backup::model::{Copy, History, Purpose, Step};
 use crate::errors::{Refusal, Result};
 use crate::global::model::Route;
 use crate::model::{Index, Table, TableKey};
+use crate::sealing::{Sealing, Wish, Wrapped};
 use crate::state::{DynamoDb, new_space};
 
 /// What the stream of a global table must show of a change.
@@ -32,8 +33,7 @@ pub(crate) async fn update(
     let now = cx.now.0;
     let change = match (&update.create, &update.update, &update.delete) {
         (Some(create), None, None) => {
-            let refused = create.kms_master_key_id.is_some()
-                || create.provisioned_throughput_override.is_some()
+            let refused = create.provisioned_throughput_override.is_some()
                 || create.on_demand_throughput_override.is_some()
                 || create.global_secondary_indexes.is_some()
                 || create.table_class_override.is_some();
@@ -42,7 +42,9 @@ pub(crate) async fn update(
                     "A replica with settings of its own".into(),
                 ));
             }
-            Change::Add(region(&create.region_name)?)
+            let region = region(&create.region_name)?;
+            let sealing = sealing_in(db, cx, &key, &region, create.kms_master_key_id.clone());
+            Change::Add(region.clone(), sealing.await?)
         }
         (None, None, Some(delete)) => Change::Remove(region(&delete.region_name)?),
         (None, Some(_), None) => {
@@ -69,7 +71,9 @@ pub(crate) async fn update(
                     .ok_or_else(|| Refusal::no_table_named(&key.2))?;
                 table.made()?;
                 let touched = match &change {
-                    Change::Add(region) => add(tx, table, region, now)?,
+                    Change::Add(region, sealing) => {
+                        add(tx, table, (region, sealing.as_ref()), now)?
+                    }
                     Change::Remove(region) => remove(tx, table, region, now)?,
                 };
                 Ok((table.clone(), touched))
@@ -87,8 +91,34 @@ pub(crate) async fn update(
 }
 
 enum Change {
-    Add(Region),
+    /// With the encryption that it will have.
+    Add(Region, Option<Sealing>),
     Remove(Region),
+}
+
+/// The encryption of a replica: with the same data key, because items are copied as they are sealed;
+/// by a key of KMS in its own region where the table has one in its.
+async fn sealing_in(
+    db: &DynamoDb,
+    cx: &Cx,
+    key: &TableKey,
+    region: &Region,
+    named: Option<String>,
+) -> Result<Option<Sealing>> {
+    let live = db.find(key);
+    let live = live.ok_or_else(|| Refusal::no_table_named(&key.2))?;
+    let Some(before) = &live.table.sealing else {
+        return Ok(None);
+    };
+    let wish = match (before.wish(), named) {
+        (Wish::Owned, None) => Wish::Owned,
+        (_, named) => Wish::Kms(named),
+    };
+    // Opened in this region, by the key of this region.
+    db.open_key(cx, Some(before)).await?;
+    let there = cx.in_region(region.clone());
+    let made = db.rewrap(&there, &key.2, before, &wish).await?;
+    Ok(Some(made))
 }
 
 /// Region codes as AWS's are; one cloud serves them all.
@@ -105,7 +135,16 @@ fn region(name: &str) -> Result<Region> {
 
 /// Makes a replica of the table, which begins with a copy of the items. The other tables that
 /// change.
-fn add(tx: &mut Tx, table: &mut Table, region: &Region, now: i64) -> Result<Vec<TableKey>> {
+fn add(
+    tx: &mut Tx,
+    table: &mut Table,
+    (region, sealing): (&Region, Option<&Sealing>),
+    now: i64,
+) -> Result<Vec<TableKey>> {
+    let ids = |sealing: Option<&Sealing>| sealing.map(|sealing| sealing.id);
+    if ids(table.sealing.as_ref()) != ids(sealing) {
+        return Err(Refusal::no_table_named(&table.name));
+    }
     if table
         .stream
         .as_ref()
@@ -146,6 +185,7 @@ fn add(tx: &mut Tx, table: &mut Table, region: &Region, now: i64) -> Result<Vec<
             ..History::default()
         },
         replicas: members.clone(),
+        sealing: sealing.cloned(),
         ..table.clone()
     };
     start_stream(tx, &mut replica, VIEW, now)?;
@@ -235,7 +275,11 @@ pub(crate) fn told(db: &DynamoDb, table: &Table) -> Option<Vec<t::ReplicaDescrip
         t::ReplicaDescription {
             region_name: Some(region.to_string()),
             replica_status: Some(status.to_owned()),
-            replica_arn: live.map(|live| live.table.arn().to_string()),
+            replica_arn: live.as_ref().map(|live| live.table.arn().to_string()),
+            kms_master_key_id: live.and_then(|live| match &live.table.sealing.as_ref()?.wrapped {
+                Wrapped::Kms(kms) => Some(kms.key.clone()),
+                Wrapped::Owned { .. } => None,
+            }),
             ..Default::default()
         }
     };

@@ -14,6 +14,7 @@ use crate::backup::model::{Copy, History, Purpose, Restored, Step, key_below};
 use crate::errors::{Refusal, Result};
 use crate::model::{Billing, Index, KeySchema, Table, TableKey, Throughput};
 use crate::schema;
+use crate::sealing::{self, Sealing, Wish};
 use crate::state::{DynamoDb, key_of, key_of_arn, new_space, short};
 
 pub(crate) async fn restore_to_point_in_time(
@@ -44,10 +45,13 @@ pub(crate) async fn restore_to_point_in_time(
         throughput: input.provisioned_throughput_override,
         globals: input.global_secondary_index_override,
         locals: input.local_secondary_index_override,
-        encryption: input.sse_specification_override,
+        sealing: sealing::wish(input.sse_specification_override.as_ref())?,
     };
+    let live = db.find(&source);
+    let live = live.ok_or_else(|| Refusal::NoTable(source.2.clone()))?;
+    let sealing = live.table.sealing.clone();
     let now = cx.now.0;
-    let table = restore(&db, &cx, &input.target_table_name, wishes, move |tx| {
+    let table = restore(&db, &cx, &input.target_table_name, wishes, sealing, move |tx| {
         let table = tx.get::<Table>(&source)?;
         let table = table.ok_or_else(|| Refusal::NoTable(source.2.clone()))?;
         let (Some(recovery), Some(log)) = (table.history.recovery, table.history.log) else {
@@ -113,24 +117,32 @@ pub(crate) async fn restore_from_backup(
         throughput: input.provisioned_throughput_override,
         globals: input.global_secondary_index_override,
         locals: input.local_secondary_index_override,
-        encryption: input.sse_specification_override,
+        sealing: sealing::wish(input.sse_specification_override.as_ref())?,
     };
-    let table = restore(&db, &cx, &input.target_table_name, wishes, move |tx| {
-        let backup = find_in(tx, &key)?;
-        if !backup.available {
-            return Err(super::backups::in_use(&backup));
-        }
-        Ok(Origin {
-            space: backup.space,
-            as_of: None,
-            restored: Restored {
-                backup: Some(backup.arn()),
-                table: backup.table.arn().to_string(),
-                at: backup.at,
-            },
-            table: backup.table,
-        })
-    })
+    let sealing = find_in(&db.store.read(), &key)?.table.sealing;
+    let table = restore(
+        &db,
+        &cx,
+        &input.target_table_name,
+        wishes,
+        sealing,
+        move |tx| {
+            let backup = find_in(tx, &key)?;
+            if !backup.available {
+                return Err(super::backups::in_use(&backup));
+            }
+            Ok(Origin {
+                space: backup.space,
+                as_of: None,
+                restored: Restored {
+                    backup: Some(backup.arn()),
+                    table: backup.table.arn().to_string(),
+                    at: backup.at,
+                },
+                table: backup.table,
+            })
+        },
+    )
     .await?;
     Ok(t::RestoreTableFromBackupOutput {
         table_description: Some(describe(&db, &table, None)),
@@ -143,7 +155,7 @@ struct Wishes {
     throughput: Option<t::ProvisionedThroughput>,
     globals: Option<Vec<t::GlobalSecondaryIndex>>,
     locals: Option<Vec<t::LocalSecondaryIndex>>,
-    encryption: Option<t::SSESpecification>,
+    sealing: Option<Wish>,
 }
 
 /// What a table is restored from.
@@ -154,16 +166,26 @@ struct Origin {
     restored: Restored,
 }
 
-/// Makes the table and starts the copying of its items.
+/// Makes the table and starts the copying of its items, which are sealed as `before` says.
 async fn restore(
     db: &Arc<DynamoDb>,
     cx: &Cx,
     target: &str,
     wishes: Wishes,
+    before: Option<Sealing>,
     origin: impl Fn(&mut Tx) -> Result<Origin> + Send + Sync + 'static,
 ) -> Result<Table> {
-    schema::encryption(wishes.encryption.as_ref())?;
     let key = key_of(cx, target)?;
+    let sealing = match (&before, &wishes.sealing) {
+        (Some(before), wish) => {
+            let wish = wish.clone().unwrap_or_else(|| before.wish());
+            db.rewrap(cx, &key.2, before, &wish).await?
+        }
+        (None, wish) => {
+            let wish = wish.as_ref().unwrap_or(&Wish::Owned);
+            db.new_sealing(cx, &key.2, wish).await?
+        }
+    };
     let now = cx.now.0;
     let work = Arc::clone(db);
     let made = DynamoDb::whole(async move {
@@ -175,7 +197,15 @@ async fn restore(
                 ));
             }
             let origin = origin(tx)?;
-            let table = table_like(&origin, &key, &wishes, now)?;
+            let before = origin.table.sealing.as_ref();
+            if before.is_some_and(|before| before.id != sealing.id) {
+                return Err(Refusal::InUse(format!(
+                    "Table is being replaced: {}",
+                    origin.table.name
+                )));
+            }
+            let mut table = table_like(&origin, &key, &wishes, now)?;
+            table.sealing = Some(sealing.clone());
             tx.put(&Copy {
                 target: table.id,
                 source: origin.space,

@@ -39,7 +39,7 @@ pub(crate) async fn execute_transaction(
     }
     let capacity = input.return_consumed_capacity.as_deref();
     if reads > 0 {
-        return select(&db, &cx, statements, capacity);
+        return select(&db, &cx, statements, capacity).await;
     }
     let count = statements.len();
     let inserting: Vec<bool> = statements
@@ -82,7 +82,7 @@ fn planned(
     Ok((key, plan::write(&live.table, statement, show_failed)?))
 }
 
-fn select(
+async fn select(
     db: &DynamoDb,
     cx: &Cx,
     statements: Vec<(Statement, bool)>,
@@ -91,7 +91,7 @@ fn select(
     let (mut gets, mut selects) = (Vec::new(), Vec::new());
     for (number, (statement, _)) in statements.into_iter().enumerate() {
         if let Statement::Select(select) = statement {
-            let get = get(db, cx, &select);
+            let get = get(db, cx, &select).await;
             gets.push(get.map_err(|refusal| refusal.in_statement(number))?);
             selects.push(select);
         }
@@ -107,13 +107,13 @@ fn select(
     })
 }
 
-fn get(db: &DynamoDb, cx: &Cx, select: &Select) -> Result<Get> {
+async fn get(db: &DynamoDb, cx: &Cx, select: &Select) -> Result<Get> {
     if select.index.is_some() {
         return Err(Refusal::validation(
             "Reads on indices are not supported within transactions.",
         ));
     }
-    let live = db.table(cx, &select.table)?;
+    let live = db.opened(cx, &select.table).await?;
     let reading = Reading::of(&Source::new(&live.table, None)?, select)?;
     let key = reading.only_key(&live.table).ok_or_else(|| {
         Refusal::validation(

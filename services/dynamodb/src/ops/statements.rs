@@ -19,7 +19,7 @@ use crate::model::EntryKey;
 use crate::page::{MAX_PAGE, Plan, Source};
 use crate::partiql::plan::{self, Reading};
 use crate::partiql::{Select, Statement, parse};
-use crate::state::DynamoDb;
+use crate::state::{DynamoDb, Live};
 use crate::value::{Item, item_size, item_to};
 
 /// Where the next page of a `SELECT` begins: in which of its partitions, and behind which entry.
@@ -87,8 +87,16 @@ pub(crate) async fn execute_statement(
     });
     let start = start.transpose()?;
     let limit = input.limit.and_then(|limit| usize::try_from(limit).ok());
-    let name = db.table(&cx, &select.table)?.table.name.clone();
-    let pages = read(&db, &cx, &select, input.consistent_read, limit, start)?;
+    let live = db.opened(&cx, &select.table).await?;
+    let name = &live.table.name;
+    let pages = read(
+        &db,
+        &cx,
+        (&live, &select),
+        input.consistent_read,
+        limit,
+        start,
+    )?;
     let next = pages.next.map(|position| {
         let position = rmp_serde::to_vec(&position);
         position.map(|position| db.tokens.seal(&scope, &position))
@@ -97,7 +105,7 @@ pub(crate) async fn execute_statement(
     Ok(t::ExecuteStatementOutput {
         items: Some(pages.items.into_iter().map(item_to).collect()),
         next_token: next.map_err(|error| Refusal::Broken(error.to_string()))?,
-        consumed_capacity: pages.consumed.told(&name, capacity, false),
+        consumed_capacity: pages.consumed.told(name, capacity, false),
         last_evaluated_key: pages.last.map(item_to),
     })
 }
@@ -121,12 +129,11 @@ fn page_scope(cx: &Cx, input: &t::ExecuteStatementInput) -> String {
 fn read(
     db: &DynamoDb,
     cx: &Cx,
-    select: &Select,
+    (live, select): (&Live, &Select),
     consistent: Option<bool>,
     limit: Option<usize>,
     start: Option<Position>,
 ) -> Result<Pages> {
-    let live = db.table(cx, &select.table)?;
     let source = Source::new(&live.table, select.index.as_deref())?;
     let consistent = check_consistency(&source, consistent)?;
     let reading = Reading::of(&source, select)?;
@@ -200,12 +207,17 @@ async fn execute_write(
     let returning = statement.returning();
     let inserting = matches!(statement, Statement::Insert { .. });
     let write = plan::write(&live.table, statement, show_failed)?;
-    let done = single(db, cx, &write).await;
+    let done = single(db, cx, Some(Arc::clone(&live)), &write).await;
     let done = done.map_err(|refusal| refusal.of_insert(inserting))?;
     let consumed = done.consumption(1);
     Ok(Executed {
         table: live.table.name.clone(),
-        item: plan::returned(returning, &write.effect, done.old, done.new),
+        item: plan::returned(
+            returning,
+            &write.effect,
+            done.old,
+            done.new.map(Arc::unwrap_or_clone),
+        ),
         consumed,
     })
 }
@@ -280,7 +292,7 @@ async fn member(
     let Statement::Select(select) = &statement else {
         return Ok(execute_write(db, cx, statement, show_failed).await?);
     };
-    let live = db.table(cx, &select.table)?;
+    let live = db.opened(cx, &select.table).await?;
     let table = &live.table;
     let key = Reading::of(&Source::new(table, select.index.as_deref())?, select)?.only_key(table);
     let key = key.ok_or_else(|| {

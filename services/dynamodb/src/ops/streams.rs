@@ -15,9 +15,10 @@ use gureum_schema::Timestamp;
 
 use crate::errors::{Refusal, Result};
 use crate::model::{Record, StreamInfo, StreamKey};
+use crate::sealing::Held;
 use crate::shards::{self, Shard};
 use crate::state::{DynamoDb, is_name, short};
-use crate::value::{Item, Number, Value, item_size};
+use crate::value::{Item, Number, Value};
 
 /// How long records can be read.
 pub(crate) const KEPT: i64 = 24 * 3600 * 1000;
@@ -291,17 +292,16 @@ pub(crate) async fn get_records(
     if now - made > ITERATOR {
         return Err(Refusal::ExpiredIterator.into());
     }
-    let info = find(&db, arn)?;
+    let mut info = find(&db, arn)?;
+    db.open_key(&cx, info.sealing.as_ref()).await?;
+    db.vault.unlock(info.sealing.as_mut(), db.clock.now())?;
     let limit = input.limit.and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.unwrap_or(MAX_RECORDS).clamp(1, MAX_RECORDS);
     let (records, next) = read(&db, &info, &position, limit, now)?;
     let records = records.into_iter();
+    let records = records.map(|(stamp, record)| told(&info, stamp, record));
     Ok(t::GetRecordsOutput {
-        records: Some(
-            records
-                .map(|(stamp, record)| told(&info, stamp, record))
-                .collect(),
-        ),
+        records: Some(records.collect::<Result<_>>()?),
         next_shard_iterator: next.map(|next| iterator(&info, &next, now)),
     })
 }
@@ -338,9 +338,8 @@ pub(crate) fn read(
         if record.at <= now - KEPT || !shard.holds(info, &record) {
             continue;
         }
-        bytes += record.old.as_ref().map_or(0, item_size)
-            + record.new.as_ref().map_or(0, item_size)
-            + 128;
+        let size = |held: &Option<Held>| held.as_ref().map_or(0, Held::size);
+        bytes += size(&record.old) + size(&record.new) + 128;
         records.push((stamp, record));
     }
     let over = ended && shard.closed.is_some();
@@ -351,8 +350,10 @@ pub(crate) fn read(
     Ok((records, (!over).then_some(next)))
 }
 
-fn told(info: &StreamInfo, stamp: u64, record: Record) -> t::Record {
-    t::Record {
+fn told(info: &StreamInfo, stamp: u64, record: Record) -> Result<t::Record> {
+    let image = |held: Option<Held>| held.map(|held| info.open(&record.keys, &held)).transpose();
+    let (old, new) = (image(record.old)?, image(record.new)?);
+    Ok(t::Record {
         event_id: Some(record.id),
         event_name: Some(record.kind.as_str().to_owned()),
         event_version: Some("1.1".to_owned()),
@@ -361,8 +362,8 @@ fn told(info: &StreamInfo, stamp: u64, record: Record) -> t::Record {
         dynamodb: Some(t::StreamRecord {
             approximate_creation_date_time: Some(Timestamp::from_secs(Timestamp(record.at).secs())),
             keys: Some(item_to(record.keys)),
-            new_image: record.new.map(item_to),
-            old_image: record.old.map(item_to),
+            new_image: new.map(item_to),
+            old_image: old.map(item_to),
             sequence_number: Some(sequence(stamp)),
             size_bytes: i64::try_from(record.size).ok(),
             stream_view_type: Some(info.view.clone()),
@@ -371,7 +372,7 @@ fn told(info: &StreamInfo, stamp: u64, record: Record) -> t::Record {
             principal_id: Some("dynamodb.amazonaws.com".to_owned()),
             type_: Some("Service".to_owned()),
         }),
-    }
+    })
 }
 
 /// Items in the types of the streams' own model.

@@ -16,6 +16,7 @@ use crate::backup::model::History;
 use crate::errors::{Refusal, Result};
 use crate::model::{Backfill, Grave, ResourcePolicy, Stream, StreamInfo, Table};
 use crate::schema;
+use crate::sealing::{self, Wish};
 use crate::state::{DynamoDb, key_of, new_space};
 
 const MAX_TABLES_LISTED: usize = 100;
@@ -28,12 +29,17 @@ pub(crate) async fn create_table(
     let key = key_of(&cx, &input.table_name)?;
     let view = input.stream_specification.as_ref().map(schema::stream_view);
     let view = view.transpose()?.flatten();
-    let table = table_of(&cx, key.2.clone(), input)?;
+    let wish = sealing::wish(input.sse_specification.as_ref())?;
+    let mut table = table_of(&cx, key.2.clone(), input)?;
+    if db.find(&key).is_none() {
+        let wish = wish.unwrap_or(Wish::Owned);
+        table.sealing = Some(db.new_sealing(&cx, &table.name, &wish).await?);
+    }
     let created = DynamoDb::whole({
         let db = Arc::clone(&db);
         async move {
             db.alter(&key, |tx, place| {
-                if place.is_some() {
+                if place.is_some() || table.sealing.is_none() {
                     return Err(Refusal::InUse(format!("Table already exists: {}", key.2)));
                 }
                 let mut table = table.clone();
@@ -53,6 +59,7 @@ pub(crate) async fn create_table(
     })
 }
 
+/// The table that is wanted, without its encryption.
 pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Result<Table> {
     let keys = schema::key_schema(input.key_schema.as_deref().unwrap_or_default())?;
     let throughput = input.provisioned_throughput.as_ref();
@@ -76,7 +83,6 @@ pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Res
     let indexes: Vec<_> = locals.iter().chain(&globals).collect();
     let definitions = input.attribute_definitions.unwrap_or_default();
     let attributes = schema::definitions(&definitions, &keys, &indexes)?;
-    schema::encryption(input.sse_specification.as_ref())?;
     let tags = tags::map_of(input.tags.unwrap_or_default())?;
     check_tags(&tags)?;
     let policy = input.resource_policy.map(|text| {
@@ -104,6 +110,7 @@ pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Res
         policy: policy.transpose()?,
         history: History::default(),
         replicas: Vec::new(),
+        sealing: None,
     })
 }
 
@@ -127,6 +134,7 @@ pub(crate) fn start_stream(tx: &mut Tx, table: &mut Table, view: &str, now: i64)
         created: now,
         closed: None,
         policy: None,
+        sealing: table.sealing.clone(),
     })?;
     table.stream = Some(stream);
     Ok(())

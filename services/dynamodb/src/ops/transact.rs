@@ -59,10 +59,10 @@ pub(crate) async fn transact_write_items(
     let outcome = write_all(&db, &cx, &transaction, &writes).await?;
     let mut metrics: BTreeMap<String, Vec<t::ItemCollectionMetrics>> = BTreeMap::new();
     if let (Outcome::Done(done), true) = (&outcome, sizes) {
-        for done in done.iter().filter(|done| !done.table.locals.is_empty()) {
-            let metric = collection(&db, &done.table, &done.key)?;
+        for done in done.iter().filter(|done| !done.table().locals.is_empty()) {
+            let metric = collection(&db, done.table(), &done.key)?;
             metrics
-                .entry(done.table.name.clone())
+                .entry(done.table().name.clone())
                 .or_default()
                 .push(metric);
         }
@@ -92,6 +92,9 @@ pub(super) async fn write_all(
     });
     let now = cx.now.0;
     admit(db, writes, now)?;
+    for live in writes.iter().filter_map(|(key, _)| db.find(key)) {
+        db.open_key(cx, live.table.sealing.as_ref()).await?;
+    }
     let outcome = db
         .store
         .transact(|tx| once(db, tx, writes, token.as_ref(), now))
@@ -122,8 +125,8 @@ pub(super) fn consumed_by(
         }
         Outcome::Done(done) => {
             for done in done {
-                let sum = consumed.entry(&done.table.name).or_default();
-                sum.add_write(&done.table, &done.written, 2);
+                let sum = consumed.entry(&done.table().name).or_default();
+                sum.add_write(done.table(), &done.written, 2);
             }
         }
     }
@@ -213,8 +216,9 @@ fn once(
     if let Some(token) = token {
         let mut units: BTreeMap<String, f64> = BTreeMap::new();
         for done in &done {
-            let size = done.new.as_ref().or(done.old.as_ref()).map_or(0, item_size);
-            *units.entry(done.table.name.clone()).or_default() += 2.0 * read_units(size, true);
+            let item = done.new.as_deref().or(done.old.as_ref());
+            let size = item.map_or(0, item_size);
+            *units.entry(done.table().name.clone()).or_default() += 2.0 * read_units(size, true);
         }
         let result = rmp_serde::to_vec(&units);
         let result = result.map_err(|error| Refusal::Broken(error.to_string()))?;
@@ -233,10 +237,10 @@ fn all(
     let mut reasons = Vec::new();
     let mut bytes = 0;
     for (key, write) in writes {
-        let table = table_in(tx, key)?;
+        let table = table_in(db, tx, key)?;
         match db.carry_out(tx, &table, write, now) {
             Ok(one) => {
-                bytes += one.new.as_ref().map_or(0, item_size);
+                bytes += one.new.as_deref().map_or(0, item_size);
                 done.push(one);
                 reasons.push(Reason {
                     code: "None",
@@ -274,7 +278,7 @@ pub(crate) async fn transact_get_items(
         let get = one.get;
         let names = get.expression_attribute_names;
         projections.push(request::projection(get.projection_expression, None, names)?);
-        let live = db.table(&cx, &get.table_name)?;
+        let live = db.opened(&cx, &get.table_name).await?;
         let at = items::key_of(&live.table, item_from(get.key)?)?;
         gets.push(Get { live, at });
     }

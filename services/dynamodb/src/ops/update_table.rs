@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use gureum_dispatch::Cx;
-use gureum_kit::Tx;
+use gureum_kit::{Reader, Tx};
 use gureum_model_dynamodb::types as t;
 
 use super::describe::describe;
 use super::replicas;
 use super::tables::{end_stream, start_stream};
 use crate::errors::{Refusal, Result};
-use crate::model::{Backfill, Billing, Grave, Table, TableKey, Throughput};
+use crate::model::{Backfill, Billing, Grave, StreamInfo, Table, TableKey, Throughput};
 use crate::schema;
+use crate::sealing::{self, Sealing, Wish};
 use crate::state::{DynamoDb, key_of};
 
 pub(crate) async fn update_table(
@@ -20,7 +21,7 @@ pub(crate) async fn update_table(
     input: t::UpdateTableInput,
 ) -> gureum_schema::Result<t::UpdateTableOutput> {
     let key = key_of(&cx, &input.table_name)?;
-    schema::encryption(input.sse_specification.as_ref())?;
+    let wish = sealing::wish(input.sse_specification.as_ref())?;
     let nothing = input.billing_mode.is_none()
         && input.provisioned_throughput.is_none()
         && input
@@ -28,6 +29,7 @@ pub(crate) async fn update_table(
             .as_ref()
             .is_none_or(Vec::is_empty)
         && input.stream_specification.is_none()
+        && input.sse_specification.is_none()
         && input.table_class.is_none()
         && input.deletion_protection_enabled.is_none();
     if input.multi_region_consistency.as_deref() == Some("STRONG") {
@@ -56,6 +58,10 @@ pub(crate) async fn update_table(
             table_description: Some(describe(&db, &table, Some("UPDATING"))),
         });
     }
+    let sealing = match &wish {
+        Some(wish) => Some(resealed(&db, &cx, &key, wish).await?),
+        None => None,
+    };
     let now = cx.now.0;
     let work = Arc::clone(&db);
     let table = DynamoDb::whole(async move {
@@ -66,6 +72,9 @@ pub(crate) async fn update_table(
                     .ok_or_else(|| Refusal::no_table_named(&key.2))?;
                 table.made()?;
                 change(tx, table, &input, now)?;
+                if let Some(sealing) = &sealing {
+                    reseal(tx, table, sealing)?;
+                }
                 Ok((table.clone(), spread(tx, table, &input, now)?))
             })
             .await?;
@@ -80,6 +89,50 @@ pub(crate) async fn update_table(
     Ok(t::UpdateTableOutput {
         table_description: Some(describe(&db, &table, Some("UPDATING"))),
     })
+}
+
+/// The table's data key, wrapped as the request wants it.
+async fn resealed(db: &DynamoDb, cx: &Cx, key: &TableKey, wish: &Wish) -> Result<Sealing> {
+    let live = db.find(key);
+    let live = live.ok_or_else(|| Refusal::no_table_named(&key.2))?;
+    let name = &live.table.name;
+    let Some(before) = &live.table.sealing else {
+        return db.new_sealing(cx, name, wish).await;
+    };
+    let after = db.rewrap(cx, name, before, wish).await?;
+    match (before.wish(), after.wish()) {
+        (before, after) if before != after => {}
+        (Wish::Owned, _) => {
+            return Err(Refusal::parameters("Table is already encrypted by default"));
+        }
+        (Wish::Kms(_), _) => {
+            return Err(Refusal::parameters(
+                "Table is already encrypted under the given KMSMasterKeyId",
+            ));
+        }
+    }
+    Ok(after)
+}
+
+/// Takes over another wrapping of the data key, for the table and its stream.
+fn reseal(tx: &mut Tx, table: &mut Table, after: &Sealing) -> Result<()> {
+    let before = table.sealing.as_ref().map(|before| before.id);
+    if before.is_some_and(|before| before != after.id) {
+        return Err(Refusal::InUse(format!(
+            "Attempt to change a resource which is still in use: Table is being updated: {}",
+            table.name
+        )));
+    }
+    table.sealing = Some(after.clone());
+    let Some(stream) = &table.stream else {
+        return Ok(());
+    };
+    let (region, account, name) = gureum_kit::Row::key(table);
+    if let Some(mut info) = tx.get::<StreamInfo>((region, account, name, stream.label.clone()))? {
+        info.sealing.clone_from(&table.sealing);
+        tx.put(&info)?;
+    }
+    Ok(())
 }
 
 fn change(tx: &mut Tx, table: &mut Table, input: &t::UpdateTableInput, now: i64) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Statements against a table's keys: what is one item, what a query, what a scan. Pure.
 
+use std::sync::Arc;
+
 use gureum_kit::Scan;
 
 use super::ast::{Order, Returning, Select, Statement};
@@ -277,7 +279,7 @@ pub(crate) fn write(table: &Table, statement: Statement, show_failed: bool) -> R
                     check_kind(value, table.kind(name))?;
                 }
             }
-            (item.clone(), Effect::Put(item), Some(absent()))
+            (Item::new(), Effect::Put(Arc::new(item)), Some(absent()))
         }
         Statement::Update {
             actions, filter, ..

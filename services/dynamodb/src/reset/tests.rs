@@ -17,6 +17,7 @@ use crate::items;
 use crate::model::Entry;
 use crate::ops::tables::start_stream;
 use crate::page::tests::table;
+use crate::sealing::Held;
 use crate::shards::Split;
 use crate::transfer::model::{Bucket, ExportStage, Format, ImportStage};
 use crate::value::{Item, Value};
@@ -115,7 +116,7 @@ fn furnish(tx: &mut Tx, account: AccountId, base: u64) -> Result<(), Refusal> {
             partition: Bytes::from_static(b"p"),
             sort: Bytes::new(),
             base: Bytes::new(),
-            item: item("p"),
+            item: Held::Plain(item("p")),
         })?;
     }
     furnish_jobs(tx, &table)
@@ -210,7 +211,7 @@ async fn left(accounts: &[&str], whose: Option<Whose>) -> BTreeMap<String, u64> 
     }
     let clock = Clock::manual(NOW);
     let driver = Driver::new(clock.clone());
-    let db = DynamoDb::open(store.clone(), clock, &driver);
+    let db = DynamoDb::open(store.clone(), clock, &[7; 32], &driver);
     let db = db.await.expect("open");
     if let Some(whose) = whose {
         let of: [Arc<dyn Reset>; 1] = [Arc::clone(&db) as _];

@@ -22,8 +22,7 @@ use super::running::{Stop, Transferring, s3};
 use crate::backup::copying::batch;
 use crate::backup::model::{Copy, Cursor};
 use crate::errors::{Refusal, Result};
-use crate::model::Grave;
-use crate::value::item_size;
+use crate::model::{Grave, Table};
 
 /// About how much text one data file packs.
 const FILE: usize = 8 << 20;
@@ -40,7 +39,9 @@ impl Transferring {
             // As AWS does: whether the bucket can be written to is found out by an empty object.
             put(&cx, export, &export.object("_started"), Bytes::new()).await?;
         }
-        let page = self.page(export.space, cursor)?;
+        self.db.open_own(&export.table).await?;
+        self.db.unlock(&mut export.table)?;
+        let page = self.page(&export.table, export.space, cursor)?;
         let Some(last) = page.last else {
             manifests(&cx, export, self.db.clock.now()).await?;
             export.ended = Some(self.db.clock.now());
@@ -91,7 +92,8 @@ impl Transferring {
         Ok(())
     }
 
-    fn page(&self, space: u64, mut cursor: Option<Cursor>) -> Result<Page> {
+    /// The next items of a copy of this table, packed as text.
+    fn page(&self, table: &Table, space: u64, mut cursor: Option<Cursor>) -> Result<Page> {
         let view = self.db.store.read();
         let mut page = Page::default();
         while page.text.len() < FILE {
@@ -101,8 +103,8 @@ impl Transferring {
             page.last.clone_from(&cursor);
             page.items += found.len() as i64;
             for entry in found {
-                page.bytes += item_size(&entry.item) as i64;
-                page.text.push_str(&json::line(entry.item));
+                page.bytes += entry.item.size() as i64;
+                page.text.push_str(&json::line(entry.open(table)?));
                 page.text.push('\n');
             }
         }

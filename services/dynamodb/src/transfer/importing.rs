@@ -40,6 +40,8 @@ impl Transferring {
         };
         let asked = import.asked.cx(&self.cloud, import.bucket.region.as_ref());
         let cx = asked.map_err(Stop::of)?;
+        self.db.open_own(&import.table).await?;
+        self.db.unlock(&mut import.table)?;
         let object = match progress.object {
             Some(object) => object,
             None => match next_object(&cx, import, progress.after.clone()).await? {

@@ -72,8 +72,12 @@ pub(crate) fn constraint(
     }
 }
 
-/// A principal of IAM or STS, by its ARN.
-fn check_principal(arn: &str) -> Result<()> {
+/// A principal of IAM or STS, by its ARN; or the service that asks for a grant to itself.
+fn check_principal(cx: &Cx, arn: &str) -> Result<()> {
+    let service = arn.strip_suffix(".amazonaws.com");
+    if service.is_some() && service == cx.via {
+        return Ok(());
+    }
     let wrong = || Refusal::Arn(arn.to_owned());
     let parsed: Arn = arn.parse().map_err(|_| wrong())?;
     let known = matches!(parsed.service.as_str(), "iam" | "sts");
@@ -110,11 +114,11 @@ pub(crate) async fn create_grant(
     cx: Cx,
     input: t::CreateGrantRequest,
 ) -> gureum_schema::Result<t::CreateGrantResponse> {
-    check_principal(&input.grantee_principal)?;
+    check_principal(&cx, &input.grantee_principal)?;
     input
         .retiring_principal
         .as_deref()
-        .map_or(Ok(()), check_principal)?;
+        .map_or(Ok(()), |arn| check_principal(&cx, arn))?;
     let key = kms.row(&cx, &input.key_id)?;
     key.enabled()?;
     let (constraint, _) = constraint(input.constraints.as_ref())?;

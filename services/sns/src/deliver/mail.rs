@@ -45,12 +45,22 @@ impl Sns {
         // One message per subscription: several may be for the same address.
         let subscription = to.arn.rsplit(':').next().unwrap_or_default();
         let id = format!("{}-{subscription}", content.id);
+        // A message that the relay did not take comes here again: the mailbox keeps it once.
         let delivered = self.mailbox.deliver(&id, &mail).await;
-        delivered.map_err(|error| Obstacle {
-            code: "MailFailure".into(),
-            message: error.to_string(),
-            permanent: false,
-        })
+        delivered.map_err(|error| obstacle(&error, false))?;
+        let Some(relay) = &self.relay else {
+            return Ok(());
+        };
+        let sent = relay.send(&id, &mail).await;
+        sent.map_err(|error| obstacle(&error, error.is_permanent()))
+    }
+}
+
+fn obstacle(error: &dyn std::error::Error, permanent: bool) -> Obstacle {
+    Obstacle {
+        code: "MailFailure".into(),
+        message: error.to_string(),
+        permanent,
     }
 }
 

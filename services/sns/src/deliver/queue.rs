@@ -1,13 +1,11 @@
 //! Delivery to SQS: the queue's own policy decides whether it takes what this topic sends.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gureum_dispatch::{Cloud, Cx, RequestInfo};
-use gureum_kit::names::id;
 use gureum_kit::{Arn, Region};
 use gureum_model_sqs::op::SendMessage;
 use gureum_model_sqs::types::{MessageAttributeValue, SendMessageRequest};
@@ -22,17 +20,7 @@ const MAX_ATTRIBUTES: usize = 10;
 
 /// The context of calls that SNS makes for a topic.
 pub(crate) fn cx(cloud: &Arc<Cloud>, topic: &Topic) -> Cx {
-    let request = RequestInfo {
-        id: id::request(),
-        source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secure: true,
-        user_agent: PRINCIPAL.to_owned(),
-        endpoint: "http://localhost".to_owned(),
-        origin: None,
-        auth_type: "REST-HEADER",
-        signature_age: 0,
-        content_sha256: None,
-    };
+    let request = RequestInfo::inside(PRINCIPAL);
     cloud.cx(Arc::clone(&topic.caller), topic.row.region.clone(), request)
 }
 

@@ -103,8 +103,8 @@ impl Draft {
         Ok(Self { content, fifo })
     }
 
-    /// Whom it is for: those within the cloud, and those on the web.
-    fn recipients(&self, topic: &Topic) -> (Vec<Recipient>, Vec<Recipient>) {
+    /// Whom it is for: those within the cloud, and those beyond it.
+    fn recipients(&self, sns: &Sns, topic: &Topic) -> (Vec<Recipient>, Vec<Recipient>) {
         let attributes = OnceCell::new();
         let body = OnceCell::new();
         let wanted = |filter: &Filter| match filter.scope() {
@@ -120,7 +120,8 @@ impl Draft {
         };
         let confirmed = topic.subscriptions.iter().filter(|one| one.is_confirmed());
         let listening = confirmed.filter(|one| one.filter.as_ref().is_none_or(wanted));
-        let (web, inside): (Vec<_>, Vec<_>) = listening.partition(|one| one.row.protocol.is_web());
+        let (web, inside): (Vec<_>, Vec<_>) =
+            listening.partition(|one| sns.is_outside(one.row.protocol));
         let named = |list: Vec<&Arc<crate::topic::Subscription>>| {
             let ids = list.into_iter().map(|one| one.row.id.clone());
             ids.map(Recipient::Subscription).collect()
@@ -254,7 +255,7 @@ impl Sns {
                 sequence: shown(number),
             });
         }
-        let (inside, web) = draft.recipients(topic);
+        let (inside, web) = draft.recipients(self, topic);
         if !inside.is_empty() || !web.is_empty() {
             plan.messages
                 .push(self.keys.seal(number, &draft.content, key)?);

@@ -203,7 +203,7 @@ impl Sns {
             attempts: 0,
             due: content.at,
             group: None,
-            web: protocol.is_web(),
+            web: self.is_outside(protocol),
         };
         Ok((self.keys.seal(message, content, None)?, delivery))
     }

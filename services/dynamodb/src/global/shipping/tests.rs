@@ -44,7 +44,7 @@ impl World {
     async fn new() -> Self {
         let clock = Clock::manual(1_000_000_000_000);
         let driver = Driver::new(clock.clone());
-        let db = DynamoDb::open(Store::memory(), clock.clone(), &driver).await;
+        let db = DynamoDb::open(Store::memory(), clock.clone(), &[7; 32], &driver).await;
         let db = db.expect("open");
         let regions: Vec<Region> = REGIONS.iter().map(|r| r.parse().expect("region")).collect();
         let mut keys = Vec::new();
@@ -114,9 +114,10 @@ impl World {
 
     fn items(&self, region: usize) -> Vec<Item> {
         let view = self.db.store.read();
-        let space = self.table(region).id;
-        let found = view.scan(Scan::<crate::model::Entry>::of((space,)));
-        found.map(|entry| entry.expect("an item").item).collect()
+        let table = self.table(region);
+        let found = view.scan(Scan::<crate::model::Entry>::of((table.id,)));
+        let open = |entry: Result<crate::model::Entry, _>| entry.expect("an item").open(&table);
+        found.map(|entry| open(entry).expect("open")).collect()
     }
 }
 
