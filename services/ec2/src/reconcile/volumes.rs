@@ -377,6 +377,12 @@ impl Ec2 {
     /// The devices that an instance boots with: names in its `/dev`, and their nodes on the host.
     /// Volumes that it is launched with are made now, if they are not there yet.
     pub(crate) async fn devices(&self, tools: Tools<'_>, row: &InstanceRow) -> Done<Devices> {
+        let here = row.meta.here();
+        let own = attached(&self.store.read(), &here, row.id()).map_err(fail)?;
+        // Whoever has no disks does not wait for those of others.
+        if own.is_empty() && row.store().is_none() {
+            return Ok(Devices::new());
+        }
         let _alone = self.handling.lock().await;
         let disks = tools.disks;
         let mut devices = Vec::new();
@@ -386,7 +392,7 @@ impl Ec2 {
             let node = disks.attach(&store, Keys::new(), STORE_LIMITS).await?;
             devices.push((name(device).to_owned(), node));
         }
-        let volumes = attached(&self.store.read(), &row.meta.here(), row.id());
+        let volumes = attached(&self.store.read(), &here, row.id());
         for volume in volumes.map_err(fail)? {
             let Some(attachment) = &volume.attachment else {
                 continue;
