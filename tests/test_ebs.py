@@ -1,5 +1,8 @@
 """Volumes and snapshots: rows everywhere; devices inside of instances where the host can make them."""
 
+import os
+import re
+import shutil
 import subprocess
 import time
 
@@ -533,3 +536,118 @@ def test_encryption_where_nothing_is_said(cloud):
     assert not ec2.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"]
     for volume in (aws, mine):
         ec2.delete_volume(VolumeId=volume["VolumeId"])
+
+
+def image_becomes(ec2, image, state):
+    for _ in range(300):
+        (shown,) = ec2.describe_images(ImageIds=[image])["Images"]
+        if shown["State"] == state:
+            return shown
+        time.sleep(0.1)
+    raise AssertionError(shown)
+
+
+CHANGES = """set -e
+echo made > /root/mark; mkdir /opt/app; ln -s ../mark /opt/app/link
+rm /etc/timezone; echo '#!/bin/sh' > /usr/local/bin/mine; chmod 755 /usr/local/bin/mine
+echo on disk > /dev/sdf; sync
+"""
+LOOK = """cat /root/mark; test -L /opt/app/link && test -x /usr/local/bin/mine && test ! -e /etc/timezone && echo same
+head -n 1 /dev/sdf; hostname; cat /etc/hostname"""
+
+
+def test_an_image_of_an_instance(cloud, ec2, name):
+    ec2.delete_volume(VolumeId=create(ec2))
+    disk = mapped("/dev/sdf", VolumeSize=1, DeleteOnTermination=True)
+    one = launch(ec2, BlockDeviceMappings=[disk])["Instances"][0]["InstanceId"]
+    until(ec2, "running", one)
+    inside(cloud, one, CHANGES)
+    boot = inside(cloud, one, "cat /proc/sys/kernel/random/boot_id")
+    called = name("image")
+    image = ec2.create_image(InstanceId=one, Name=called, Description="first")["ImageId"]
+    assert code(ec2.create_image, InstanceId=one, Name=called) == "InvalidAMIName.Duplicate"
+    assert code(ec2.create_image, InstanceId=one, Name="no!") == "InvalidAMIName.Malformed"
+    shown = image_becomes(ec2, image, "available")
+    assert (shown["Name"], shown["Description"], shown["SourceInstanceId"]) == (called, "first", one)
+    (mapping,) = shown["BlockDeviceMappings"]
+    snapshot = mapping["Ebs"]["SnapshotId"]
+    assert code(ec2.delete_snapshot, SnapshotId=snapshot) == "InvalidSnapshot.InUse"
+    # It was rebooted for it.
+    for _ in range(200):
+        try:
+            if inside(cloud, one, "cat /proc/sys/kernel/random/boot_id") != boot:
+                break
+        except AssertionError:
+            time.sleep(0.1)
+    quick = ec2.create_image(InstanceId=one, Name=name("quick"), NoReboot=True)["ImageId"]
+    image_becomes(ec2, quick, "available")
+    ec2.terminate_instances(InstanceIds=[one])
+    until(ec2, "terminated", one)
+
+    two = launch(ec2, ImageId=image)["Instances"][0]["InstanceId"]
+    until(ec2, "running", two)
+    seen = inside(cloud, two, LOOK).splitlines()
+    assert seen[:3] == ["made", "same", "on disk"]
+    # Its names are its own.
+    assert seen[3] == seen[4] == show(ec2, two)["PrivateDnsName"]
+    # Of an image of an image; and one that was deregistered lives on under who has it.
+    inside(cloud, two, "echo again > /root/mark")
+    again = ec2.create_image(InstanceId=two, Name=name("again"), NoReboot=True)["ImageId"]
+    image_becomes(ec2, again, "available")
+    there = cloud.client("ec2", region="eu-west-1")
+    copy = there.copy_image(SourceRegion="us-east-1", SourceImageId=quick, Name=name("copy"))["ImageId"]
+    copied = image_becomes(there, copy, "available")
+    assert copied["SourceImageId"] == quick
+    for gone in (image, quick):
+        snapshots = [it["Ebs"]["SnapshotId"] for it in ec2.describe_images(ImageIds=[gone])["Images"][0]["BlockDeviceMappings"]]
+        ec2.deregister_image(ImageId=gone)
+        assert code(lambda: launch(ec2, ImageId=gone)) == "InvalidAMIID.NotFound"
+        for it in snapshots:
+            ec2.delete_snapshot(SnapshotId=it)
+    ec2.reboot_instances(InstanceIds=[two])
+    without = [{"DeviceName": "/dev/sdf", "NoDevice": ""}]
+    three = launch(ec2, ImageId=again, BlockDeviceMappings=without)["Instances"][0]["InstanceId"]
+    until(ec2, "running", three)
+    assert inside(cloud, three, "cat /root/mark; ls /dev/sdf 2>/dev/null || echo none") == "again\nnone"
+    ec2.terminate_instances(InstanceIds=[two, three])
+    until(ec2, "terminated", two, three)
+    ec2.deregister_image(ImageId=again, DeleteAssociatedSnapshots=True)
+    there.deregister_image(ImageId=copy, DeleteAssociatedSnapshots=True)
+    images = cloud.directory / "compute" / "images"
+    for _ in range(100):
+        if not list(images.glob("ami-*")):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(list(images.glob("ami-*")))
+
+
+def test_an_imported_root_file_system(cloud, ec2, name, tmp_path):
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "bin").symlink_to("usr/bin")
+    for tool in ("sh", "cat", "mkdir"):
+        shutil.copy(os.path.realpath(shutil.which(tool)), root / "usr/bin" / tool)
+        needs = subprocess.run(["ldd", shutil.which(tool)], capture_output=True, text=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", needs):
+            at = root / library.lstrip("/")
+            at.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, at)
+    called = name("small")
+    (root / "etc/mark").write_text(called)
+    archive = tmp_path / "root.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", root, "."], check=True)
+    image = cloud.gureum("image", "import", called, archive).stdout.strip()
+    for _ in range(100):
+        found = ec2.describe_images(Filters=[{"Name": "name", "Values": [called]}])["Images"]
+        if found:
+            break
+        time.sleep(0.1)
+    assert found[0]["ImageId"] == image
+    instance = launch(ec2, ImageId=image)["Instances"][0]["InstanceId"]
+    until(ec2, "running", instance)
+    assert inside(cloud, instance, "cat /etc/mark") == called
+    ec2.terminate_instances(InstanceIds=[instance])
+    until(ec2, "terminated", instance)
+    ec2.deregister_image(ImageId=image)

@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Console(LogArgs),
     /// What an instance has written (the same as `console`).
     Logs(LogArgs),
+    /// Images that instances boot from.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// What the cloud has sent by e-mail.
     Mail(MailArgs),
     /// Stop the running cloud.
@@ -112,6 +115,25 @@ pub(crate) struct ReportArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Make an image of a root file system, and print its id.
+    Import(ImportArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) cloud: CloudArgs,
+    /// What the image is to be called.
+    pub(crate) name: String,
+    /// A directory, such as debootstrap makes, or an archive that tar can read.
+    pub(crate) from: PathBuf,
+    /// Region in which it is offered [default: the running cloud's]
+    #[arg(long)]
+    pub(crate) region: Option<String>,
 }
 
 #[derive(Args)]

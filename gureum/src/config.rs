@@ -186,7 +186,7 @@ fn parse_relay(text: Option<String>) -> Result<Option<Relay>, Failure> {
     relay.transpose()
 }
 
-fn parse_region(text: Option<String>) -> Result<Region, Failure> {
+pub(crate) fn parse_region(text: Option<String>) -> Result<Region, Failure> {
     let text = text.unwrap_or_else(|| "us-east-1".into());
     text.parse()
         .map_err(|_| bad("region", &text, "a region name such as us-east-1"))

@@ -10,7 +10,7 @@
 //! DIR/blobs/                         the content of large objects
 //! DIR/mail/                          what the cloud has sent by e-mail, as a maildir
 //! DIR/room/                          the machine room, where instances run
-//! DIR/compute/                       disks and consoles of instances
+//! DIR/compute/                       disks and consoles of instances, images
 //! ```
 
 use std::fs::{self, File};

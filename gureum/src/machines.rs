@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gureum_block::Block;
-use gureum_compute::{Changes, Compute, How, ImageId, RootDisk, Spec, State};
+use gureum_compute::{Changes, Compute, How, Image, ImageId, RootDisk, Spec, State};
 use gureum_dns::Zone;
-use gureum_ec2::machines::{Machine, Machines, PlaneError, Planes, Sight, Wires};
+use gureum_ec2::machines::{Imported, Kept, Machine, Machines, PlaneError, Planes, Sight, Wires};
 use gureum_network::{CorePlan, Network, VpcPlan};
 use gureum_room::{Privilege, Room};
 use ipnet::Ipv4Net;
@@ -196,7 +196,7 @@ impl Machines for Host {
         let spec = Spec {
             id: machine.id.clone(),
             hostname: machine.hostname.clone(),
-            image: ImageId::base(),
+            image: machine.image.clone().map_or_else(ImageId::base, ImageId),
             netns: machine.id.clone(),
             cpus: machine.cores,
             memory: machine.memory,
@@ -256,6 +256,28 @@ impl Machines for Host {
             // Whoever asks looks from time to time anyway.
             None => std::future::pending().await,
         }
+    }
+
+    async fn capture(&self, id: &str, image: &str) -> Result<(), PlaneError> {
+        Ok(self.compute.capture(id, image).await?)
+    }
+
+    async fn images(&self) -> Result<Vec<Kept>, PlaneError> {
+        let kept = |image: Image| Kept {
+            id: image.id,
+            below: image.below,
+            import: image.import.map(|import| Imported {
+                name: import.name,
+                account: import.account,
+                region: import.region,
+            }),
+        };
+        let images = self.compute.images().await?;
+        Ok(images.into_iter().map(kept).collect())
+    }
+
+    async fn remove_image(&self, image: &str) -> Result<(), PlaneError> {
+        Ok(self.compute.remove_image(image).await?)
     }
 
     async fn console(&self, id: &str) -> Result<Vec<u8>, PlaneError> {

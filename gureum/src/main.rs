@@ -13,6 +13,7 @@ mod env;
 mod failure;
 mod figures;
 mod host_ports;
+mod image;
 mod imds;
 mod inside;
 mod link_local;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Console(args) | Command::Logs(args) => console::run(&args),
+        Command::Image(command) => image::run(&command),
         Command::Mail(args) => mail::run(&args),
         Command::Down(args) => down::down(&args),
         Command::Reset(args) => down::reset(&args),

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gureum_room::{Cgroups, Doing, Error, Result, Room, decode, encode, frame, resident};
@@ -13,6 +13,7 @@ use crate::cgroup::Cgroup;
 use crate::duty;
 use crate::image;
 use crate::layout::{Layout, read_durable, resident_name, write_durably};
+use crate::library::{self, Image, Import};
 use crate::messages::{Answer, Ask};
 use crate::spec::{Device, Ended, Exec, How, Outcome, Seen, Spec, State, Usage};
 
@@ -133,6 +134,30 @@ impl Compute {
     /// Takes a block device from a running instance. Who has it open keeps it.
     pub async fn unplug(&self, id: &str, name: &str) -> Result<()> {
         self.tell(id, &Ask::Unplug(name.to_owned())).await
+    }
+
+    /// Keeps what is on an instance's disk as an image, which instances can be started with. The disk
+    /// of one that runs is copied file by file, as it is at that moment.
+    pub async fn capture(&self, id: &str, image: &str) -> Result<()> {
+        let (layout, id, image) = (self.layout.clone(), id.to_owned(), image.to_owned());
+        blocking(move || library::capture(&layout, &id, &image)).await
+    }
+
+    /// Keeps a root file system as an image: a directory, or an archive that `tar` can read.
+    pub fn import(&self, from: &Path, image: &str, about: Import) -> Result<()> {
+        library::import(&self.layout, from, image, about)
+    }
+
+    /// The images that are kept; the base image is none of them.
+    pub async fn images(&self) -> Result<Vec<Image>> {
+        let layout = self.layout.clone();
+        blocking(move || library::list(&layout)).await
+    }
+
+    /// Removes an image. Nothing may be above it, and nobody run on it.
+    pub async fn remove_image(&self, image: &str) -> Result<()> {
+        let (layout, image) = (self.layout.clone(), image.to_owned());
+        blocking(move || library::remove(&layout, &image)).await
     }
 
     async fn tell(&self, id: &str, ask: &Ask) -> Result<()> {
@@ -303,6 +328,14 @@ impl Changes {
         // Those that rang meanwhile are heard too.
         while self.0.try_recv(&mut nothing).is_ok() {}
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::failed)?
 }
 
 fn unexpected(answer: Answer) -> Error {

@@ -248,8 +248,12 @@ fn build(host: &Path, into: &Path) -> Result<()> {
     fs::create_dir_all(root.join("home/ec2-user")).doing(doing("home"))?;
     fs::write(root.join("var/lib/dpkg/status"), "").doing(doing("dpkg"))?;
     own_usr(&host.join("usr"), &into.join("usr"))?;
-    let sbin = into.join("usr/local/sbin");
-    fs::create_dir_all(&sbin).doing(doing("sbin"))?;
+    tools(&into.join("usr/local/sbin"))
+}
+
+/// What asks the first process to end.
+pub(crate) fn tools(sbin: &Path) -> Result<()> {
+    fs::create_dir_all(sbin).doing("make a directory of the image")?;
     for (name, text) in [
         ("poweroff", POWER_OFF),
         ("halt", POWER_OFF),

@@ -18,7 +18,7 @@
 //!
 //! Mounting is the one thing that the supervisor does for who is inside: its own volumes (`mounts`).
 //!
-//! Gaps: images other than the host's own `/usr`; disks with a size; a terminal for [`Exec`];
+//! Gaps: disks with a size; a terminal for [`Exec`];
 //! `/proc/meminfo` and `/proc/cpuinfo` tell of the host. Programs that gain rights by their file's
 //! mode (`sudo`) do not gain any.
 
@@ -33,6 +33,7 @@ mod duty;
 mod image;
 mod init;
 mod layout;
+mod library;
 mod messages;
 mod mounts;
 mod provision;
@@ -43,6 +44,7 @@ mod syscalls;
 mod user_data;
 
 pub use client::{CONSOLE, Changes, Compute};
+pub use library::{Image, Import};
 pub use spec::{
     Device, Ended, Exec, How, ImageId, Outcome, RootDisk, Running, Seen, Spec, State, Usage,
 };

@@ -19,7 +19,7 @@ use rustix::process::pivot_root;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
-use crate::image;
+use crate::library;
 use crate::spec::{Device, RootDisk, Spec};
 use crate::supervisor::Machine;
 
@@ -89,17 +89,19 @@ fn lay(machine: &Machine, root: &Path) -> Result<()> {
         RootDisk::Directory => machine.files.disk(),
         RootDisk::Mounted(directory) => directory.clone(),
     };
-    let image = image::directory(&machine.layout, &machine.spec.image);
+    let layers = library::layers(&machine.layout, &machine.spec.image)?;
     make(root)?;
     let userxattr = machine.privilege != Privilege::Root;
-    overlay(&[&image.join("root")], &disk.join("root"), root, userxattr)?;
-    let usr = [&image.join("usr"), Path::new("/usr")];
-    overlay(&usr, &disk.join("usr"), &root.join("usr"), userxattr)
+    overlay(&layers.root, &disk.join("root"), root, userxattr)?;
+    match &layers.usr {
+        Some(usr) => overlay(usr, &disk.join("usr"), &root.join("usr"), userxattr),
+        None => Ok(()),
+    }
 }
 
 /// Mounts an overlay. Its layers are named by descriptors, because a path may hold the characters
 /// that separate options, and would be read in the instance's list of mounts.
-fn overlay(lower: &[&Path], upper: &Path, at: &Path, userxattr: bool) -> Result<()> {
+fn overlay(lower: &[PathBuf], upper: &Path, at: &Path, userxattr: bool) -> Result<()> {
     let doing = || format!("lay {} over {lower:?}", upper.display());
     let (over, work) = (upper.join("upper"), upper.join("work"));
     make(&over)?;

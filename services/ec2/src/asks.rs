@@ -6,6 +6,7 @@ use gureum_dispatch::{Ask, Cx};
 use gureum_kit::Arn;
 use gureum_model_ec2::types as t;
 
+use crate::images;
 use crate::model::launch_template::LaunchTemplateRow;
 use crate::model::vpc;
 use crate::resource::{Find, Here, Kind, Resource, Tags, arn};
@@ -95,6 +96,18 @@ impl<'a> Asks<'a> {
         let found = LaunchTemplateRow::named(&self.ec2.store.read(), &here, id, name);
         let found = found.map(|row| row.meta.id).ok();
         self.on::<LaunchTemplateRow>(found.as_deref().or(id).unwrap_or("*"))
+    }
+
+    /// A new image, with its tags.
+    pub(crate) fn creates_image(self, tags: &Option<Vec<t::TagSpecification>>) -> Self {
+        let resource: Arn = Arn::new(
+            "ec2",
+            &self.cx.region,
+            self.cx.account(),
+            format!("{}/*", images::KIND.name),
+        );
+        let tags = specified(&images::KIND, tags);
+        self.on_image(Some("*")).sets(&resource, tags)
     }
 
     /// An image, which belongs to nobody's account.

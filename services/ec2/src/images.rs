@@ -1,11 +1,13 @@
-//! Images: the one that every host has, the host's own programs with everything else fresh.
+//! Images: the one that every host has, the host's own programs with everything else fresh, and
+//! finding those that were made or imported.
 
 use gureum_kit::Region;
 use gureum_model_ec2::types as t;
 
 use crate::errors::{Refusal, Result};
 use crate::filter::Paths;
-use crate::resource::Kind;
+use crate::model::image::{ImageRow, Stage};
+use crate::resource::{Find, Here, Kind};
 
 pub(crate) const KIND: Kind = Kind {
     prefix: "ami",
@@ -33,13 +35,31 @@ pub(crate) fn is_root(device: &str) -> bool {
     device == ROOT_DEVICE || device == "/dev/sda1"
 }
 
-/// Refuses an image that isn't there.
+/// Refuses what cannot be an image's id.
 pub(crate) fn check(id: &str) -> Result<()> {
+    KIND.check(id)
+}
+
+/// The image with this id, if it is not the base image; refuses one that isn't there.
+pub(crate) fn find(reader: &impl Find, here: &Here, id: &str) -> Result<Option<ImageRow>> {
     if id == BASE {
-        return Ok(());
+        return Ok(None);
     }
-    KIND.check(id)?;
-    Err(absent(id))
+    check(id)?;
+    let row = reader.find::<ImageRow>(here, id)?;
+    let row = row.filter(ImageRow::is_shown);
+    row.map(Some).ok_or_else(|| absent(id))
+}
+
+/// The same for an image that instances can be launched with.
+pub(crate) fn available(reader: &impl Find, here: &Here, id: &str) -> Result<Option<ImageRow>> {
+    match find(reader, here, id)? {
+        Some(row) if row.stage != Stage::Available => Err(Refusal::new(
+            "InvalidAMIID.Unavailable",
+            format!("The image ID '{id}' is not available"),
+        )),
+        found => Ok(found),
+    }
 }
 
 pub(crate) fn absent(id: &str) -> Refusal {
@@ -59,7 +79,17 @@ pub(crate) const FILTERS: Paths = &[
     ("name", "Name"),
     ("owner-alias", "ImageOwnerAlias"),
     ("owner-id", "OwnerId"),
+    (
+        "block-device-mapping.device-name",
+        "BlockDeviceMappings.DeviceName",
+    ),
+    (
+        "block-device-mapping.snapshot-id",
+        "BlockDeviceMappings.Ebs.SnapshotId",
+    ),
+    ("creation-date", "CreationDate"),
     ("root-device-name", "RootDeviceName"),
+    ("source-instance-id", "SourceInstanceId"),
     ("root-device-type", "RootDeviceType"),
     ("state", "State"),
     ("virtualization-type", "VirtualizationType"),
@@ -79,17 +109,24 @@ pub(crate) fn base(_region: &Region) -> t::Image {
         creation_date: Some("2026-01-01T00:00:00.000Z".into()),
         public: Some(true),
         state: Some("available".into()),
+        block_device_mappings: Some(Vec::new()),
+        tags: Some(Vec::new()),
+        ..common()
+    }
+}
+
+/// What is the same of all images.
+pub(crate) fn common() -> t::Image {
+    t::Image {
         architecture: Some(ARCHITECTURE.into()),
         image_type: Some("machine".into()),
         platform_details: Some("Linux/UNIX".into()),
         usage_operation: Some("RunInstances".into()),
-        block_device_mappings: Some(Vec::new()),
         ena_support: Some(true),
         hypervisor: Some("xen".into()),
         root_device_name: Some(ROOT_DEVICE.into()),
         root_device_type: Some("instance-store".into()),
         virtualization_type: Some("hvm".into()),
-        tags: Some(Vec::new()),
         ..Default::default()
     }
 }

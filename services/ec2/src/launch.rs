@@ -9,6 +9,7 @@ use crate::errors::{Refusal, Result, refuse, refuse_on};
 use crate::instance_types::{self, InstanceType};
 use crate::machines::Planes;
 use crate::mappings::Mappings;
+use crate::model::image::Disk;
 use crate::model::instance::{self, MetadataOptions};
 use crate::model::interface;
 use crate::model::volume;
@@ -75,7 +76,12 @@ pub(crate) struct Interface {
 }
 
 impl Launch {
-    pub(crate) fn read(planes: Option<&Planes>, input: &t::RunInstancesRequest) -> Result<Self> {
+    /// `disks` are those of the image.
+    pub(crate) fn read(
+        planes: Option<&Planes>,
+        input: &t::RunInstancesRequest,
+        disks: &[Disk],
+    ) -> Result<Self> {
         refuse_on(&[
             (
                 "Monitoring.Enabled",
@@ -117,7 +123,7 @@ impl Launch {
             user_data: user_data(input.user_data.as_deref())?,
             primary: network.primary,
             tags: tags::for_kind(instance::KIND.name, specs)?,
-            mappings: Mappings::read(input.block_device_mappings.as_ref())?,
+            mappings: Mappings::read(input.block_device_mappings.as_ref(), disks)?,
             volume_tags: tags::for_kind(volume::KIND.name, specs)?,
             keep_from_termination: input.disable_api_termination == Some(true),
             keep_from_stop: input.disable_api_stop == Some(true),

@@ -12,7 +12,7 @@
 //! Honest gaps: IPv6, prefix delegation, IPAM, Outposts, carrier and local gateways, transit
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
-//! an address. Instances are launched with one interface, have one image to come from, and no
+//! an address. Instances are launched with one interface, and no
 //! volume as root disk. Volumes are not shared between instances or accounts.
 
 mod asks;

@@ -53,8 +53,31 @@ pub trait Machines: Send + Sync + 'static {
     async fn observe(&self) -> Result<Vec<(String, Sight)>, PlaneError>;
     /// Ends when some machine may have ended; dropped and called again at will.
     async fn changed(&self);
+    /// Keeps what is on a machine's disk as an image of this name, whether the machine runs or not.
+    async fn capture(&self, id: &str, image: &str) -> Result<(), PlaneError>;
+    /// The images that are kept.
+    async fn images(&self) -> Result<Vec<Kept>, PlaneError>;
+    /// Removes an image that no machine has, and no other image lies over.
+    async fn remove_image(&self, image: &str) -> Result<(), PlaneError>;
     /// The end of what it wrote to its console.
     async fn console(&self, id: &str) -> Result<Vec<u8>, PlaneError>;
+}
+
+/// An image that is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub id: String,
+    /// The image that it lies over.
+    pub below: Option<String>,
+    pub import: Option<Imported>,
+}
+
+/// What is said of an image that was brought from outside.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    pub name: String,
+    pub account: String,
+    pub region: String,
 }
 
 /// Networks: each is known by its VPC's id.
@@ -133,7 +156,8 @@ pub struct Stored {
 pub struct Machine {
     pub id: String,
     pub hostname: String,
-    pub image: String,
+    /// What the plane calls it; none: the base image.
+    pub image: Option<String>,
     pub cores: f64,
     /// Bytes.
     pub memory: u64,

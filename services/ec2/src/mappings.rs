@@ -7,6 +7,7 @@ use gureum_model_ec2::types as t;
 use crate::errors::{Refusal, Result, refuse};
 use crate::images;
 use crate::instance_types;
+use crate::model::image::Disk;
 use crate::model::instance::InstanceRow;
 use crate::model::volume::{Attachment, Bond, VolumeRow};
 use crate::ops::volume_attachments::check;
@@ -35,12 +36,21 @@ pub(crate) enum Mapping {
 pub(crate) struct Mappings(Vec<(String, Mapping)>);
 
 impl Mappings {
-    pub(crate) fn read(given: Option<&Vec<t::BlockDeviceMapping>>) -> Result<Self> {
+    /// What a request says, over what the image brings.
+    pub(crate) fn read(given: Option<&Vec<t::BlockDeviceMapping>>, disks: &[Disk]) -> Result<Self> {
         let mut out = Self::default();
+        let named = |device: &str| {
+            let mut given = given.into_iter().flatten();
+            given.any(|it| it.device_name.as_deref() == Some(device))
+        };
+        for disk in disks.iter().filter(|disk| !named(&disk.device)) {
+            let mapping = Mapping::read(&disk.shape())?;
+            out.0.push((disk.device.clone(), mapping));
+        }
         for mapping in given.into_iter().flatten() {
             let device = mapping.device_name.as_deref().unwrap_or_default();
             check(device)?;
-            // No image brings a disk that could be left out.
+            // It is left out of what the image brings.
             if mapping.no_device.is_some() {
                 continue;
             }
@@ -53,7 +63,9 @@ impl Mappings {
                     format!("The device '{device}' is used in more than one block-device mapping"),
                 ));
             }
-            out.0.push((device.to_owned(), Mapping::read(mapping)?));
+            let disk = disks.iter().find(|disk| disk.device == device);
+            let mapping = Mapping::read(&over(disk, mapping))?;
+            out.0.push((device.to_owned(), mapping));
         }
         Ok(out)
     }
@@ -113,6 +125,25 @@ impl Mappings {
         }
         Ok(())
     }
+}
+
+/// A mapping of a request, completed by the image's disk at the same device.
+fn over(disk: Option<&Disk>, mapping: &t::BlockDeviceMapping) -> t::BlockDeviceMapping {
+    let mut out = mapping.clone();
+    let (Some(disk), Some(ebs)) = (disk, &mut out.ebs) else {
+        return out;
+    };
+    if ebs.snapshot_id.is_none() {
+        ebs.snapshot_id = Some(disk.snapshot.clone());
+    }
+    if ebs.volume_type.is_none() {
+        ebs.volume_type = Some(disk.kind.clone());
+        ebs.iops = ebs.iops.or(disk.iops);
+        ebs.throughput = ebs.throughput.or(disk.throughput);
+    }
+    ebs.delete_on_termination
+        .get_or_insert(disk.delete_on_termination);
+    out
 }
 
 impl Mapping {
@@ -202,7 +233,7 @@ mod tests {
     }
 
     fn refusal(mappings: Vec<t::BlockDeviceMapping>) -> &'static str {
-        match Mappings::read(Some(&mappings)) {
+        match Mappings::read(Some(&mappings), &[]) {
             Err(Refusal::Sender { code, .. }) => code,
             Err(Refusal::NotImplemented(_)) => "NotImplemented",
             _ => "",
@@ -226,7 +257,7 @@ mod tests {
             no_device: Some(String::new()),
             ..mapping("/dev/sdd")
         };
-        let read = Mappings::read(Some(&vec![blank.clone(), store, none])).expect("mappings");
+        let read = Mappings::read(Some(&vec![blank.clone(), store, none]), &[]).expect("mappings");
         assert!(read.has_volumes());
         assert_eq!(read.store_device(), Some("/dev/sdc"));
         assert_eq!(read.0.len(), 2);

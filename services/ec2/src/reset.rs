@@ -14,6 +14,7 @@ use crate::model::dhcp::DhcpOptionsRow;
 use crate::model::endpoint::EndpointRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::GroupRow;
+use crate::model::image::ImageRow;
 use crate::model::instance::InstanceRow;
 use crate::model::interface::InterfaceRow;
 use crate::model::key_pair::KeyPairRow;
@@ -38,6 +39,7 @@ impl Reset for Ec2 {
         each::<ElasticIpRow>(tx, whose, &mut gone)?;
         each::<EndpointRow>(tx, whose, &mut gone)?;
         each::<GroupRow>(tx, whose, &mut gone)?;
+        each::<ImageRow>(tx, whose, &mut gone)?;
         each::<InstanceRow>(tx, whose, &mut gone)?;
         each::<InterfaceRow>(tx, whose, &mut gone)?;
         each::<InternetGatewayRow>(tx, whose, &mut gone)?;
@@ -61,6 +63,7 @@ impl Reset for Ec2 {
         self.instances.wake();
         self.networks.wake();
         self.volumes.wake();
+        self.images.wake();
     }
 }
 

@@ -1,7 +1,8 @@
 //! The service's state, and the two ways to it: a snapshot to read, one transaction to write.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gureum_dispatch::Cx;
@@ -42,10 +43,46 @@ pub struct Ec2 {
     pub(crate) leases: Leases,
     /// Wakes what makes volumes true.
     pub(crate) volumes: Waker,
+    /// Wakes what makes images true.
+    pub(crate) images: Waker,
+    /// Instances that shall not be booted at the moment.
+    kept_down: Mutex<BTreeSet<String>>,
     /// Held while the content of volumes is being handled.
     pub(crate) handling: tokio::sync::Mutex<()>,
     /// Held while networks are being changed.
     pub(crate) weaving: tokio::sync::Mutex<()>,
+}
+
+/// Keeps an instance from being booted, as long as it is held.
+pub(crate) struct KeptDown<'a> {
+    ec2: &'a Ec2,
+    instance: String,
+}
+
+impl Drop for KeptDown<'_> {
+    fn drop(&mut self) {
+        self.ec2.kept_down().remove(&self.instance);
+    }
+}
+
+impl Ec2 {
+    pub(crate) fn keep_down(&self, instance: &str) -> KeptDown<'_> {
+        self.kept_down().insert(instance.to_owned());
+        KeptDown {
+            ec2: self,
+            instance: instance.to_owned(),
+        }
+    }
+
+    pub(crate) fn is_kept_down(&self, instance: &str) -> bool {
+        self.kept_down().contains(instance)
+    }
+
+    fn kept_down(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.kept_down
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A change under way: one transaction at one place.
@@ -80,6 +117,8 @@ impl Ec2 {
             instances: driver.waker(reconcile::INSTANCES),
             leases: Leases::default(),
             volumes: driver.waker(reconcile::VOLUMES),
+            images: driver.waker(reconcile::IMAGES),
+            kept_down: Mutex::default(),
             handling: tokio::sync::Mutex::default(),
             weaving: tokio::sync::Mutex::default(),
         }))

@@ -296,7 +296,7 @@ fn interfaces(table: Table) -> Table {
 
 /// Instances, and what they are made of.
 fn instances(table: Table) -> Table {
-    use ops::{images, instance_attributes as attributes, instance_states as states};
+    use ops::{images, instance_attributes as attributes, instance_states as states, own_images};
     use ops::{instances, profiles};
     operations! { table;
         DescribeInstances ["IncludeManagedResources"] |a, _| a => instances::describe;
@@ -324,6 +324,22 @@ fn instances(table: Table) -> Table {
         DescribeIamInstanceProfileAssociations |a, _| a => profiles::describe;
 
         DescribeImages |a, _| a => images::describe;
+        CreateImage ["SnapshotLocation", "BlockDeviceMappings"] |a, i| a
+            .creates_image(&i.tag_specifications)
+            .on::<InstanceRow>(&i.instance_id)
+            => own_images::create;
+        CopyImage [
+            "Encrypted", "KmsKeyId", "DestinationOutpostArn",
+            "SnapshotCopyCompletionDurationMinutes", "DestinationAvailabilityZone",
+            "DestinationAvailabilityZoneId"
+        ] |a, i| a.creates_image(&i.tag_specifications) => own_images::copy;
+        DeregisterImage |a, i| a.on_image(Some(&i.image_id)) => own_images::deregister;
+        ModifyImageAttribute [
+            "LaunchPermission", "OperationType", "ProductCodes", "UserGroups", "UserIds",
+            "OrganizationArns", "OrganizationalUnitArns", "ImdsSupport"
+        ] |a, i| a.on_image(Some(&i.image_id)) => own_images::modify_attribute;
+        DescribeImageAttribute |a, i| a.on_image(Some(&i.image_id))
+            => own_images::describe_attribute;
         DescribeInstanceTypes ["IncludeUnsupportedInRegion"] |a, _| a => images::describe_types;
         DescribeInstanceTypeOfferings |a, _| a => images::describe_offerings;
     }

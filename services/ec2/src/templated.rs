@@ -143,7 +143,7 @@ pub(crate) fn judge(
     (input.min_count, input.max_count) = (1, 1);
     // A template need not be complete, nor need its image be there yet.
     input.image_id = Some(crate::images::BASE.into());
-    match Launch::read(planes, &input) {
+    match Launch::read(planes, &input, &[]) {
         Ok(_) => Ok(None),
         Err(Refusal::Sender { code, message }) => {
             let error = t::ValidationError {

@@ -7,6 +7,7 @@ pub(crate) mod dhcp;
 pub(crate) mod endpoint;
 pub(crate) mod gateway;
 pub(crate) mod group;
+pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod interface;
 pub(crate) mod key_pair;

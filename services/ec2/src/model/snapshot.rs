@@ -52,6 +52,12 @@ pub(crate) enum Progress {
 
 resource!(SnapshotRow, "ec2.snapshot", KIND);
 
+impl SnapshotRow {
+    pub(crate) fn is_pending(&self) -> bool {
+        self.progress == Progress::Pending
+    }
+}
+
 impl Described for SnapshotRow {
     type Shape = t::Snapshot;
     const FILTERS: Paths = &[

@@ -12,6 +12,8 @@ use crate::errors::Refusal;
 use crate::filter::Paths;
 use crate::images::{self, BASE};
 use crate::instance_types::{self, InstanceType};
+use crate::model::image::ImageRow;
+use crate::resource::{Described as _, Find as _, Resource as _};
 use crate::state::Ec2;
 use crate::zones;
 
@@ -21,20 +23,34 @@ pub(crate) async fn describe(
     input: t::DescribeImagesRequest,
 ) -> Reply<t::DescribeImagesResult> {
     let wanted = input.image_ids.as_deref().unwrap_or_default();
+    let (snapshot, here) = ec2.read(&cx).await?;
     for id in wanted {
-        images::check(id)?;
+        images::find(&snapshot, &here, id)?;
     }
     let owners = input.owners.as_deref().unwrap_or_default();
     let users = input.executable_users.as_deref().unwrap_or_default();
-    let shown = (owners.is_empty() || owners.iter().any(|owner| images::owned_by(owner)))
+    let own = cx.account().to_string();
+    let mine = users.is_empty()
+        && (owners.is_empty() || owners.iter().any(|it| it == "self" || *it == own));
+    let rows = snapshot.all::<ImageRow>(&here)?.into_iter();
+    let rows = rows.filter(|row| mine && row.is_shown() && (asked(wanted, row.id())));
+    let shown = asked(wanted, BASE)
+        && (owners.is_empty() || owners.iter().any(|owner| images::owned_by(owner)))
         && (users.is_empty() || users.iter().any(|user| user == "all"));
-    let shapes = shown.then(|| Ok((BASE.to_owned(), images::base(&cx.region))));
+    // Of all ids, the base image's is the first.
+    let base = shown.then(|| Ok((BASE.to_owned(), images::base(&cx.region))));
+    let rows = rows.map(|row| Ok((row.meta.id.clone(), row.shape(&snapshot, &ec2.names)?)));
+    let shapes = base.into_iter().chain(rows);
     let query = query!("DescribeImages", input, image_ids);
-    let page = ec2.page(&cx, query, images::FILTERS, shapes.into_iter())?;
+    let page = ec2.page(&cx, query, images::FILTERS, shapes)?;
     Ok(t::DescribeImagesResult {
         next_token: page.next,
         images: Some(page.items),
     })
+}
+
+fn asked(wanted: &[String], id: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|it| it == id)
 }
 
 pub(crate) const TYPE_FILTERS: Paths = &[

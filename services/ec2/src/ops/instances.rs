@@ -15,6 +15,7 @@ use super::{key_pairs, profiles};
 use crate::describe::{Query, chosen, query};
 use crate::errors::{Refusal, Result};
 use crate::filter::Paths;
+use crate::images;
 use crate::instance_types;
 use crate::launch::Launch;
 use crate::machines::Planes;
@@ -35,9 +36,13 @@ pub(crate) async fn run(
 ) -> Reply<t::Reservation> {
     let (snapshot, here) = ec2.read(&cx).await?;
     let completed = templated::complete(&snapshot, &here, &given)?;
-    drop(snapshot);
     let input = &completed.input;
-    let mut launch = Launch::read(ec2.planes.as_ref(), input)?;
+    let image = input.image_id.as_deref();
+    let image = image.ok_or_else(|| Refusal::missing("ImageId"))?;
+    let disks = images::available(&snapshot, &here, image)?;
+    let disks = disks.map(|row| row.disks).unwrap_or_default();
+    drop(snapshot);
+    let mut launch = Launch::read(ec2.planes.as_ref(), input, &disks)?;
     launch.tags.extend(completed.tags());
     let planes = ec2.planes()?;
     planes.machines.ready().await.map_err(|error| {
@@ -55,6 +60,8 @@ pub(crate) async fn run(
     let request = ("RunInstances", &given as &dyn Struct);
     let ids = ec2
         .write_once(&cx, input.dry_run, token.as_deref(), request, |w| {
+            // It may have been deregistered meanwhile.
+            images::available(&*w.tx, w.here, &launch.image)?;
             let (subnet, interface) = place(w, &launch)?;
             let count = admit(w, planes, &launch)?;
             let (subnet, existing) = (subnet, interface);

@@ -8,9 +8,10 @@ use gureum_schema::Result as Reply;
 
 use crate::describe::{chosen, query};
 use crate::errors::Refusal;
+use crate::model::image::ImageRow;
 use crate::model::snapshot::{self, Origin, Progress, SnapshotRow};
 use crate::model::volume::{Stage, VolumeRow};
-use crate::resource::{Described as _, Find as _, Here};
+use crate::resource::{Described as _, Find as _, Here, Resource as _};
 use crate::sealing::Secrecy;
 use crate::state::Ec2;
 use crate::tags;
@@ -144,6 +145,20 @@ pub(crate) async fn delete(
         let begun = |volume: &VolumeRow| {
             volume.stage == Stage::Creating && volume.snapshot.as_ref() == Some(&row.meta.id)
         };
+        let named = |image: &ImageRow| {
+            let mut disks = image.disks.iter();
+            disks.any(|disk| disk.snapshot == row.meta.id)
+        };
+        if let Some(image) = w.all::<ImageRow>()?.iter().find(|image| named(image)) {
+            return Err(Refusal::new(
+                "InvalidSnapshot.InUse",
+                format!(
+                    "The snapshot {} is currently in use by {}",
+                    input.snapshot_id,
+                    image.id()
+                ),
+            ));
+        }
         if w.all::<VolumeRow>()?.iter().any(begun) {
             return Err(Refusal::new(
                 "InvalidSnapshot.InUse",

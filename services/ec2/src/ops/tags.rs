@@ -16,6 +16,7 @@ use crate::model::dhcp::DhcpOptionsRow;
 use crate::model::endpoint::EndpointRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::{GroupRow, RULE};
+use crate::model::image::ImageRow;
 use crate::model::instance::InstanceRow;
 use crate::model::interface::InterfaceRow;
 use crate::model::key_pair::KeyPairRow;
@@ -53,6 +54,7 @@ macro_rules! every_kind {
         $do!(PrefixListRow);
         $do!(VolumeRow);
         $do!(SnapshotRow);
+        $do!(ImageRow);
     };
 }
 

@@ -19,6 +19,7 @@ use crate::errors::Result;
 use crate::instance_types;
 use crate::machines::{Machine, PlaneError, Planes, Sight};
 use crate::model::dhcp::DhcpOptionsRow;
+use crate::model::image::ImageRow;
 use crate::model::instance::{self, InstanceRow, State};
 use crate::model::vpc::VpcRow;
 use crate::names;
@@ -26,7 +27,7 @@ use crate::resource::{Find as _, Place};
 use crate::state::Ec2;
 
 /// How long a machine may take to shut down in order.
-const GRACE: Duration = Duration::from_secs(20);
+pub(super) const GRACE: Duration = Duration::from_secs(20);
 /// How many machines are worked on at once.
 const AT_ONCE: usize = 8;
 /// How soon what is on its way is looked at again.
@@ -145,7 +146,7 @@ impl Ec2 {
                 machines.reboot(&id, GRACE).await?;
             }
             Step::Start => {
-                if let Some(row) = row {
+                if let Some(row) = row.filter(|_| !self.is_kept_down(&id)) {
                     self.start((planes, cloud), row).await?;
                 }
             }
@@ -224,11 +225,13 @@ impl Ec2 {
         let region = &row.meta.region;
         let kind = instance_types::known(&row.instance_type);
         let dhcp = Dhcp::of(&reader, row)?;
+        // One that was deregistered keeps its row as long as somebody has it.
+        let image = reader.find::<ImageRow>(&row.meta.here(), &row.image)?;
         let hostname = address.map(|address| names::private(region, address));
         Ok(Machine {
             id: row.meta.id.clone(),
             hostname: hostname.unwrap_or_else(|| row.meta.id.clone()),
-            image: row.image.clone(),
+            image: image.map(|image| image.files),
             cores: kind.map_or(0.1, |kind| kind.cores),
             memory: kind.map_or(128 << 20, instance_types::InstanceType::bytes),
             resolver: dhcp.resolver,

@@ -18,6 +18,7 @@ use crate::model::instance::{InstanceRow, State};
 use crate::model::snapshot::{Origin, Progress, SnapshotRow};
 use crate::model::volume::{Bond, Stage, VolumeRow};
 use crate::resource::{Find, Here, Resource};
+use crate::sealing::DataKeyRow;
 use crate::state::Ec2;
 
 /// How soon what is on its way is looked at again.
@@ -149,6 +150,7 @@ impl Ec2 {
         let volumes = rows::<VolumeRow>(&snapshot).map_err(fail)?;
         let snapshots = rows::<SnapshotRow>(&snapshot).map_err(fail)?;
         let (running, stores) = alive(&snapshot).map_err(fail)?;
+        let keys = unnamed_keys(&snapshot, &volumes, &snapshots).map_err(fail)?;
         drop(snapshot);
         let (mut busy, mut failed) = (false, None);
         for row in &snapshots {
@@ -167,8 +169,11 @@ impl Ec2 {
             let done = self.advance(tools, row, step, seen).await;
             failed = done.err().or(failed);
         }
-        clear(disks, &stored, &volumes, &snapshots).await?;
+        busy |= clear(disks, &stored, &volumes, &snapshots).await?;
         busy |= clear_stores(disks, &stored, &stores).await?;
+        if !busy {
+            self.forget_keys(disks, &stored, keys).await?;
+        }
         match failed {
             Some(error) => Err(error),
             None if busy => Ok(Outcome::Again(SOON)),
@@ -374,9 +379,44 @@ impl Ec2 {
         }
     }
 
+    /// Forgets those of these data keys that nothing is sealed under any more.
+    async fn forget_keys(
+        &self,
+        disks: &dyn Disks,
+        stored: &Stored,
+        mut unnamed: BTreeSet<String>,
+    ) -> Done {
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        // Older layers may be sealed under keys that no row names.
+        for volume in &stored.volumes {
+            let used = disks.volume_keys(volume).await?;
+            unnamed.retain(|key| !used.contains(key));
+        }
+        for snapshot in &stored.snapshots {
+            let used = disks.snapshot_keys(snapshot).await?;
+            unnamed.retain(|key| !used.contains(key));
+        }
+        let done = self.store.transact(|tx| {
+            for key in &unnamed {
+                tx.delete::<DataKeyRow>((key,))?;
+            }
+            Ok(())
+        });
+        let done: Result<()> = done.await;
+        Ok(done.map_err(fail)?)
+    }
+
     /// The devices that an instance boots with: names in its `/dev`, and their nodes on the host.
     /// Volumes that it is launched with are made now, if they are not there yet.
     pub(crate) async fn devices(&self, tools: Tools<'_>, row: &InstanceRow) -> Done<Devices> {
+        let here = row.meta.here();
+        let own = attached(&self.store.read(), &here, row.id()).map_err(fail)?;
+        // Whoever has no disks does not wait for those of others.
+        if own.is_empty() && row.store().is_none() {
+            return Ok(Devices::new());
+        }
         let _alone = self.handling.lock().await;
         let disks = tools.disks;
         let mut devices = Vec::new();
@@ -386,7 +426,7 @@ impl Ec2 {
             let node = disks.attach(&store, Keys::new(), STORE_LIMITS).await?;
             devices.push((name(device).to_owned(), node));
         }
-        let volumes = attached(&self.store.read(), &row.meta.here(), row.id());
+        let volumes = attached(&self.store.read(), &here, row.id());
         for volume in volumes.map_err(fail)? {
             let Some(attachment) = &volume.attachment else {
                 continue;
@@ -420,13 +460,13 @@ impl Ec2 {
     }
 }
 
-/// Removes what no row knows any more.
+/// Removes what no row knows any more; whether there was anything.
 async fn clear(
     disks: &dyn Disks,
     stored: &Stored,
     volumes: &[VolumeRow],
     snapshots: &[SnapshotRow],
-) -> Done {
+) -> Done<bool> {
     let known: BTreeSet<&str> = volumes.iter().map(Resource::id).collect();
     let kept: BTreeSet<&str> = snapshots.iter().map(Resource::id).collect();
     let gone = stored
@@ -437,7 +477,9 @@ async fn clear(
         .snapshots
         .iter()
         .filter(|id| !kept.contains(id.as_str()));
+    let mut busy = false;
     for id in gone {
+        busy = true;
         if stored.devices.contains(id) {
             disks.detach(id).await?;
         } else {
@@ -445,9 +487,30 @@ async fn clear(
         }
     }
     for id in dropped {
+        busy = true;
         disks.delete_snapshot(id).await?;
     }
-    Ok(())
+    Ok(busy)
+}
+
+/// The data keys that no volume and no snapshot names.
+fn unnamed_keys(
+    reader: &impl Reader,
+    volumes: &[VolumeRow],
+    snapshots: &[SnapshotRow],
+) -> Result<BTreeSet<String>> {
+    let of_volumes = volumes.iter().filter_map(|row| row.encryption.as_ref());
+    let of_snapshots = snapshots.iter().filter_map(|row| row.encryption.as_ref());
+    let encryptions = of_volumes.chain(of_snapshots);
+    let named: BTreeSet<&str> = encryptions.map(|it| it.data_key.as_str()).collect();
+    let mut keys = BTreeSet::new();
+    for row in reader.scan(Scan::<DataKeyRow>::all()) {
+        let row = row?;
+        if !named.contains(row.name.as_str()) {
+            keys.insert(row.name);
+        }
+    }
+    Ok(keys)
 }
 
 /// Removes the stores of instances that are down; whether there is more to do.
