@@ -7,7 +7,11 @@ use std::sync::Arc;
 /// fate of that group.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing was written and nothing is half written; writes work again when there is space.
+    /// There is too little space to begin with: nothing was written. Removing something still works.
+    #[error("the disk that holds the store is nearly full: {0}")]
+    NoRoom(String),
+    /// The disk was full in the middle: nothing is half written, and what is wholly there shows when
+    /// the store is read. Writes work again when there is space.
     #[error("the disk that holds the store is full: {0}")]
     Full(String),
     /// The operating system failed a read or a write.

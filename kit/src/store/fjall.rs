@@ -289,7 +289,7 @@ impl Fjall {
         let tight = free < reserve.saturating_add(size);
         self.tight.store(tight, Ordering::Relaxed);
         if free < (reserve / part).saturating_add(size) {
-            return Err(StoreError::Full(format!(
+            return Err(StoreError::NoRoom(format!(
                 "{} has {} MiB left, of which {} MiB are kept in reserve",
                 self.dir.state().display(),
                 free >> 20,

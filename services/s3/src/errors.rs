@@ -7,7 +7,11 @@ use gureum_schema::Error;
 
 /// What went wrong, on its way to the client. Handlers return [`Error`]; `?` converts.
 #[derive(Debug)]
-pub(crate) struct Failure(Box<Error>);
+pub(crate) struct Failure {
+    reply: Box<Error>,
+    /// The store itself says that nothing was written.
+    unwritten: bool,
+}
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -104,7 +108,7 @@ impl Code {
 
     /// With a sentence for the case at hand.
     pub(crate) fn says(self, message: impl Into<String>) -> Failure {
-        Failure(Box::new(Error::new(self.name(), self.status(), message)))
+        Error::new(self.name(), self.status(), message).into()
     }
 
     /// With a further member in the error's body.
@@ -115,22 +119,28 @@ impl Code {
 
 impl Failure {
     pub(crate) fn with(self, name: &'static str, value: impl ToString) -> Self {
-        Self(Box::new(self.0.with(name, value.to_string())))
+        Self {
+            reply: Box::new(self.reply.with(name, value.to_string())),
+            ..self
+        }
     }
 
     pub(crate) fn header(self, name: &'static str, value: impl Into<String>) -> Self {
-        Self(Box::new(self.0.header(name, value)))
+        Self {
+            reply: Box::new(self.reply.header(name, value)),
+            ..self
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn code(&self) -> &str {
-        &self.0.code
+        &self.reply.code
     }
 
-    /// Whether this is our answer to the request, and not trouble of our own: then nothing of a
-    /// transaction that ended with it was written.
+    /// Whether nothing of a transaction that ended with this was written: it is our answer to the
+    /// request, or the store would not begin.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.0.status < 500
+        self.unwritten || self.reply.status < 500
     }
 
     /// A parameter whose value is not one that it may have.
@@ -146,19 +156,22 @@ impl Failure {
     }
 
     pub(crate) fn not_implemented(what: impl std::fmt::Display) -> Self {
-        Self(Box::new(Error::not_implemented(what)))
+        Error::not_implemented(what).into()
     }
 }
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        *failure.0
+        *failure.reply
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self(Box::new(error))
+        Self {
+            reply: Box::new(error),
+            unwritten: false,
+        }
     }
 }
 
@@ -173,6 +186,10 @@ impl From<StoreError> for Failure {
         match error {
             // Others keep writing the same rows. Clients try again by themselves on this code.
             StoreError::Conflict { .. } => Code::SlowDown.error(),
+            StoreError::NoRoom(_) => Self {
+                unwritten: true,
+                ..full()
+            },
             StoreError::Full(_) => full(),
             error => internal(&error),
         }

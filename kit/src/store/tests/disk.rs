@@ -232,7 +232,7 @@ async fn a_full_disk_refuses_and_recovers() {
     let mut file = File::create(&ballast).expect("ballast");
     while file.write_all(&[1; 64 * 1024]).is_ok() {}
     let refused = store.transact(|tx| tx.put(&item("b", "during", 1))).await;
-    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::NoRoom(_))), "{refused:?}");
     assert_eq!(
         (
             value(&store.read(), "before"),

@@ -41,7 +41,7 @@ async fn never_torn(store: Store) {
         assert!(hot >= least.max(seen), "what was acknowledged is seen");
         seen = hot;
         assert_eq!(read(&old, "hot"), old_value, "a view does not change");
-        if hot % 64 == 0 {
+        if hot.is_multiple_of(64) {
             old_value = hot;
             old = view;
         }
