@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::StoreError;
 
 /// The format that this program writes. Raise it when older programs could not read the result.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const TITLE: &str = "gureum data format ";
 
 /// A locked data directory.
@@ -58,8 +58,8 @@ fn check_format(dir: &Path) -> Result<bool, StoreError> {
         .strip_prefix(TITLE)
         .and_then(|rest| rest.trim_end().parse::<u32>().ok())
     {
-        Some(found) if found <= FORMAT => Ok(true),
-        Some(found) => Err(StoreError::Newer {
+        Some(FORMAT) => Ok(true),
+        Some(found) => Err(StoreError::Format {
             dir: dir.to_owned(),
             found,
             known: FORMAT,
@@ -128,22 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_and_left_alone() {
-        let dir = tempfile::tempdir().expect("dir");
-        std::fs::write(dir.path().join("FORMAT"), format!("{TITLE}2\n")).expect("write");
-        let refused = DataDir::open(dir.path()).err().expect("newer");
-        assert!(
-            matches!(
-                refused,
-                StoreError::Newer {
-                    found: 2,
-                    known: 1,
-                    ..
-                }
-            ),
-            "{refused}"
-        );
-        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 1);
+    fn another_format_is_refused_and_left_alone() {
+        for other in [FORMAT - 1, FORMAT + 1] {
+            let dir = tempfile::tempdir().expect("dir");
+            std::fs::write(dir.path().join("FORMAT"), format!("{TITLE}{other}\n")).expect("write");
+            let refused = DataDir::open(dir.path()).err().expect("another");
+            assert!(
+                matches!(refused, StoreError::Format { found, known: FORMAT, .. } if found == other),
+                "{refused}"
+            );
+            assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 1);
+        }
     }
 
     #[test]

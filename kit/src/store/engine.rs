@@ -68,7 +68,7 @@ pub struct Reads {
 #[derive(Debug, Default)]
 pub struct Writes {
     /// Values to set, or keys to remove (`None`).
-    pub puts: BTreeMap<Vec<u8>, Option<Bytes>>,
+    pub puts: Changes,
     /// Values whose keys are completed at the commit by [`stamp`], in the order of commits.
     pub stamped: Vec<(Vec<u8>, Bytes)>,
 }
@@ -99,7 +99,7 @@ impl Writes {
     }
 
     /// All writes with their final keys, given the version they are committed as.
-    pub fn into_changes(self, version: Version) -> BTreeMap<Vec<u8>, Option<Bytes>> {
+    pub fn into_changes(self, version: Version) -> Changes {
         let mut changes = self.puts;
         for ((mut key, value), index) in self.stamped.into_iter().zip(0u64..) {
             key.extend_from_slice(&stamp(version, index).to_be_bytes());
@@ -132,12 +132,30 @@ pub enum Refusal {
     Failed(StoreError),
 }
 
-/// A key with the value to set, or without one to remove it.
-pub type Write<'c> = (&'c [u8], Option<&'c Bytes>);
+/// Values by key; `None` is a removal.
+pub type Changes = BTreeMap<Vec<u8>, Option<Bytes>>;
+
+/// The writes of one transaction, with their final keys and their place in the order of commits.
+pub struct Commit {
+    /// The place.
+    pub version: Version,
+    /// The writes.
+    pub changes: Changes,
+}
+
+impl Commit {
+    /// About how many bytes it takes on a disk.
+    pub fn size(&self) -> usize {
+        let of = |(key, value): (&Vec<u8>, &Option<Bytes>)| {
+            key.len() + value.as_ref().map_or(0, Bytes::len) + 32
+        };
+        self.changes.iter().map(of).sum()
+    }
+}
 
 /// Where an embedded engine keeps its pairs. Only the commit thread writes.
 pub trait Medium: Send + Sync + 'static {
-    /// The version of the last batch applied, found when the medium was opened.
+    /// The last commit applied, found when the medium was opened.
     fn version(&self) -> Version;
     /// A view of all batches applied so far.
     fn view(&self) -> Result<Arc<dyn View>, StoreError>;
@@ -147,7 +165,6 @@ pub trait Medium: Send + Sync + 'static {
         let _ = writes;
         Ok(())
     }
-    /// Makes all writes durable and then visible, all or nothing. `version` is the last of the
-    /// batch's commits.
-    fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError>;
+    /// Makes a batch of commits durable and then visible, all or nothing, in their order.
+    fn apply(&self, batch: &[Arc<Commit>]) -> Result<(), StoreError>;
 }

@@ -28,14 +28,15 @@ pub enum StoreError {
         /// The process id of the holder, or `unknown`.
         holder: String,
     },
-    /// The directory was written by a newer program; it is left untouched.
-    #[error("{} has data format {found}, this program knows up to {known}; use a newer one", .dir.display())]
-    Newer {
+    /// The directory was written by a newer program, or by one from before the first release; it is
+    /// left untouched.
+    #[error("{} has data format {found}, this program knows {known}; use the program that made it, or another directory", .dir.display())]
+    Format {
         /// The data directory.
         dir: PathBuf,
         /// The format found there.
         found: u32,
-        /// The newest format that this program reads.
+        /// The format that this program reads.
         known: u32,
     },
     /// A row was written in a version that its type cannot read.

@@ -9,18 +9,17 @@
 //! is ordered behind what it read, hence durable no earlier, and fails if that fails. So one `fsync`
 //! serves any number of transactions that build on each other.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::engine::{Engine, Medium, Proposal, Reads, Refusal, Version, View, Write};
+use super::engine::{Commit, Engine, Medium, Proposal, Reads, Refusal, Version, View};
 use super::hot::{Hot, Warm};
-use super::overlay::{Ahead, Commit};
+use super::overlay::Ahead;
 use super::scan::Span;
 use super::watch::Watchers;
 
@@ -214,23 +213,18 @@ impl Shared {
 
     /// Makes a group durable, then visible, and then answers it.
     fn write(&self, group: &[Arc<Commit>]) {
-        let mut batch: BTreeMap<&[u8], Option<&Bytes>> = BTreeMap::new();
-        for (key, value) in group.iter().flat_map(|commit| &commit.changes) {
-            batch.insert(key, value.as_ref());
-        }
-        let batch: Vec<Write<'_>> = batch.into_iter().collect();
+        let keys = || group.iter().flat_map(|commit| commit.changes.keys());
         let result = match group.last() {
-            Some(last) if !batch.is_empty() => {
-                self.hot
-                    .change(last.version, batch.iter().map(|(key, _)| *key));
-                self.medium.apply(last.version, &batch)
+            Some(last) if keys().next().is_some() => {
+                self.hot.change(last.version, keys().map(Vec::as_slice));
+                self.medium.apply(group)
             }
             _ => Ok(()),
         };
         let (version, answered) = self.settle(group, result.is_ok());
         self.version.store(version, Ordering::Release);
         // Whoever hears of the commit may rely on the watchers having heard too.
-        self.watchers.touched(batch.iter().map(|(key, _)| *key));
+        self.watchers.touched(keys().map(Vec::as_slice));
         for (index, Pending { commit, done, .. }) in answered.into_iter().enumerate() {
             // A transaction whose caller has gone away is committed all the same.
             let _ = done.send(match &result {

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 
 use super::StoreError;
-use super::engine::{Medium, Pair, Pairs, Version, View, Write};
+use super::engine::{Commit, Medium, Pair, Pairs, Version, View};
 use super::scan::Span;
 
 /// How many pairs a range copies out under the lock at a time.
@@ -32,6 +32,24 @@ impl Memory {
     }
 }
 
+impl Versions {
+    fn apply(&mut self, commit: &Commit) {
+        let oldest = self.views.keys().next().copied();
+        let oldest = oldest.unwrap_or(commit.version);
+        self.version = commit.version;
+        for (key, value) in &commit.changes {
+            let history = self.keys.entry(key.clone()).or_default();
+            // Keep the newest value that the oldest view can see, and all after it.
+            let seen = history.partition_point(|(at, _)| *at <= oldest);
+            history.drain(..seen.saturating_sub(1));
+            history.push((commit.version, value.clone()));
+            if history.iter().all(|(_, value)| value.is_none()) {
+                self.keys.remove(key);
+            }
+        }
+    }
+}
+
 impl Medium for Memory {
     fn version(&self) -> Version {
         0
@@ -47,19 +65,10 @@ impl Medium for Memory {
         }))))
     }
 
-    fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError> {
+    fn apply(&self, batch: &[Arc<Commit>]) -> Result<(), StoreError> {
         let mut versions = self.write();
-        let oldest = versions.views.keys().next().copied().unwrap_or(version);
-        versions.version = version;
-        for (key, value) in batch {
-            let history = versions.keys.entry(key.to_vec()).or_default();
-            // Keep the newest value that the oldest view can see, and all after it.
-            let seen = history.partition_point(|(at, _)| *at <= oldest);
-            history.drain(..seen.saturating_sub(1));
-            history.push((version, value.cloned()));
-            if history.iter().all(|(_, value)| value.is_none()) {
-                versions.keys.remove(*key);
-            }
+        for commit in batch {
+            versions.apply(commit);
         }
         Ok(())
     }

@@ -26,15 +26,16 @@
 mod dir;
 pub mod engine;
 mod error;
-mod fjall;
 mod group;
 mod hot;
-mod journal;
 mod key;
+mod log;
 mod memory;
 mod overlay;
 mod row;
 mod scan;
+mod space;
+mod tree;
 mod tx;
 mod watch;
 
@@ -85,9 +86,9 @@ impl Store {
 
     /// Opens the store in a data directory, or makes a new one. One process holds it at a time.
     ///
-    /// Blocks while it replays the journal, in the order of a second for a large one.
+    /// Blocks while it replays its log, for a part of a second.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
-        Store::over(Box::new(fjall::Fjall::open(dir)?))
+        Store::over(Box::new(tree::Tree::open(dir)?))
     }
 
     fn over(medium: Box<dyn Medium>) -> Result<Store, StoreError> {

@@ -1,23 +1,13 @@
 //! Writes laid over a view: a transaction's own, and those that are ordered but not yet durable.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::StoreError;
-use super::engine::{Pair, Pairs, Version, View};
+use super::engine::{Changes, Commit, Pair, Pairs, View};
 use super::scan::Span;
-
-/// Values by key; `None` is a removal.
-pub(super) type Changes = BTreeMap<Vec<u8>, Option<Bytes>>;
-
-/// The writes of one commit, with their final keys.
-pub(super) struct Commit {
-    pub(super) version: Version,
-    pub(super) changes: Changes,
-}
 
 /// What the store will be when all these commits are durable.
 pub(super) struct Ahead {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, mpsc};
 
 use tokio::task::JoinHandle;
 
-use super::engine::{View, Write};
+use super::engine::{View, Commit};
 use super::memory::Memory;
 use super::*;
 
@@ -26,11 +26,11 @@ impl Medium for Slow {
         self.inner.view()
     }
 
-    fn apply(&self, version: Version, batch: &[Write<'_>]) -> Result<(), StoreError> {
+    fn apply(&self, batch: &[Arc<Commit>]) -> Result<(), StoreError> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         let outcome = self.outcomes.lock().expect("outcomes").recv();
         match outcome {
-            Ok(true) => self.inner.apply(version, batch),
+            Ok(true) => self.inner.apply(batch),
             _ => Err(StoreError::Closed("on purpose".into())),
         }
     }

@@ -13,7 +13,7 @@ macro_rules! battery {
                 super::$test(crate::store::Store::memory()).await;
             })*
         }
-        mod fjall {
+        mod durable {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 let dir = tempfile::tempdir().expect("dir");
