@@ -190,11 +190,11 @@ impl<'f> Changes<'f> {
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let bytes = &bytes[at..at + 8];
-    bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte))
+    let field = bytes[at..].first_chunk();
+    field.map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let bytes = &bytes[at..at + 4];
-    bytes.iter().rev().fold(0, |n, byte| n << 8 | u32::from(*byte))
+    let field = bytes[at..].first_chunk();
+    field.map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }

@@ -8,6 +8,8 @@
 
 mod frame;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, mpsc};
 
 use tokio::task::JoinHandle;
 
-use super::engine::{View, Commit};
+use super::engine::{Commit, View};
 use super::memory::Memory;
 use super::*;
 

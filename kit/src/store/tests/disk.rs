@@ -90,7 +90,9 @@ async fn damage_in_the_middle_is_refused_and_nothing_is_cut() {
         let dir = tempfile::tempdir().expect("dir");
         twenty_commits(dir.path()).await;
         let (mut file, end) = log(dir.path());
-        let damage: Vec<u8> = (0..512).map(|n| if zeros { 0 } else { n as u8 ^ 0xa5 }).collect();
+        let damage: Vec<u8> = (0..512)
+            .map(|n| if zeros { 0 } else { n as u8 ^ 0xa5 })
+            .collect();
         overwrite(&mut file, end / 2, &damage);
         let before = std::fs::read(segment(dir.path())).expect("read");
         let refused = Store::open(dir.path()).err().expect("damaged");
@@ -228,7 +230,7 @@ async fn damage_to_a_value_kept_apart_is_found() {
 }
 
 /// Needs a small filesystem of its own: run it with `GUREUM_TEST_SMALL_DISK` naming an empty
-/// directory on one (about 64 MiB).
+/// directory on one (about 64 MiB), and one test at a time.
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers() {
     let Ok(disk) = std::env::var("GUREUM_TEST_SMALL_DISK") else {

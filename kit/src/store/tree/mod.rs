@@ -111,7 +111,8 @@ impl Medium for Tree {
     }
 
     fn apply(&self, batch: &[Arc<Commit>]) -> Result<(), StoreError> {
-        self.space.allow(batch.iter().map(|commit| commit.size()).sum())?;
+        self.space
+            .allow(batch.iter().map(|commit| commit.size()).sum())?;
         self.sound()?.write(batch)
     }
 }
