@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use gureum_schema::{Error, Operation, OperationSpec, Result, ServiceSpec, Struct, View};
 
 use crate::ask::Ask;
@@ -184,11 +185,10 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
                 let asks = asks(&state, cx, &input)?;
                 let state = Arc::clone(&state);
                 let run = move |cx| -> Reply {
+                    // Not a block that awaits it: that would keep the future, which is large where
+                    // the input is, twice, and move it once more.
                     let reply = handler(state, cx, input);
-                    Box::pin(async move {
-                        let out = reply.await?;
-                        Ok(Box::new(out) as Box<dyn Struct>)
-                    })
+                    Box::pin(reply.map_ok(|out| Box::new(out) as Box<dyn Struct>))
                 };
                 let run = Box::new(run);
                 Ok(Prepared { asks, run })

@@ -2,8 +2,11 @@
 //!
 //! Unique-id prefixes: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
 
+use std::cell::RefCell;
+
 /// RFC 4648's base32 alphabet, which IAM's identifiers are written in.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const BASE16: &[u8; 16] = b"0123456789abcdef";
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Which kind of IAM entity an identifier names; it decides the four-letter prefix.
@@ -72,15 +75,16 @@ pub fn uuid() -> String {
     let mut b = bytes::<16>();
     b[6] = b[6] & 0x0f | 0x40;
     b[8] = b[8] & 0x3f | 0x80;
-    let h = hex::encode(b);
-    format!(
-        "{}-{}-{}-{}-{}",
-        &h[..8],
-        &h[8..12],
-        &h[12..16],
-        &h[16..20],
-        &h[20..]
-    )
+    let mut text = String::with_capacity(36);
+    for (index, byte) in b.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(BASE16[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 /// A request id in the shape of most services: a UUID.
@@ -100,7 +104,7 @@ pub fn secret() -> String {
 
 /// `len` lower-case hexadecimal digits.
 pub fn hex_digits(len: usize) -> String {
-    letters::<16>(b"0123456789abcdef", len)
+    letters(BASE16, len)
 }
 
 /// Random bytes from the operating system.
@@ -115,9 +119,52 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 /// A kernel that cannot give random bytes after boot is broken beyond repair, and an identifier or
 /// a secret made up without them would be guessable: the one sane answer is to stop the process.
 pub fn fill(out: &mut [u8]) {
+    let drawn = out.len() <= SMALL && POOL.try_with(|pool| pool.borrow_mut().draw(out)).is_ok();
+    if !drawn {
+        from_system(out);
+    }
+}
+
+fn from_system(out: &mut [u8]) {
     if let Err(error) = getrandom::fill(out) {
         tracing::error!(%error, "the operating system gives no random bytes");
         std::process::abort();
+    }
+}
+
+/// Requests draw up to this many bytes at a time, for ids, salts and keys.
+const SMALL: usize = 64;
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::EMPTY) };
+}
+
+/// Random bytes that a thread has asked for ahead: one system call serves many draws. What was
+/// drawn is not here any more.
+///
+/// A process that is forked off must not draw before it runs another program: it would draw what
+/// its parent draws.
+struct Pool {
+    bytes: [u8; 16 * SMALL],
+    left: usize,
+}
+
+impl Pool {
+    const EMPTY: Self = Self {
+        bytes: [0; 16 * SMALL],
+        left: 0,
+    };
+
+    /// `out` is no longer than [`SMALL`].
+    fn draw(&mut self, out: &mut [u8]) {
+        if self.left < out.len() {
+            from_system(&mut self.bytes);
+            self.left = self.bytes.len();
+        }
+        let drawn = &mut self.bytes[self.left - out.len()..self.left];
+        out.copy_from_slice(drawn);
+        drawn.fill(0);
+        self.left -= out.len();
     }
 }
 
@@ -150,5 +197,21 @@ mod tests {
         assert_eq!(&uuid[14..15], "4");
         assert!(matches!(&uuid[19..20], "8" | "9" | "a" | "b"));
         assert_ne!(request(), request());
+    }
+
+    #[test]
+    fn nothing_is_drawn_twice_however_much_is_drawn() {
+        let draw = || (0..5000).map(|_| bytes::<12>()).collect::<Vec<_>>();
+        let other = std::thread::spawn(draw);
+        let mut drawn = draw();
+        drawn.extend(other.join().expect("drawn"));
+        let mut large = [0; 12 * 5000];
+        fill(&mut large);
+        drawn.extend(large.as_chunks().0);
+        let count = drawn.len();
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!(drawn.len(), count);
+        assert!(!drawn.contains(&[0; 12]));
     }
 }

@@ -1,8 +1,9 @@
 //! Names of content files.
 
 use crate::Result;
+use gureum_kit::names::id;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{fmt, io, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// The name of one content file: 96 random bits, then the 32-bit epoch of the directory in which
 /// it was made. An id is never used again, so it also serves as the salt of the file's key.
@@ -13,11 +14,11 @@ use std::{fmt, io, str::FromStr};
 pub struct BlobId([u8; 16]);
 
 impl BlobId {
-    pub(crate) fn random(epoch: u32) -> Result<Self> {
+    pub(crate) fn random(epoch: u32) -> Self {
         let mut id = [0; 16];
-        getrandom::fill(&mut id[..12]).map_err(io::Error::other)?;
+        id::fill(&mut id[..12]);
         id[12..].copy_from_slice(&epoch.to_be_bytes());
-        Ok(Self(id))
+        Self(id)
     }
 
     pub(crate) fn epoch(&self) -> u32 {

@@ -9,7 +9,7 @@ use crate::layout::TAG;
 use crate::seal::Seal;
 use crate::{Error, Key, Result};
 use bytes::Bytes;
-use std::io;
+use gureum_kit::names::id;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The longest content that is kept inline: one block.
@@ -33,8 +33,7 @@ pub fn seal_inline(content: &[u8], key: Option<&Key>) -> Result<Vec<u8>> {
     }
     let mut frame = Vec::with_capacity(1 + IDENTITY + content.len() + TAG + TAG);
     if let Some(key) = key {
-        let mut identity = [0; IDENTITY];
-        getrandom::fill(&mut identity).map_err(io::Error::other)?;
+        let identity = id::bytes::<IDENTITY>();
         frame.push(ENCRYPTED);
         frame.extend_from_slice(&identity);
         frame.extend_from_slice(content);

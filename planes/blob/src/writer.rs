@@ -123,7 +123,7 @@ struct Draft {
 
 impl Draft {
     fn create(directory: Arc<Directory>, key: Option<&Key>) -> Result<Self> {
-        let id = BlobId::random(directory.epoch())?;
+        let id = BlobId::random(directory.epoch());
         let seal = Seal::new(*id.as_bytes(), key)?;
         let mut options = OpenOptions::new();
         let file = options

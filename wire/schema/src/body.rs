@@ -20,7 +20,8 @@ type Chunks = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub struct Body {
     inner: Inner,
     length: Option<u64>,
-    trailers: Trailers,
+    /// Few bodies have any; what has none receives none.
+    trailers: Option<Trailers>,
 }
 
 /// Header fields that follow a body, such as a checksum made while it was sent.
@@ -94,19 +95,19 @@ impl Body {
         Self {
             inner: Inner::Chunks(SyncWrapper::new(Box::pin(chunks))),
             length,
-            trailers: Trailers::default(),
+            trailers: None,
         }
     }
 
     #[must_use]
     pub fn with_trailers(mut self, trailers: Trailers) -> Self {
-        self.trailers = trailers;
+        self.trailers = Some(trailers);
         self
     }
 
     /// A handle on the trailers, good beyond the body's end.
     pub fn trailers(&self) -> Trailers {
-        self.trailers.clone()
+        self.trailers.clone().unwrap_or_default()
     }
 
     /// The number of bytes, where it is known beforehand.
@@ -143,7 +144,10 @@ impl Body {
             return self;
         };
         let worded = Worded { chunks, word };
-        Self::stream(worded, length).with_trailers(trailers)
+        Self {
+            trailers,
+            ..Self::stream(worded, length)
+        }
     }
 
     /// Everything in memory; fails with [`io::ErrorKind::FileTooLarge`] when it is more than `limit`
@@ -153,15 +157,23 @@ impl Body {
         if self.length.is_some_and(|length| length > limit as u64) {
             return too_large();
         }
-        let mut whole = Vec::new();
+        // A small body mostly comes at once, and need not be copied.
+        let (mut first, mut whole) = (Bytes::new(), Vec::new());
         while let Some(chunk) = self.chunk().await {
             let chunk = chunk?;
-            if whole.len() + chunk.len() > limit {
+            if first.len().max(whole.len()) + chunk.len() > limit {
                 return too_large();
+            }
+            if first.is_empty() {
+                first = chunk;
+                continue;
+            }
+            if whole.is_empty() {
+                whole.extend_from_slice(&first);
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(whole.into())
+        Ok(if whole.is_empty() { first } else { whole.into() })
     }
 }
 
@@ -187,7 +199,7 @@ impl From<Bytes> for Body {
         Self {
             length: Some(bytes.len() as u64),
             inner: Inner::Whole(bytes),
-            trailers: Trailers::default(),
+            trailers: None,
         }
     }
 }

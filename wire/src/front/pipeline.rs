@@ -46,7 +46,7 @@ impl Visit {
             .header(header::HOST)
             .or_else(|| self.parts.uri.authority().map(|a| a.as_str()))
             .unwrap_or(otherwise);
-        format!("{scheme}://{authority}")
+        [scheme, "://", authority].concat()
     }
 }
 
@@ -140,11 +140,12 @@ impl Door {
 
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const S3_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Every reply says which request it answers; S3's say so in a header of their own.
 fn name(visit: &Visit, reply: &mut Response<Body>) {
     let headers = reply.headers_mut();
-    if headers.contains_key(REQUEST_ID) || headers.contains_key("x-amz-request-id") {
+    if headers.contains_key(REQUEST_ID) || headers.contains_key(S3_REQUEST_ID) {
         return;
     }
     if let Ok(id) = HeaderValue::from_str(&visit.id) {

@@ -8,10 +8,15 @@ use std::sync::Arc;
 
 use gureum_dispatch::{Cloud, Service};
 use gureum_schema::{Error, OperationSpec, Protocol};
+use http::HeaderName;
 use http::request::Parts;
 
 use super::host::Host;
 use crate::protocol::uri::Router;
+
+/// Operation and service of the JSON protocols, and what tells that a request speaks CBOR.
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const SMITHY: HeaderName = HeaderName::from_static("smithy-protocol");
 
 /// Every service by the names that requests call it.
 pub(crate) struct Routes {
@@ -109,9 +114,9 @@ impl Routes {
         let spoken = service.spec.protocols;
         let preferred = spoken.first().copied().unwrap_or(Protocol::AwsJson11);
         let one_of = |wanted: &[Protocol]| spoken.iter().copied().find(|p| wanted.contains(p));
-        let told = if parts.headers.contains_key("smithy-protocol") {
+        let told = if parts.headers.contains_key(SMITHY) {
             one_of(&[Protocol::RpcV2Cbor])
-        } else if parts.headers.contains_key("x-amz-target") {
+        } else if parts.headers.contains_key(TARGET) {
             one_of(&[Protocol::AwsJson10, Protocol::AwsJson11])
         } else if is_rest(spoken) {
             one_of(&[Protocol::RestXml, Protocol::RestJson1])
@@ -171,20 +176,12 @@ pub(crate) fn is_rest(protocols: &[Protocol]) -> bool {
 
 /// `X-Amz-Target: PREFIX.Operation`
 pub(crate) fn target(parts: &Parts) -> Option<(&str, &str)> {
-    parts
-        .headers
-        .get("x-amz-target")?
-        .to_str()
-        .ok()?
-        .rsplit_once('.')
+    parts.headers.get(TARGET)?.to_str().ok()?.rsplit_once('.')
 }
 
 /// `/service/ID/operation/NAME`
 fn rpc(parts: &Parts) -> Option<(&str, &str)> {
     let rest = parts.uri.path().strip_prefix("/service/")?;
     let (id, name) = rest.split_once("/operation/")?;
-    parts
-        .headers
-        .contains_key("smithy-protocol")
-        .then_some((id, name))
+    parts.headers.contains_key(SMITHY).then_some((id, name))
 }

@@ -144,6 +144,11 @@ fn read_header(
     index: usize,
     path: &Path<'_>,
 ) -> Result<bool, DecodeError> {
+    // Most members are not in a request, and parsing a name to look it up takes longer than
+    // comparing it with the few that are. The models have names in lower case, as maps have them.
+    let Some(name) = headers.keys().find(|key| key.as_str() == name) else {
+        return Ok(false);
+    };
     let mut values = headers
         .get_all(name)
         .iter()

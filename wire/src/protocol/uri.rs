@@ -24,6 +24,8 @@ pub struct Route {
 struct Rule {
     op: &'static OperationSpec,
     segments: Vec<Segment>,
+    /// Segment by segment: a literal beats a label, a label a greedy one.
+    ranks: Vec<u8>,
     /// Fixed query parameters, `list-type=2` or a bare `uploads`.
     constants: Vec<(&'static str, &'static str)>,
     required_query: Vec<&'static str>,
@@ -40,13 +42,12 @@ enum Segment {
 
 /// How well a rule fits; the greater the better.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Fit {
+struct Fit<'r> {
     constants: usize,
     /// None of the required query parameters and headers is missing.
     complete: bool,
     required: usize,
-    /// Segment by segment: a literal beats a label, a label a greedy one.
-    path: Vec<u8>,
+    path: &'r [u8],
     /// Of two operations that nothing tells apart, the one that we implement.
     implemented: bool,
 }
@@ -69,18 +70,16 @@ impl Router {
         let query = text::form(query)
             .collect::<Result<Vec<_>, _>>()
             .map_err(DecodeError::outside_body)?;
-        let mut best: Option<(Fit, &Rule, Labels<'_>)> = None;
-        for rule in self
-            .rules
-            .iter()
-            .filter(|rule| rule.op.http.method == method.as_str())
-        {
+        let mut best: Option<(Fit<'_>, &Rule, Labels<'_>)> = None;
+        let rules = self.rules.iter();
+        for rule in rules.filter(|rule| rule.op.http.method == method.as_str()) {
+            if !rule.has_constants(&query) {
+                continue;
+            }
             let Some(labels) = match_path(&rule.segments, path) else {
                 continue;
             };
-            let Some(fit) = rule.fit(&query, headers) else {
-                continue;
-            };
+            let fit = rule.fit(&query, headers);
             if best.as_ref().is_none_or(|(than, ..)| fit > *than) {
                 best = Some((fit, rule, labels));
             }
@@ -121,24 +120,24 @@ impl Rule {
             Location::Header(name) => Some(name),
             _ => None,
         });
+        let segments = segments(path);
         Self {
             op,
-            segments: segments(path),
+            ranks: segments.iter().map(|segment| segment.rank()).collect(),
+            segments,
             constants,
             required_query: required_query.collect(),
             required_headers: required_headers.collect(),
         }
     }
 
-    /// None when a fixed query parameter is absent or different.
-    fn fit(&self, query: &[(String, String)], headers: &HeaderMap) -> Option<Fit> {
-        let constants = self.constants.iter();
-        if !constants
-            .clone()
-            .all(|c| query.iter().any(|(n, v)| (n.as_str(), v.as_str()) == *c))
-        {
-            return None;
-        }
+    /// Whether all fixed query parameters are there.
+    fn has_constants(&self, query: &[(String, String)]) -> bool {
+        let mut constants = self.constants.iter();
+        constants.all(|c| query.iter().any(|(n, v)| (n.as_str(), v.as_str()) == *c))
+    }
+
+    fn fit(&self, query: &[(String, String)], headers: &HeaderMap) -> Fit<'_> {
         let queries = self.required_query.iter();
         let found = queries
             .filter(|name| query.iter().any(|(n, _)| n == *name))
@@ -148,13 +147,13 @@ impl Rule {
                 .iter()
                 .filter(|name| headers.contains_key(**name))
                 .count();
-        Some(Fit {
+        Fit {
             constants: self.constants.len(),
             complete: found == self.required_query.len() + self.required_headers.len(),
             required: found,
-            path: self.segments.iter().map(|segment| segment.rank()).collect(),
+            path: &self.ranks,
             implemented: self.op.input.is_some(),
-        })
+        }
     }
 }
 

@@ -22,8 +22,7 @@ impl<'r> Authorization<'r> {
             other => return Err(SigError::Unsupported(Mechanism::other(other))),
         }
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        // None of the values holds a blank or a comma: any mixture of them separates.
-        for part in rest.split([',', ' ', '\t']).filter(|part| !part.is_empty()) {
+        for part in parts(rest) {
             let (name, text) = part.split_once('=').ok_or(UNREADABLE_HEADER)?;
             let slot = match name {
                 "Credential" => &mut credential,
@@ -55,6 +54,18 @@ impl<'r> Authorization<'r> {
             }),
         }
     }
+}
+
+/// None of the values holds a blank or a comma: any mixture of them separates.
+fn parts(mut rest: &str) -> impl Iterator<Item = &str> {
+    let separates = |byte| matches!(byte, b',' | b' ' | b'\t');
+    std::iter::from_fn(move || {
+        let begin = rest.bytes().position(|byte| !separates(byte))?;
+        let part = &rest[begin..];
+        let end = part.bytes().position(separates).unwrap_or(part.len());
+        rest = &part[end..];
+        Some(&part[..end])
+    })
 }
 
 const UNREADABLE_HEADER: SigError = SigError::Malformed {

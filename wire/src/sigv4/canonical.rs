@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use http::HeaderMap;
-use http::header::HOST;
+use http::header::{HOST, HeaderName};
 use percent_encoding::percent_decode_str;
 
 use super::date::AmzDate;
@@ -34,7 +34,7 @@ impl<'r> Request<'r> {
     }
 
     /// The header's only value, where it is text.
-    pub(super) fn header(&self, name: &str) -> Option<&'r str> {
+    pub(super) fn header(&self, name: HeaderName) -> Option<&'r str> {
         self.headers.get(name)?.to_str().ok().map(str::trim)
     }
 }
@@ -187,14 +187,16 @@ fn push_header(out: &mut Vec<u8>, request: &Request<'_>, name: &str) {
     let values = values
         .map(|value| value.as_bytes())
         .chain(authority.map(str::as_bytes));
-    for (index, value) in values.enumerate() {
-        if index == 0 {
+    let before = out.len();
+    for value in values {
+        let first = out.len() == before;
+        if first {
             out.extend_from_slice(name.as_bytes());
         }
-        out.push(if index == 0 { b':' } else { b',' });
+        out.push(if first { b':' } else { b',' });
         push_collapsed(out, value);
     }
-    if authority.is_some() || request.headers.contains_key(name) {
+    if out.len() > before {
         out.push(b'\n');
     }
 }

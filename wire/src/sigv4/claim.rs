@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use gureum_schema::Timestamp;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, DATE, HeaderName};
 
 use super::authorization::Authorization;
 use super::body::Payload;
@@ -15,6 +15,10 @@ use super::date::AmzDate;
 use super::error::SigError;
 use super::presigned::{Presigned, parse_expires};
 use super::{Digest, parse_digest, sha256};
+
+const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const MOMENT: HeaderName = HeaderName::from_static("x-amz-date");
+const CONTENT: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
 /// No credential is anywhere near this long.
 const MAX_CREDENTIAL: usize = 512;
@@ -32,34 +36,46 @@ pub enum Place {
 
 /// `20150830/us-east-1/iam/aws4_request`: what a signing key is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope<'c>(&'c str);
+pub struct Scope<'c> {
+    text: &'c str,
+    /// Where the service's name begins.
+    service: usize,
+}
+
+/// What every scope ends with.
+const TERMINATOR: &str = "/aws4_request";
+/// Bytes of `YYYYMMDD`.
+const DAY: usize = 8;
 
 impl<'c> Scope<'c> {
-    /// `text` is well-formed: it was composed here.
-    pub(super) const fn trusted(text: &'c str) -> Self {
-        Self(text)
+    /// `None` where a part is missing, or the first is no date.
+    pub(super) fn parse(text: &'c str) -> Option<Self> {
+        let parts = text.strip_suffix(TERMINATOR)?;
+        let service = 1 + parts.bytes().rposition(|byte| byte == b'/')?;
+        let region = parts.get(DAY..service - 1)?.strip_prefix('/')?;
+        let well_formed = parts.bytes().take(DAY).all(|byte| byte.is_ascii_digit())
+            && !region.is_empty()
+            && !region.contains('/')
+            && service < parts.len();
+        well_formed.then_some(Self { text, service })
     }
 
     pub fn as_str(self) -> &'c str {
-        self.0
+        self.text
     }
 
     /// `YYYYMMDD`
     pub fn date(self) -> &'c str {
-        self.part(0)
+        &self.text[..DAY]
     }
 
     pub fn region(self) -> &'c str {
-        self.part(1)
+        &self.text[DAY + 1..self.service - 1]
     }
 
     /// The signing name, `iam`; several services may share one.
     pub fn service(self) -> &'c str {
-        self.part(2)
-    }
-
-    fn part(self, index: usize) -> &'c str {
-        self.0.split('/').nth(index).unwrap_or_default()
+        &self.text[self.service..self.text.len() - TERMINATOR.len()]
     }
 }
 
@@ -67,8 +83,9 @@ impl<'c> Scope<'c> {
 #[derive(Clone, Debug)]
 pub(super) struct Credential<'r> {
     text: Cow<'r, str>,
-    /// Where the scope begins.
+    /// Where the scope begins, and its service's name in it.
     scope: usize,
+    service: usize,
 }
 
 impl<'r> Credential<'r> {
@@ -78,22 +95,15 @@ impl<'r> Credential<'r> {
             text: text.chars().take(MAX_CREDENTIAL).collect(),
         };
         // The access key comes first and might hold anything: count from the end.
-        let (slash, _) = text.rmatch_indices('/').nth(3).ok_or_else(malformed)?;
-        let scope = Scope(&text[slash + 1..]);
-        let day = scope.date();
-        let well_formed = (1..=128).contains(&slash)
-            && text.len() <= MAX_CREDENTIAL
-            && text.is_ascii()
-            && day.len() == 8
-            && day.bytes().all(|byte| byte.is_ascii_digit())
-            && !scope.region().is_empty()
-            && !scope.service().is_empty()
-            && scope.part(3) == "aws4_request";
-        if !well_formed {
-            return Err(malformed());
-        }
+        let mut slashes = text.bytes().enumerate().rev().filter(|(_, b)| *b == b'/');
+        let (slash, _) = slashes.nth(3).ok_or_else(malformed)?;
+        let well_formed =
+            (1..=128).contains(&slash) && text.len() <= MAX_CREDENTIAL && text.is_ascii();
+        let scope = Scope::parse(&text[slash + 1..]).filter(|_| well_formed);
+        let service = scope.ok_or_else(malformed)?.service;
         Ok(Self {
             scope: slash + 1,
+            service,
             text,
         })
     }
@@ -103,7 +113,10 @@ impl<'r> Credential<'r> {
     }
 
     pub(super) fn scope(&self) -> Scope<'_> {
-        Scope(&self.text[self.scope..])
+        Scope {
+            text: &self.text[self.scope..],
+            service: self.service,
+        }
     }
 
     /// The key's day must be the request's.
@@ -224,7 +237,7 @@ impl<'r> Claim<'r> {
             signature: parse_signature(parts.signature, place)?,
             date: header_date(&request)?,
             expires: None,
-            token: request.header("x-amz-security-token").map(Cow::Borrowed),
+            token: request.header(TOKEN).map(Cow::Borrowed),
             content: header_content(&request)?,
             request,
         })
@@ -239,7 +252,7 @@ impl<'r> Claim<'r> {
             (None, None) if credential.scope().service() == "s3" => Some(ContentHash::Unsigned),
             (None, None) => None,
         };
-        let header_token = || request.header("x-amz-security-token").map(Cow::Borrowed);
+        let header_token = || request.header(TOKEN).map(Cow::Borrowed);
         Ok(Self {
             place,
             credential,
@@ -290,18 +303,15 @@ pub(super) fn parse_signature(text: &str, place: Place) -> Result<Digest, SigErr
 
 /// `x-amz-date`, else `Date` in any format.
 fn header_date(request: &Request<'_>) -> Result<AmzDate, SigError> {
-    if let Some(text) = request.header("x-amz-date") {
+    if let Some(text) = request.header(MOMENT) {
         return AmzDate::parse(text).ok_or_else(|| SigError::MalformedDate(text.to_owned()));
     }
-    let text = request.header("date").ok_or(SigError::MissingDate)?;
+    let text = request.header(DATE).ok_or(SigError::MissingDate)?;
     AmzDate::parse(text)
         .or_else(|| Timestamp::parse(text).map(AmzDate::of))
         .ok_or_else(|| SigError::MalformedDate(text.to_owned()))
 }
 
 fn header_content(request: &Request<'_>) -> Result<Option<ContentHash>, SigError> {
-    request
-        .header("x-amz-content-sha256")
-        .map(ContentHash::parse)
-        .transpose()
+    request.header(CONTENT).map(ContentHash::parse).transpose()
 }

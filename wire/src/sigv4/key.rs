@@ -16,15 +16,15 @@ pub struct SigningKey(hmac::Key);
 
 impl SigningKey {
     pub fn derive(secret: &str, scope: Scope<'_>) -> Self {
+        Self::narrowed(secret, [scope.date(), scope.region(), scope.service()])
+    }
+
+    /// For a day (`YYYYMMDD`), a region and a service.
+    pub(super) fn narrowed(secret: &str, [day, region, service]: [&str; 3]) -> Self {
         let mut seed = Vec::with_capacity(4 + secret.len());
         seed.extend_from_slice(b"AWS4");
         seed.extend_from_slice(secret.as_bytes());
-        let steps = [
-            scope.date(),
-            scope.region(),
-            scope.service(),
-            "aws4_request",
-        ];
+        let steps = [day, region, service, "aws4_request"];
         let root = hmac::Key::new(HMAC_SHA256, &seed);
         Self(steps.iter().fold(root, |key, step| {
             hmac::Key::new(HMAC_SHA256, hmac::sign(&key, step.as_bytes()).as_ref())
@@ -141,13 +141,17 @@ impl fmt::Debug for KeyCache {
 mod tests {
     use super::*;
 
-    const SCOPE: Scope<'_> = Scope::trusted("20150830/us-east-1/iam/aws4_request");
+    fn scope(day: &str) -> Scope<'_> {
+        Scope::parse(day).expect("a scope")
+    }
+
+    const TODAY: &str = "20150830/us-east-1/iam/aws4_request";
 
     #[test]
     fn stays_within_its_bound_and_keeps_what_is_used() {
         let cache = KeyCache::new(10);
-        let id = |n: usize| KeyId::of(&n.to_string(), "secret", SCOPE);
-        let key = SigningKey::derive("secret", SCOPE);
+        let id = |n: usize| KeyId::of(&n.to_string(), "secret", scope(TODAY));
+        let key = SigningKey::derive("secret", scope(TODAY));
         for n in 0..1000 {
             cache.keep(id(n), key.clone());
             assert!(cache.find(&id(0)).is_some(), "used at every turn");
@@ -159,14 +163,10 @@ mod tests {
     #[test]
     fn every_part_of_the_identity_counts() {
         let ids = [
-            KeyId::of("a", "bc", SCOPE),
-            KeyId::of("ab", "c", SCOPE),
-            KeyId::of("a", "bd", SCOPE),
-            KeyId::of(
-                "a",
-                "bc",
-                Scope::trusted("20150831/us-east-1/iam/aws4_request"),
-            ),
+            KeyId::of("a", "bc", scope(TODAY)),
+            KeyId::of("ab", "c", scope(TODAY)),
+            KeyId::of("a", "bd", scope(TODAY)),
+            KeyId::of("a", "bc", scope("20150831/us-east-1/iam/aws4_request")),
         ];
         for (n, id) in ids.iter().enumerate() {
             assert!(ids[..n].iter().all(|other| other != id));

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gureum_schema::Timestamp;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use percent_encoding::percent_decode_str;
 use ring::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY};
 
@@ -127,8 +127,8 @@ impl<'r> LegacyClaim<'r> {
         let header = |name| self.request.header(name).unwrap_or_default();
         let mut text = [
             self.request.method,
-            header("content-md5"),
-            header("content-type"),
+            header(HeaderName::from_static("content-md5")),
+            header(CONTENT_TYPE),
             &self.expires,
             "",
         ]

@@ -65,9 +65,20 @@ type Digest = [u8; 32];
 
 /// Reads 64 lower-case hexadecimal digits; upper case is not what the sender's SDK prints.
 fn parse_digest(text: &str) -> Option<Digest> {
+    let digit = |byte| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks() else {
+        return None;
+    };
+    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
     let mut digest = [0; 32];
-    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    (lower && hex::decode_to_slice(text, &mut digest).is_ok()).then_some(digest)
+    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(digest)
 }
 
 fn sha256(bytes: &[u8]) -> Digest {

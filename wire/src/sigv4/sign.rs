@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::canonical::{
     PathRule, Request, canonical_request, hex_of, push_encoded, string_to_sign,
 };
-use super::claim::Scope;
 use super::content::ContentHash;
 use super::date::AmzDate;
 use super::key::SigningKey;
@@ -117,7 +116,7 @@ impl Signer<'_> {
         let rule = PathRule::of(self.service);
         let canonical = canonical_request(request, rule, names, content, &[]);
         let text = string_to_sign(date, &scope, &canonical);
-        let key = SigningKey::derive(self.secret, Scope::trusted(&scope));
+        let key = SigningKey::narrowed(self.secret, [date.day(), self.region, self.service]);
         let signature = hex_of(&key.sign(text.as_bytes()), &mut [0; 64]).to_owned();
         (scope, signature)
     }
