@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use gureum_block::{Block, Depot, Error, Limits, Source};
+use gureum_block::{Block, Depot, Error, Leaving, Limits, Source};
 use gureum_compute::Device;
 use gureum_ec2::machines::{Disks, Keys, PlaneError, Stored};
 use gureum_room::Privilege;
@@ -132,7 +132,7 @@ impl Disks for Host {
         Ok(device.await?)
     }
 
-    async fn detach(&self, volume: &str) -> Result<(), PlaneError> {
+    async fn detach(&self, volume: &str) -> Result<Leaving, PlaneError> {
         Ok(self.block.detach(volume).await?)
     }
 

@@ -33,7 +33,7 @@ mod serve;
 mod throttle;
 
 pub use cipher::Key;
-pub use client::{Block, volume_main};
+pub use client::{Block, Leaving, volume_main};
 pub use depot::{Depot, Keys, Source};
 pub use error::{Error, Result};
 pub use image::Image;

@@ -62,6 +62,8 @@ pub(crate) enum Reply {
     Done,
     Used(Usage),
     Failed(String),
+    /// It was told to go before, and somebody still uses the device.
+    InUse,
 }
 
 /// The name under which a volume's process lives in the room.
@@ -195,9 +197,10 @@ impl Serving {
             }
             Request::Limit(limits) => self.volume.limit(*limits),
             Request::Usage => return Ok(Reply::Used(self.volume.usage())),
+            Request::Detach if self.leaves.is_some() => return Ok(Reply::InUse),
             Request::Detach => {
                 self.device.detach()?;
-                self.leaves.get_or_insert(Leave::WithLastUser);
+                self.leaves = Some(Leave::WithLastUser);
             }
             Request::Abandon => {
                 self.device.detach()?;

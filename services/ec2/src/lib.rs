@@ -29,6 +29,7 @@ mod keys;
 mod launch;
 pub mod machines;
 mod mappings;
+mod marks;
 pub mod metadata;
 mod model;
 mod mold;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gureum_block::{Key, Limits};
+use gureum_block::{Key, Leaving, Limits};
 use gureum_dns::Zone;
 use gureum_network::VpcPlan;
 
@@ -117,7 +117,7 @@ pub trait Disks: Send + Sync + 'static {
     async fn attach(&self, volume: &str, keys: Keys, limits: Limits)
     -> Result<PathBuf, PlaneError>;
     /// Takes the device away; one that is in use goes when its last user has gone.
-    async fn detach(&self, volume: &str) -> Result<(), PlaneError>;
+    async fn detach(&self, volume: &str) -> Result<Leaving, PlaneError>;
     /// Takes the device away whoever uses it.
     async fn abandon(&self, volume: &str) -> Result<(), PlaneError>;
     /// Makes a volume larger, `size` in bytes, while it is used too.

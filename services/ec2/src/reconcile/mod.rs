@@ -2,8 +2,10 @@
 
 mod images;
 mod instances;
+mod leftovers;
 mod networks;
 pub(crate) mod plan;
+mod tally;
 pub(crate) mod volumes;
 pub(crate) mod vpc_plan;
 mod zones;
