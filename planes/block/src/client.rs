@@ -147,6 +147,32 @@ impl Block {
         self.0.depot.snapshot(volume, snapshot, &mut image, &find)
     }
 
+    /// Keeps what several volumes hold at one moment, each as a snapshot: no write that came after
+    /// another one is in them without it. `pairs` are volumes and names of snapshots. After an error
+    /// some of the snapshots may be there.
+    pub async fn snapshot_together(
+        &self,
+        pairs: &[(String, String)],
+        keys: &BTreeMap<String, Key>,
+    ) -> Result<()> {
+        let mut taken = Ok(());
+        // One that is no device is written by nobody.
+        for (volume, _) in pairs {
+            let held = self.ask(volume, Request::Hold).await;
+            taken = taken.and(held.and_then(|it| it.map_or(Ok(()), done)));
+        }
+        if taken.is_ok() {
+            for (volume, snapshot) in pairs {
+                taken = taken.and(self.snapshot(volume, snapshot, keys).await);
+            }
+        }
+        for (volume, _) in pairs {
+            let released = self.ask(volume, Request::Release).await;
+            taken = taken.and(released.and_then(|it| it.map_or(Ok(()), done)));
+        }
+        taken
+    }
+
     /// Makes a volume larger, while it is used, too.
     pub async fn grow(&self, volume: &str, size: u64) -> Result<()> {
         match self.ask(volume, Request::Grow(size)).await? {

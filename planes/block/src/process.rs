@@ -42,6 +42,10 @@ pub(crate) enum Request {
     Attach(Order),
     /// Keep what the volume holds now under this name.
     Snapshot(String),
+    /// Hold up all writes, for a few seconds at most.
+    Hold,
+    /// Let them through again. Fails if they were not held up until now.
+    Release,
     /// Have this many bytes from now on.
     Grow(u64),
     /// Be this fast from now on.
@@ -187,6 +191,12 @@ impl Serving {
             Request::Snapshot(name) => {
                 let mut image = self.volume.image();
                 self.depot.snapshot(&self.name, name, &mut image, &keys)?;
+            }
+            Request::Hold => self.volume.gate().shut(),
+            Request::Release if self.volume.gate().open() => {}
+            Request::Release => {
+                let why = "writes could not be held up long enough";
+                return Ok(Reply::Failed(why.into()));
             }
             Request::Grow(size) => {
                 self.depot

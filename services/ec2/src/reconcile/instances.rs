@@ -17,10 +17,10 @@ use super::plan::{Step, Wanted, step};
 use super::tally::{Progress, Tally};
 use super::volumes::Tools;
 use crate::errors::Result;
+use crate::images;
 use crate::instance_types;
 use crate::machines::{Machine, PlaneError, Planes, Sight};
 use crate::model::dhcp::DhcpOptionsRow;
-use crate::model::image::ImageRow;
 use crate::model::instance::{self, InstanceRow, State};
 use crate::model::vpc::VpcRow;
 use crate::names;
@@ -225,7 +225,7 @@ impl Ec2 {
         let kind = instance_types::known(&row.instance_type);
         let dhcp = Dhcp::of(&reader, row)?;
         // One that was deregistered keeps its row as long as somebody has it.
-        let image = reader.find::<ImageRow>(&row.meta.here(), &row.image)?;
+        let image = images::of_instance(&reader, row)?;
         let hostname = address.map(|address| names::private(region, address));
         Ok(Machine {
             id: row.meta.id.clone(),

@@ -5,6 +5,7 @@ mod instances;
 mod leftovers;
 mod networks;
 pub(crate) mod plan;
+mod snapshots;
 mod tally;
 pub(crate) mod volumes;
 pub(crate) mod vpc_plan;

@@ -17,7 +17,7 @@ use super::tally::{Progress, Tally};
 use crate::errors::Result;
 use crate::machines::{Disks, Keys, PlaneError, Planes};
 use crate::model::instance::{InstanceRow, State};
-use crate::model::snapshot::{self, Origin, SnapshotRow};
+use crate::model::snapshot::SnapshotRow;
 use crate::model::volume::{Bond, Stage, VolumeRow};
 use crate::resource::{Find, Here, Resource};
 use crate::state::Ec2;
@@ -33,7 +33,7 @@ const STORE_LIMITS: Limits = Limits {
     bytes: 1 << 30,
 };
 
-type Done<T = ()> = std::result::Result<T, PlaneError>;
+pub(super) type Done<T = ()> = std::result::Result<T, PlaneError>;
 
 #[async_trait]
 impl Reconciler for Volumes {
@@ -56,9 +56,9 @@ impl Reconciler for Volumes {
 /// What volumes are made true with.
 #[derive(Clone, Copy)]
 pub(crate) struct Tools<'a> {
-    disks: &'a dyn Disks,
+    pub(super) disks: &'a dyn Disks,
     /// Opens their keys.
-    cloud: &'a Arc<Cloud>,
+    pub(super) cloud: &'a Arc<Cloud>,
 }
 
 impl<'a> Tools<'a> {
@@ -151,10 +151,7 @@ impl Ec2 {
         let keys = unnamed_keys(&snapshot, &volumes, &snapshots).map_err(fail)?;
         drop(snapshot);
         let mut tally = Tally::default();
-        for row in snapshots.iter().filter(|row| row.is_pending()) {
-            let taken = self.take_snapshot(tools, row).await;
-            tally.note(row.id(), taken.map(|()| Progress::Moved));
-        }
+        self.take_snapshots(tools, &snapshots, &mut tally).await;
         for row in &volumes {
             let instance = row.attachment.as_ref().map(|it| &it.instance);
             let seen = Seen {
@@ -260,7 +257,7 @@ impl Ec2 {
     }
 
     /// The keys of a volume.
-    async fn keys(&self, tools: Tools<'_>, volume: &str, encrypted: bool) -> Done<Keys> {
+    pub(super) async fn keys(&self, tools: Tools<'_>, volume: &str, encrypted: bool) -> Done<Keys> {
         if !encrypted {
             return Ok(Keys::new());
         }
@@ -318,68 +315,6 @@ impl Ec2 {
         });
         let done: Result<()> = done.await;
         Ok(done.map_err(fail)?)
-    }
-
-    /// Takes a snapshot that is to be taken. Repeating one that was cut short changes nothing.
-    async fn take_snapshot(&self, tools: Tools<'_>, row: &SnapshotRow) -> Done {
-        let taken = self.keep_content(tools, row).await;
-        let progress = match &taken {
-            Ok(()) => snapshot::Progress::Completed(self.clock.now()),
-            Err(error) => snapshot::Progress::Failed(error.to_string()),
-        };
-        let key = row.key();
-        let done = self.store.transact(|tx| {
-            if let Some(mut row) = tx.get::<SnapshotRow>(&key)? {
-                row.progress = progress.clone();
-                tx.put(&row)?;
-            }
-            Ok(())
-        });
-        let done: Result<()> = done.await;
-        done.map_err(fail)?;
-        taken
-    }
-
-    async fn keep_content(&self, tools: Tools<'_>, row: &SnapshotRow) -> Done {
-        let Tools { disks, cloud } = tools;
-        let id = row.meta.id.as_str();
-        match &row.of {
-            Origin::Volume(volume) => {
-                let encrypted = row.encryption.is_some();
-                let keys = self.keys(tools, volume, encrypted).await?;
-                disks.snapshot(volume, id, keys).await
-            }
-            Origin::Snapshot(from) => {
-                let key = row.encryption.as_ref().map(|it| it.data_key.as_str());
-                let mut names = BTreeSet::new();
-                if let Some(key) = key {
-                    names = disks.snapshot_keys(from).await?;
-                    names.insert(key.to_owned());
-                }
-                let keys = self.unseal(cloud, names).await?;
-                disks.copy_snapshot(from, id, key, keys).await
-            }
-        }
-    }
-
-    /// Takes a snapshot at once: what is written to the volume after the answer is not in it.
-    pub(crate) async fn take_now(&self, cloud: &Arc<Cloud>, row: &SnapshotRow) {
-        let Some(planes) = &self.planes else { return };
-        let _alone = self.handling.lock().await;
-        // Only what nobody has taken or deleted meanwhile.
-        let Ok(Some(row)) = self
-            .store
-            .read()
-            .find::<SnapshotRow>(&row.meta.here(), row.id())
-        else {
-            return;
-        };
-        if !row.is_pending() {
-            return;
-        }
-        if let Err(error) = self.take_snapshot(Tools::of(planes, cloud), &row).await {
-            tracing::warn!(%error, snapshot = row.meta.id, "cannot take the snapshot");
-        }
     }
 
     /// The devices that an instance boots with: names in its `/dev`, and their nodes on the host.
@@ -484,6 +419,6 @@ fn name(device: &str) -> &str {
     device.trim_start_matches("/dev/")
 }
 
-fn fail(refusal: crate::errors::Refusal) -> gureum_schema::Error {
+pub(super) fn fail(refusal: crate::errors::Refusal) -> gureum_schema::Error {
     refusal.into()
 }
