@@ -55,7 +55,7 @@ def volume_of(ec2, volume):
 
 
 def becomes(ec2, volume, state):
-    for _ in range(600):
+    for _ in range(300):
         shown = volume_of(ec2, volume)
         if shown["State"] == state and all(it["State"] == "attached" for it in shown["Attachments"]):
             return shown
@@ -64,7 +64,7 @@ def becomes(ec2, volume, state):
 
 
 def completed(ec2, snapshot):
-    for _ in range(600):
+    for _ in range(300):
         shown = ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"][0]
         if shown["State"] != "pending":
             break
@@ -84,7 +84,7 @@ def says(ec2, instance):
 
 
 def said(ec2, instance, expected):
-    for _ in range(600):
+    for _ in range(200):
         if says(ec2, instance) == expected:
             return
         time.sleep(0.1)
@@ -93,7 +93,7 @@ def said(ec2, instance, expected):
 
 def written(ec2, instance):
     """What the instance wrote on its blank /dev/sdf."""
-    for _ in range(600):
+    for _ in range(200):
         words = says(ec2, instance).split(" ")
         if len(words) == 2 and words[1]:
             return words[1]

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use gureum_block::{Block, Depot, Error, Limits, Source};
+use gureum_block::{Block, Changed, Depot, Error, Leaving, Limits, Source};
 use gureum_compute::Device;
 use gureum_ec2::machines::{Disks, Keys, PlaneError, Stored};
 use gureum_room::Privilege;
@@ -132,7 +132,7 @@ impl Disks for Host {
         Ok(device.await?)
     }
 
-    async fn detach(&self, volume: &str) -> Result<(), PlaneError> {
+    async fn detach(&self, volume: &str) -> Result<Leaving, PlaneError> {
         Ok(self.block.detach(volume).await?)
     }
 
@@ -156,6 +156,21 @@ impl Disks for Host {
         Ok(once(self.block.snapshot(volume, snapshot, &keys).await)?)
     }
 
+    async fn snapshot_together(
+        &self,
+        pairs: &[(String, String)],
+        keys: Keys,
+    ) -> Result<(), PlaneError> {
+        let snapshots: Vec<String> = pairs.iter().map(|(_, to)| to.clone()).collect();
+        self.stored(move |depot| {
+            snapshots
+                .iter()
+                .try_for_each(|it| depot.delete_snapshot(it))
+        })
+        .await?;
+        Ok(self.block.snapshot_together(pairs, &keys).await?)
+    }
+
     async fn copy_snapshot(
         &self,
         from: &str,
@@ -177,6 +192,36 @@ impl Disks for Host {
         self.stored(move |depot| {
             depot.delete_snapshot(&snapshot)?;
             depot.sweep().map(drop)
+        })
+        .await
+    }
+
+    async fn pieces(&self, snapshot: &str, keys: Keys) -> Result<Vec<u64>, PlaneError> {
+        let snapshot = snapshot.to_owned();
+        self.stored(move |depot| depot.pieces(&snapshot, &|name| keys.get(name).cloned()))
+            .await
+    }
+
+    async fn changed(
+        &self,
+        first: &str,
+        second: &str,
+        keys: Keys,
+    ) -> Result<Option<Vec<Changed>>, PlaneError> {
+        let (first, second) = (first.to_owned(), second.to_owned());
+        self.stored(move |depot| depot.changed(&first, &second, &|name| keys.get(name).cloned()))
+            .await
+    }
+
+    async fn read_piece(
+        &self,
+        snapshot: &str,
+        piece: u64,
+        keys: Keys,
+    ) -> Result<Vec<u8>, PlaneError> {
+        let snapshot = snapshot.to_owned();
+        self.stored(move |depot| {
+            depot.read_piece(&snapshot, piece, &|name| keys.get(name).cloned())
         })
         .await
     }

@@ -138,6 +138,7 @@ pub(crate) async fn open(
         .service(dynamodb.service())
         .service(dynamodb.streams_service())
         .service(ec2.service())
+        .service(ec2.direct_service())
         .build();
     let metrics = Metrics::new(store.clone());
     let gauge = Gauge::new(metrics.clone(), host.clone(), ec2.clone(), clock.clone());

@@ -69,6 +69,8 @@ gureum_schema::operations! {
         types::CreateSecurityGroupRequest => types::CreateSecurityGroupResult;
     CreateSnapshot = operations::CREATE_SNAPSHOT:
         types::CreateSnapshotRequest => types::Snapshot;
+    CreateSnapshots = operations::CREATE_SNAPSHOTS:
+        types::CreateSnapshotsRequest => types::CreateSnapshotsResult;
     CreateSubnet = operations::CREATE_SUBNET:
         types::CreateSubnetRequest => types::CreateSubnetResult;
     CreateTags = operations::CREATE_TAGS:
@@ -175,6 +177,8 @@ gureum_schema::operations! {
         types::DescribeSecurityGroupRulesRequest => types::DescribeSecurityGroupRulesResult;
     DescribeSecurityGroups = operations::DESCRIBE_SECURITY_GROUPS:
         types::DescribeSecurityGroupsRequest => types::DescribeSecurityGroupsResult;
+    DescribeSnapshotAttribute = operations::DESCRIBE_SNAPSHOT_ATTRIBUTE:
+        types::DescribeSnapshotAttributeRequest => types::DescribeSnapshotAttributeResult;
     DescribeSnapshots = operations::DESCRIBE_SNAPSHOTS:
         types::DescribeSnapshotsRequest => types::DescribeSnapshotsResult;
     DescribeSubnets = operations::DESCRIBE_SUBNETS:
@@ -245,6 +249,8 @@ gureum_schema::operations! {
         types::ModifyNetworkInterfaceAttributeRequest => types::ModifyNetworkInterfaceAttributeOutput;
     ModifySecurityGroupRules = operations::MODIFY_SECURITY_GROUP_RULES:
         types::ModifySecurityGroupRulesRequest => types::ModifySecurityGroupRulesResult;
+    ModifySnapshotAttribute = operations::MODIFY_SNAPSHOT_ATTRIBUTE:
+        types::ModifySnapshotAttributeRequest => types::ModifySnapshotAttributeOutput;
     ModifySubnetAttribute = operations::MODIFY_SUBNET_ATTRIBUTE:
         types::ModifySubnetAttributeRequest => types::ModifySubnetAttributeOutput;
     ModifyVolume = operations::MODIFY_VOLUME:
@@ -257,6 +263,8 @@ gureum_schema::operations! {
         types::ModifyVpcEndpointRequest => types::ModifyVpcEndpointResult;
     RebootInstances = operations::REBOOT_INSTANCES:
         types::RebootInstancesRequest => types::RebootInstancesOutput;
+    RegisterImage = operations::REGISTER_IMAGE:
+        types::RegisterImageRequest => types::RegisterImageResult;
     RejectVpcPeeringConnection = operations::REJECT_VPC_PEERING_CONNECTION:
         types::RejectVpcPeeringConnectionRequest => types::RejectVpcPeeringConnectionResult;
     ReleaseAddress = operations::RELEASE_ADDRESS:
@@ -271,6 +279,10 @@ gureum_schema::operations! {
         types::ReplaceRouteTableAssociationRequest => types::ReplaceRouteTableAssociationResult;
     ResetEbsDefaultKmsKeyId = operations::RESET_EBS_DEFAULT_KMS_KEY_ID:
         types::ResetEbsDefaultKmsKeyIdRequest => types::ResetEbsDefaultKmsKeyIdResult;
+    ResetImageAttribute = operations::RESET_IMAGE_ATTRIBUTE:
+        types::ResetImageAttributeRequest => types::ResetImageAttributeOutput;
+    ResetSnapshotAttribute = operations::RESET_SNAPSHOT_ATTRIBUTE:
+        types::ResetSnapshotAttributeRequest => types::ResetSnapshotAttributeOutput;
     RevokeSecurityGroupEgress = operations::REVOKE_SECURITY_GROUP_EGRESS:
         types::RevokeSecurityGroupEgressRequest => types::RevokeSecurityGroupEgressResult;
     RevokeSecurityGroupIngress = operations::REVOKE_SECURITY_GROUP_INGRESS:

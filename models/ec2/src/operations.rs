@@ -1122,7 +1122,10 @@ pub(crate) static CREATE_SNAPSHOT: OperationSpec =
     OperationSpec::new("CreateSnapshot", "POST", "/")
         .io(&schemas::CREATE_SNAPSHOT_REQUEST, &schemas::SNAPSHOT);
 pub(crate) static CREATE_SNAPSHOTS: OperationSpec =
-    OperationSpec::new("CreateSnapshots", "POST", "/");
+    OperationSpec::new("CreateSnapshots", "POST", "/").io(
+        &schemas::CREATE_SNAPSHOTS_REQUEST,
+        &schemas::CREATE_SNAPSHOTS_RESULT,
+    );
 pub(crate) static CREATE_SPOT_DATAFEED_SUBSCRIPTION: OperationSpec =
     OperationSpec::new("CreateSpotDatafeedSubscription", "POST", "/");
 pub(crate) static CREATE_STORE_IMAGE_TASK: OperationSpec =
@@ -1817,7 +1820,10 @@ pub(crate) static DESCRIBE_SECURITY_GROUPS: OperationSpec =
 pub(crate) static DESCRIBE_SERVICE_LINK_VIRTUAL_INTERFACES: OperationSpec =
     OperationSpec::new("DescribeServiceLinkVirtualInterfaces", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("DescribeSnapshotAttribute", "POST", "/");
+    OperationSpec::new("DescribeSnapshotAttribute", "POST", "/").io(
+        &schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST,
+        &schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT,
+    );
 pub(crate) static DESCRIBE_SNAPSHOT_TIER_STATUS: OperationSpec =
     OperationSpec::new("DescribeSnapshotTierStatus", "POST", "/");
 pub(crate) static DESCRIBE_SNAPSHOTS: OperationSpec =
@@ -2436,7 +2442,10 @@ pub(crate) static MODIFY_SECURITY_GROUP_RULES: OperationSpec =
         &schemas::MODIFY_SECURITY_GROUP_RULES_RESULT,
     );
 pub(crate) static MODIFY_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ModifySnapshotAttribute", "POST", "/");
+    OperationSpec::new("ModifySnapshotAttribute", "POST", "/").io(
+        &schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST,
+        &schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static MODIFY_SNAPSHOT_TIER: OperationSpec =
     OperationSpec::new("ModifySnapshotTier", "POST", "/");
 pub(crate) static MODIFY_SPOT_FLEET_REQUEST: OperationSpec =
@@ -2555,7 +2564,11 @@ pub(crate) static REBOOT_INSTANCES: OperationSpec =
         &schemas::REBOOT_INSTANCES_REQUEST,
         &schemas::REBOOT_INSTANCES_OUTPUT,
     );
-pub(crate) static REGISTER_IMAGE: OperationSpec = OperationSpec::new("RegisterImage", "POST", "/");
+pub(crate) static REGISTER_IMAGE: OperationSpec = OperationSpec::new("RegisterImage", "POST", "/")
+    .io(
+        &schemas::REGISTER_IMAGE_REQUEST,
+        &schemas::REGISTER_IMAGE_RESULT,
+    );
 pub(crate) static REGISTER_INSTANCE_EVENT_NOTIFICATION_ATTRIBUTES: OperationSpec =
     OperationSpec::new("RegisterInstanceEventNotificationAttributes", "POST", "/");
 pub(crate) static REGISTER_TRANSIT_GATEWAY_MULTICAST_GROUP_MEMBERS: OperationSpec =
@@ -2635,13 +2648,19 @@ pub(crate) static RESET_EBS_DEFAULT_KMS_KEY_ID: OperationSpec =
 pub(crate) static RESET_FPGA_IMAGE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetFpgaImageAttribute", "POST", "/");
 pub(crate) static RESET_IMAGE_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ResetImageAttribute", "POST", "/");
+    OperationSpec::new("ResetImageAttribute", "POST", "/").io(
+        &schemas::RESET_IMAGE_ATTRIBUTE_REQUEST,
+        &schemas::RESET_IMAGE_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static RESET_INSTANCE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetInstanceAttribute", "POST", "/");
 pub(crate) static RESET_NETWORK_INTERFACE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("ResetNetworkInterfaceAttribute", "POST", "/");
 pub(crate) static RESET_SNAPSHOT_ATTRIBUTE: OperationSpec =
-    OperationSpec::new("ResetSnapshotAttribute", "POST", "/");
+    OperationSpec::new("ResetSnapshotAttribute", "POST", "/").io(
+        &schemas::RESET_SNAPSHOT_ATTRIBUTE_REQUEST,
+        &schemas::RESET_SNAPSHOT_ATTRIBUTE_OUTPUT,
+    );
 pub(crate) static RESTORE_ADDRESS_TO_CLASSIC: OperationSpec =
     OperationSpec::new("RestoreAddressToClassic", "POST", "/");
 pub(crate) static RESTORE_IMAGE_FROM_RECYCLE_BIN: OperationSpec =

@@ -830,6 +830,14 @@ pub static BASELINE_PERFORMANCE_FACTORS_REQUEST: Schema = Schema::structure(
 );
 pub static BASELINE_THROUGHPUT_IN_M_BPS: Schema =
     Schema::new("BaselineThroughputInMBps", Kind::Double);
+pub static BILLING_PRODUCT_LIST: Schema = Schema::list(
+    "BillingProductList",
+    &Member::new("member", &STRING)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static BLOB: Schema = Schema::new("Blob", Kind::Blob);
 pub static BLOB_ATTRIBUTE_VALUE: Schema = Schema::structure(
     "BlobAttributeValue",
@@ -1095,6 +1103,8 @@ pub static COPY_SNAPSHOT_RESULT: Schema = Schema::structure(
             .xml("snapshotId"),
     ],
 );
+pub static COPY_TAGS_FROM_SOURCE: Schema =
+    Schema::new("CopyTagsFromSource", Kind::String).values(&["volume"]);
 pub static CORE_COUNT: Schema = Schema::new("CoreCount", Kind::Integer);
 pub static CORE_COUNT_LIST: Schema = Schema::list(
     "CoreCountList",
@@ -1635,6 +1645,28 @@ pub static CREATE_SNAPSHOT_REQUEST: Schema = Schema::structure(
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
+pub static CREATE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
+    "CreateSnapshotsRequest",
+    &[
+        Member::new("Description", &STRING),
+        Member::new("InstanceSpecification", &INSTANCE_SPECIFICATION).required(),
+        Member::new("OutpostArn", &STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("CopyTagsFromSource", &COPY_TAGS_FROM_SOURCE),
+        Member::new("Location", &SNAPSHOT_LOCATION_ENUM),
+    ],
+);
+pub static CREATE_SNAPSHOTS_RESULT: Schema = Schema::structure(
+    "CreateSnapshotsResult",
+    &[Member::new("Snapshots", &SNAPSHOT_SET)
+        .json("snapshotSet")
+        .xml("snapshotSet")
+        .ec2("SnapshotSet")],
+);
 pub static CREATE_SUBNET_REQUEST: Schema = Schema::structure(
     "CreateSubnetRequest",
     &[
@@ -1675,6 +1707,30 @@ pub static CREATE_TAGS_REQUEST: Schema = Schema::structure(
             .xml("Tag")
             .ec2("Tag")
             .required(),
+    ],
+);
+pub static CREATE_VOLUME_PERMISSION: Schema = Schema::structure(
+    "CreateVolumePermission",
+    &[
+        Member::new("UserId", &STRING).json("userId").xml("userId"),
+        Member::new("Group", &PERMISSION_GROUP)
+            .json("group")
+            .xml("group"),
+    ],
+);
+pub static CREATE_VOLUME_PERMISSION_LIST: Schema = Schema::list(
+    "CreateVolumePermissionList",
+    &Member::new("member", &CREATE_VOLUME_PERMISSION)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static CREATE_VOLUME_PERMISSION_MODIFICATIONS: Schema = Schema::structure(
+    "CreateVolumePermissionModifications",
+    &[
+        Member::new("Add", &CREATE_VOLUME_PERMISSION_LIST),
+        Member::new("Remove", &CREATE_VOLUME_PERMISSION_LIST),
     ],
 );
 pub static CREATE_VOLUME_REQUEST: Schema = Schema::structure(
@@ -2978,6 +3034,29 @@ pub static DESCRIBE_SECURITY_GROUPS_RESULT: Schema = Schema::structure(
             .json("securityGroupInfo")
             .xml("securityGroupInfo")
             .ec2("SecurityGroupInfo"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "DescribeSnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT: Schema = Schema::structure(
+    "DescribeSnapshotAttributeResult",
+    &[
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST)
+            .json("productCodes")
+            .xml("productCodes"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("CreateVolumePermissions", &CREATE_VOLUME_PERMISSION_LIST)
+            .json("createVolumePermission")
+            .xml("createVolumePermission")
+            .ec2("CreateVolumePermission"),
     ],
 );
 pub static DESCRIBE_SNAPSHOTS_REQUEST: Schema = Schema::structure(
@@ -4538,6 +4617,9 @@ pub static IMAGE_STATE: Schema = Schema::new("ImageState", Kind::String).values(
 ]);
 pub static IMAGE_TYPE_VALUES: Schema =
     Schema::new("ImageTypeValues", Kind::String).values(&["machine", "kernel", "ramdisk"]);
+pub static IMAGE_UEFI_DATA_REQUEST: Schema = Schema::new("ImageUefiDataRequest", Kind::String)
+    .min(0.0)
+    .max(64000.0);
 pub static IMDS_SUPPORT_VALUES: Schema =
     Schema::new("ImdsSupportValues", Kind::String).values(&["v2.0"]);
 pub static IMPORT_KEY_PAIR_REQUEST: Schema = Schema::structure(
@@ -5019,6 +5101,8 @@ pub static INSTANCE_ID_STRING_LIST: Schema = Schema::list(
         .ec2("InstanceId"),
     false,
 );
+pub static INSTANCE_ID_WITH_VOLUME_RESOLVER: Schema =
+    Schema::new("InstanceIdWithVolumeResolver", Kind::String);
 pub static INSTANCE_INTERRUPTION_BEHAVIOR: Schema =
     Schema::new("InstanceInterruptionBehavior", Kind::String).values(&[
         "hibernate",
@@ -5686,6 +5770,17 @@ pub static INSTANCE_SECONDARY_INTERFACE_SPECIFICATION_REQUEST: Schema = Schema::
         Member::new("SecondarySubnetId", &SECONDARY_SUBNET_ID),
         Member::new("InterfaceType", &SECONDARY_INTERFACE_TYPE),
         Member::new("NetworkCardIndex", &INTEGER),
+    ],
+);
+pub static INSTANCE_SPECIFICATION: Schema = Schema::structure(
+    "InstanceSpecification",
+    &[
+        Member::new("InstanceId", &INSTANCE_ID_WITH_VOLUME_RESOLVER).required(),
+        Member::new("ExcludeBootVolume", &BOOLEAN),
+        Member::new("ExcludeDataVolumeIds", &VOLUME_ID_STRING_LIST)
+            .json("ExcludeDataVolumeId")
+            .xml("ExcludeDataVolumeId")
+            .ec2("ExcludeDataVolumeId"),
     ],
 );
 pub static INSTANCE_STATE: Schema = Schema::structure(
@@ -8863,6 +8958,29 @@ pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Schema = Schema::structure(
     "ModifySecurityGroupRulesResult",
     &[Member::new("Return", &BOOLEAN).json("return").xml("return")],
 );
+pub static MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ModifySnapshotAttributeOutput", &[]);
+pub static MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ModifySnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME),
+        Member::new(
+            "CreateVolumePermission",
+            &CREATE_VOLUME_PERMISSION_MODIFICATIONS,
+        ),
+        Member::new("GroupNames", &GROUP_NAME_STRING_LIST)
+            .json("UserGroup")
+            .xml("UserGroup")
+            .ec2("UserGroup"),
+        Member::new("OperationType", &OPERATION_TYPE),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("UserIds", &USER_ID_STRING_LIST)
+            .json("UserId")
+            .xml("UserId")
+            .ec2("UserId"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
 pub static MODIFY_SUBNET_ATTRIBUTE_OUTPUT: Schema =
     Schema::structure("ModifySubnetAttributeOutput", &[]);
 pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::structure(
@@ -10323,6 +10441,63 @@ pub static REGION_NAME_STRING_LIST: Schema = Schema::list(
         .ec2("RegionName"),
     false,
 );
+pub static REGISTER_IMAGE_REQUEST: Schema = Schema::structure(
+    "RegisterImageRequest",
+    &[
+        Member::new("ImageLocation", &STRING),
+        Member::new("BillingProducts", &BILLING_PRODUCT_LIST)
+            .json("BillingProduct")
+            .xml("BillingProduct")
+            .ec2("BillingProduct"),
+        Member::new("BootMode", &BOOT_MODE_VALUES),
+        Member::new("TpmSupport", &TPM_SUPPORT_VALUES),
+        Member::new("UefiData", &IMAGE_UEFI_DATA_REQUEST),
+        Member::new("ImdsSupport", &IMDS_SUPPORT_VALUES),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+        Member::new("Name", &IMAGE_NAME_REQUEST)
+            .json("name")
+            .xml("name")
+            .required(),
+        Member::new("Description", &IMAGE_DESCRIPTION_REQUEST)
+            .json("description")
+            .xml("description"),
+        Member::new("Architecture", &ARCHITECTURE_VALUES)
+            .json("architecture")
+            .xml("architecture"),
+        Member::new("KernelId", &KERNEL_ID)
+            .json("kernelId")
+            .xml("kernelId"),
+        Member::new("RamdiskId", &RAMDISK_ID)
+            .json("ramdiskId")
+            .xml("ramdiskId"),
+        Member::new("RootDeviceName", &STRING)
+            .json("rootDeviceName")
+            .xml("rootDeviceName"),
+        Member::new("BlockDeviceMappings", &BLOCK_DEVICE_MAPPING_REQUEST_LIST)
+            .json("BlockDeviceMapping")
+            .xml("BlockDeviceMapping")
+            .ec2("BlockDeviceMapping"),
+        Member::new("VirtualizationType", &STRING)
+            .json("virtualizationType")
+            .xml("virtualizationType"),
+        Member::new("SriovNetSupport", &STRING)
+            .json("sriovNetSupport")
+            .xml("sriovNetSupport"),
+        Member::new("EnaSupport", &BOOLEAN)
+            .json("enaSupport")
+            .xml("enaSupport"),
+    ],
+);
+pub static REGISTER_IMAGE_RESULT: Schema = Schema::structure(
+    "RegisterImageResult",
+    &[Member::new("ImageId", &STRING)
+        .json("imageId")
+        .xml("imageId")],
+);
 pub static REJECT_VPC_PEERING_CONNECTION_REQUEST: Schema = Schema::structure(
     "RejectVpcPeeringConnectionRequest",
     &[
@@ -10644,6 +10819,28 @@ pub static RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT: Schema = Schema::structure(
     &[Member::new("KmsKeyId", &STRING)
         .json("kmsKeyId")
         .xml("kmsKeyId")],
+);
+pub static RESET_IMAGE_ATTRIBUTE_NAME: Schema =
+    Schema::new("ResetImageAttributeName", Kind::String).values(&["launchPermission"]);
+pub static RESET_IMAGE_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ResetImageAttributeOutput", &[]);
+pub static RESET_IMAGE_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ResetImageAttributeRequest",
+    &[
+        Member::new("Attribute", &RESET_IMAGE_ATTRIBUTE_NAME).required(),
+        Member::new("ImageId", &IMAGE_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static RESET_SNAPSHOT_ATTRIBUTE_OUTPUT: Schema =
+    Schema::structure("ResetSnapshotAttributeOutput", &[]);
+pub static RESET_SNAPSHOT_ATTRIBUTE_REQUEST: Schema = Schema::structure(
+    "ResetSnapshotAttributeRequest",
+    &[
+        Member::new("Attribute", &SNAPSHOT_ATTRIBUTE_NAME).required(),
+        Member::new("SnapshotId", &SNAPSHOT_ID).required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
 );
 pub static RESOURCE_ARN: Schema = Schema::new("ResourceArn", Kind::String)
     .min(1.0)
@@ -11754,6 +11951,8 @@ pub static SNAPSHOT: Schema = Schema::structure(
             .xml("dataEncryptionKeyId"),
     ],
 );
+pub static SNAPSHOT_ATTRIBUTE_NAME: Schema = Schema::new("SnapshotAttributeName", Kind::String)
+    .values(&["productCodes", "createVolumePermission"]);
 pub static SNAPSHOT_COMPLETION_DURATION_MINUTES_REQUEST: Schema =
     Schema::new("SnapshotCompletionDurationMinutesRequest", Kind::Integer)
         .min(1.0)
@@ -11768,6 +11967,51 @@ pub static SNAPSHOT_ID_STRING_LIST: Schema = Schema::list(
         .xml("SnapshotId")
         .ec2("SnapshotId"),
     false,
+);
+pub static SNAPSHOT_INFO: Schema = Schema::structure(
+    "SnapshotInfo",
+    &[
+        Member::new("Description", &STRING)
+            .json("description")
+            .xml("description"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("Encrypted", &BOOLEAN)
+            .json("encrypted")
+            .xml("encrypted"),
+        Member::new("VolumeId", &STRING)
+            .json("volumeId")
+            .xml("volumeId"),
+        Member::new("State", &SNAPSHOT_STATE)
+            .json("state")
+            .xml("state"),
+        Member::new("VolumeSize", &INTEGER)
+            .json("volumeSize")
+            .xml("volumeSize"),
+        Member::new("StartTime", &MILLISECOND_DATE_TIME)
+            .json("startTime")
+            .xml("startTime"),
+        Member::new("Progress", &STRING)
+            .json("progress")
+            .xml("progress"),
+        Member::new("OwnerId", &STRING)
+            .json("ownerId")
+            .xml("ownerId"),
+        Member::new("SnapshotId", &STRING)
+            .json("snapshotId")
+            .xml("snapshotId"),
+        Member::new("OutpostArn", &STRING)
+            .json("outpostArn")
+            .xml("outpostArn"),
+        Member::new("SseType", &SSE_TYPE)
+            .json("sseType")
+            .xml("sseType"),
+        Member::new("AvailabilityZone", &STRING)
+            .json("availabilityZone")
+            .xml("availabilityZone"),
+    ],
 );
 pub static SNAPSHOT_LIST: Schema = Schema::list(
     "SnapshotList",
@@ -11787,6 +12031,14 @@ pub static SNAPSHOT_RETURN_CODES: Schema =
         "internal-error",
         "client-error",
     ]);
+pub static SNAPSHOT_SET: Schema = Schema::list(
+    "SnapshotSet",
+    &Member::new("member", &SNAPSHOT_INFO)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static SNAPSHOT_STATE: Schema = Schema::new("SnapshotState", Kind::String).values(&[
     "pending",
     "completed",

@@ -1110,6 +1110,28 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct CreateSnapshotsRequest {
+    pub description: Option<String>,
+    pub instance_specification: InstanceSpecification,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub copy_tags_from_source: Option<String>,
+    pub location: Option<String>,
+}
+structure!(
+    CreateSnapshotsRequest, schemas::CREATE_SNAPSHOTS_REQUEST, 0 description,
+    1 instance_specification, 2 outpost_arn, 3 tag_specifications, 4 dry_run,
+    5 copy_tags_from_source, 6 location,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateSnapshotsResult {
+    pub snapshots: Option<Vec<SnapshotInfo>>,
+}
+structure!(CreateSnapshotsResult, schemas::CREATE_SNAPSHOTS_RESULT, 0 snapshots);
+
+#[derive(Clone, Default)]
 pub struct CreateSubnetRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub availability_zone: Option<String>,
@@ -1149,6 +1171,23 @@ pub struct CreateTagsRequest {
     pub tags: Vec<Tag>,
 }
 structure!(CreateTagsRequest, schemas::CREATE_TAGS_REQUEST, 0 dry_run, 1 resources, 2 tags);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumePermission {
+    pub user_id: Option<String>,
+    pub group: Option<String>,
+}
+structure!(CreateVolumePermission, schemas::CREATE_VOLUME_PERMISSION, 0 user_id, 1 group);
+
+#[derive(Clone, Default)]
+pub struct CreateVolumePermissionModifications {
+    pub add: Option<Vec<CreateVolumePermission>>,
+    pub remove: Option<Vec<CreateVolumePermission>>,
+}
+structure!(
+    CreateVolumePermissionModifications, schemas::CREATE_VOLUME_PERMISSION_MODIFICATIONS, 0 add,
+    1 remove,
+);
 
 #[derive(Clone, Default)]
 pub struct CreateVolumeRequest {
@@ -2221,6 +2260,28 @@ pub struct DescribeSecurityGroupsResult {
 structure!(
     DescribeSecurityGroupsResult, schemas::DESCRIBE_SECURITY_GROUPS_RESULT, 0 next_token,
     1 security_groups,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeSnapshotAttributeRequest {
+    pub attribute: String,
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DescribeSnapshotAttributeRequest, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 snapshot_id, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeSnapshotAttributeResult {
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub snapshot_id: Option<String>,
+    pub create_volume_permissions: Option<Vec<CreateVolumePermission>>,
+}
+structure!(
+    DescribeSnapshotAttributeResult, schemas::DESCRIBE_SNAPSHOT_ATTRIBUTE_RESULT, 0 product_codes,
+    1 snapshot_id, 2 create_volume_permissions,
 );
 
 #[derive(Clone, Default)]
@@ -3774,6 +3835,17 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct InstanceSpecification {
+    pub instance_id: String,
+    pub exclude_boot_volume: Option<bool>,
+    pub exclude_data_volume_ids: Option<Vec<String>>,
+}
+structure!(
+    InstanceSpecification, schemas::INSTANCE_SPECIFICATION, 0 instance_id, 1 exclude_boot_volume,
+    2 exclude_data_volume_ids,
+);
+
+#[derive(Clone, Default)]
 pub struct InstanceState {
     pub code: Option<i32>,
     pub name: Option<String>,
@@ -4939,6 +5011,29 @@ pub struct ModifySecurityGroupRulesResult {
 structure!(ModifySecurityGroupRulesResult, schemas::MODIFY_SECURITY_GROUP_RULES_RESULT, 0 return_);
 
 #[derive(Clone, Default)]
+pub struct ModifySnapshotAttributeOutput {}
+structure!(
+    ModifySnapshotAttributeOutput,
+    schemas::MODIFY_SNAPSHOT_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ModifySnapshotAttributeRequest {
+    pub attribute: Option<String>,
+    pub create_volume_permission: Option<CreateVolumePermissionModifications>,
+    pub group_names: Option<Vec<String>>,
+    pub operation_type: Option<String>,
+    pub snapshot_id: String,
+    pub user_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ModifySnapshotAttributeRequest, schemas::MODIFY_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 create_volume_permission, 2 group_names, 3 operation_type, 4 snapshot_id, 5 user_ids,
+    6 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct ModifySubnetAttributeOutput {}
 structure!(
     ModifySubnetAttributeOutput,
@@ -5630,6 +5725,40 @@ pub struct RegionGeography {
 structure!(RegionGeography, schemas::REGION_GEOGRAPHY, 0 name);
 
 #[derive(Clone, Default)]
+pub struct RegisterImageRequest {
+    pub image_location: Option<String>,
+    pub billing_products: Option<Vec<String>>,
+    pub boot_mode: Option<String>,
+    pub tpm_support: Option<String>,
+    pub uefi_data: Option<String>,
+    pub imds_support: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub name: String,
+    pub description: Option<String>,
+    pub architecture: Option<String>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub root_device_name: Option<String>,
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    pub virtualization_type: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub ena_support: Option<bool>,
+}
+structure!(
+    RegisterImageRequest, schemas::REGISTER_IMAGE_REQUEST, 0 image_location, 1 billing_products,
+    2 boot_mode, 3 tpm_support, 4 uefi_data, 5 imds_support, 6 tag_specifications, 7 dry_run,
+    8 name, 9 description, 10 architecture, 11 kernel_id, 12 ramdisk_id, 13 root_device_name,
+    14 block_device_mappings, 15 virtualization_type, 16 sriov_net_support, 17 ena_support,
+);
+
+#[derive(Clone, Default)]
+pub struct RegisterImageResult {
+    pub image_id: Option<String>,
+}
+structure!(RegisterImageResult, schemas::REGISTER_IMAGE_RESULT, 0 image_id);
+
+#[derive(Clone, Default)]
 pub struct RejectVpcPeeringConnectionRequest {
     pub dry_run: Option<bool>,
     pub vpc_peering_connection_id: String,
@@ -5849,6 +5978,42 @@ pub struct ResetEbsDefaultKmsKeyIdResult {
 }
 structure!(
     ResetEbsDefaultKmsKeyIdResult, schemas::RESET_EBS_DEFAULT_KMS_KEY_ID_RESULT, 0 kms_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetImageAttributeOutput {}
+structure!(
+    ResetImageAttributeOutput,
+    schemas::RESET_IMAGE_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ResetImageAttributeRequest {
+    pub attribute: String,
+    pub image_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetImageAttributeRequest, schemas::RESET_IMAGE_ATTRIBUTE_REQUEST, 0 attribute, 1 image_id,
+    2 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct ResetSnapshotAttributeOutput {}
+structure!(
+    ResetSnapshotAttributeOutput,
+    schemas::RESET_SNAPSHOT_ATTRIBUTE_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct ResetSnapshotAttributeRequest {
+    pub attribute: String,
+    pub snapshot_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    ResetSnapshotAttributeRequest, schemas::RESET_SNAPSHOT_ATTRIBUTE_REQUEST, 0 attribute,
+    1 snapshot_id, 2 dry_run,
 );
 
 #[derive(Clone, Default)]
@@ -6298,6 +6463,28 @@ structure!(
     11 snapshot_id, 12 volume_id, 13 state, 14 state_message, 15 start_time, 16 progress,
     17 owner_id, 18 description, 19 volume_size, 20 encrypted, 21 kms_key_id,
     22 data_encryption_key_id,
+);
+
+#[derive(Clone, Default)]
+pub struct SnapshotInfo {
+    pub description: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub encrypted: Option<bool>,
+    pub volume_id: Option<String>,
+    pub state: Option<String>,
+    pub volume_size: Option<i32>,
+    pub start_time: Option<Timestamp>,
+    pub progress: Option<String>,
+    pub owner_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub sse_type: Option<String>,
+    pub availability_zone: Option<String>,
+}
+structure!(
+    SnapshotInfo, schemas::SNAPSHOT_INFO, 0 description, 1 tags, 2 encrypted, 3 volume_id, 4 state,
+    5 volume_size, 6 start_time, 7 progress, 8 owner_id, 9 snapshot_id, 10 outpost_arn, 11 sse_type,
+    12 availability_zone,
 );
 
 #[derive(Clone, Default)]

@@ -17,6 +17,15 @@ use crate::{Depot, Error, Key, Limits, Result, Usage};
 #[derive(Clone)]
 pub struct Block(Arc<Inner>);
 
+/// How a device goes that is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// At once, or as soon as its process has seen that nobody uses it.
+    Now,
+    /// It had been told so before, and is still used.
+    InUse,
+}
+
 struct Inner {
     room: Room,
     dir: PathBuf,
@@ -82,26 +91,28 @@ impl Block {
     }
 
     /// Takes a volume's device away; while something uses it, it stays: see [`Block::attached`].
-    pub async fn detach(&self, volume: &str) -> Result<()> {
+    /// Asked again, tells that.
+    pub async fn detach(&self, volume: &str) -> Result<Leaving> {
         self.leave(volume, Request::Detach).await
     }
 
     /// Takes a volume's device away at once. Whoever uses it still reads and writes nothing any more;
     /// what the volume had received is kept.
     pub async fn abandon(&self, volume: &str) -> Result<()> {
-        self.leave(volume, Request::Abandon).await
+        self.leave(volume, Request::Abandon).await.map(drop)
     }
 
-    async fn leave(&self, volume: &str, request: Request) -> Result<()> {
+    async fn leave(&self, volume: &str, request: Request) -> Result<Leaving> {
         match self.ask(volume, request).await {
-            Ok(Some(reply)) => return done(reply),
+            Ok(Some(Reply::InUse)) => return Ok(Leaving::InUse),
+            Ok(Some(reply)) => return done(reply).map(|()| Leaving::Now),
             // Its process has ended, or was killed: what it may have left is cleared away.
             Ok(None) | Err(Error::Room(gureum_room::Error::Lost)) => {}
             Err(error) => return Err(error),
         }
         let clear = Ask::Clear(volume.to_owned());
         self.0.room.ask::<_, PathBuf>(NAME, &clear).await?;
-        Ok(())
+        Ok(Leaving::Now)
     }
 
     /// The volumes that have a process.
@@ -134,6 +145,32 @@ impl Block {
         let find = |name: &str| keys.get(name).cloned();
         let mut image = self.0.depot.image(volume, &find)?;
         self.0.depot.snapshot(volume, snapshot, &mut image, &find)
+    }
+
+    /// Keeps what several volumes hold at one moment, each as a snapshot: no write that came after
+    /// another one is in them without it. `pairs` are volumes and names of snapshots. After an error
+    /// some of the snapshots may be there.
+    pub async fn snapshot_together(
+        &self,
+        pairs: &[(String, String)],
+        keys: &BTreeMap<String, Key>,
+    ) -> Result<()> {
+        let mut taken = Ok(());
+        // One that is no device is written by nobody.
+        for (volume, _) in pairs {
+            let held = self.ask(volume, Request::Hold).await;
+            taken = taken.and(held.and_then(|it| it.map_or(Ok(()), done)));
+        }
+        if taken.is_ok() {
+            for (volume, snapshot) in pairs {
+                taken = taken.and(self.snapshot(volume, snapshot, keys).await);
+            }
+        }
+        for (volume, _) in pairs {
+            let released = self.ask(volume, Request::Release).await;
+            taken = taken.and(released.and_then(|it| it.map_or(Ok(()), done)));
+        }
+        taken
     }
 
     /// Makes a volume larger, while it is used, too.

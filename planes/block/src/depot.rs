@@ -35,6 +35,16 @@ struct Stack {
     key: Option<String>,
 }
 
+/// A [`PIECE`] that was written between two snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    pub piece: u64,
+    /// Whether the first snapshot holds anything there.
+    pub in_first: bool,
+    /// The same of the second one.
+    pub in_second: bool,
+}
+
 /// A directory of volumes. One owner at a time has a volume's [`Image`] open; who that is, is the
 /// caller's care.
 pub struct Depot {
@@ -225,20 +235,30 @@ impl Depot {
         Ok(self.assemble(&stack, keys)?.touched(0, PIECE))
     }
 
-    /// The numbers of the [`PIECE`]s that were written between two snapshots of one volume; of two
-    /// that have nothing in common, all.
-    pub fn changed(&self, first: &str, second: &str, keys: &Keys<'_>) -> Result<Vec<u64>> {
+    /// The [`PIECE`]s that were written between two snapshots of one volume, in order. None where
+    /// the two have nothing in common.
+    pub fn changed(
+        &self,
+        first: &str,
+        second: &str,
+        keys: &Keys<'_>,
+    ) -> Result<Option<Vec<Changed>>> {
         let old: Stack = self.read(&self.snapshot_path(first)?, first)?;
         let new: Stack = self.read(&self.snapshot_path(second)?, second)?;
         let common = old.layers.iter().zip(&new.layers);
         let common = common.take_while(|(old, new)| old == new).count();
-        let mut pieces: BTreeSet<u64> = self
-            .assemble(&new, keys)?
-            .touched(common, PIECE)
-            .into_iter()
-            .collect();
-        pieces.extend(self.assemble(&old, keys)?.touched(common, PIECE));
-        Ok(pieces.into_iter().collect())
+        if common == 0 {
+            return Ok(None);
+        }
+        let (old, new) = (self.assemble(&old, keys)?, self.assemble(&new, keys)?);
+        let mut touched: BTreeSet<u64> = new.touched(common, PIECE).into_iter().collect();
+        touched.extend(old.touched(common, PIECE));
+        let changed = touched.into_iter().map(|piece| Changed {
+            piece,
+            in_first: old.holds(piece, PIECE),
+            in_second: new.holds(piece, PIECE),
+        });
+        Ok(Some(changed.collect()))
     }
 
     /// One [`PIECE`] of a snapshot; the last one is filled up with zeros.

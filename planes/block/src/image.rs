@@ -192,15 +192,22 @@ impl Image {
     /// The numbers of the `unit`-byte pieces in which a layer from `from` on (bottom is 0) holds
     /// anything: what changed since the snapshot that had `from` layers.
     pub(crate) fn touched(&self, from: usize, unit: u64) -> Vec<u64> {
-        let per = unit / BLOCK as u64;
         let layers = self.layers.get(from..).unwrap_or_default();
         (0..self.size.div_ceil(unit))
-            .filter(|piece| {
-                let range = piece * per..(piece + 1) * per;
-                layers.iter().any(|layer| layer.map().any(range.clone()))
-            })
+            .filter(|piece| touches(layers, *piece, unit))
             .collect()
     }
+
+    /// Whether some layer holds anything of this `unit`-byte piece.
+    pub(crate) fn holds(&self, piece: u64, unit: u64) -> bool {
+        touches(&self.layers, piece, unit)
+    }
+}
+
+fn touches(layers: &[Layer], piece: u64, unit: u64) -> bool {
+    let per = unit / BLOCK as u64;
+    let range = piece * per..(piece + 1) * per;
+    layers.iter().any(|layer| layer.map().any(range.clone()))
 }
 
 /// Blocks that are copied in one piece: 1 MiB.

@@ -25,6 +25,7 @@ mod device;
 mod duty;
 mod error;
 mod files;
+mod gate;
 mod image;
 mod layer;
 mod map;
@@ -33,8 +34,8 @@ mod serve;
 mod throttle;
 
 pub use cipher::Key;
-pub use client::{Block, volume_main};
-pub use depot::{Depot, Keys, Source};
+pub use client::{Block, Leaving, volume_main};
+pub use depot::{Changed, Depot, Keys, Source};
 pub use error::{Error, Result};
 pub use image::Image;
 pub use serve::Usage;

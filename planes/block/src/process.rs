@@ -42,6 +42,10 @@ pub(crate) enum Request {
     Attach(Order),
     /// Keep what the volume holds now under this name.
     Snapshot(String),
+    /// Hold up all writes, for a few seconds at most.
+    Hold,
+    /// Let them through again. Fails if they were not held up until now.
+    Release,
     /// Have this many bytes from now on.
     Grow(u64),
     /// Be this fast from now on.
@@ -62,6 +66,8 @@ pub(crate) enum Reply {
     Done,
     Used(Usage),
     Failed(String),
+    /// It was told to go before, and somebody still uses the device.
+    InUse,
 }
 
 /// The name under which a volume's process lives in the room.
@@ -186,6 +192,12 @@ impl Serving {
                 let mut image = self.volume.image();
                 self.depot.snapshot(&self.name, name, &mut image, &keys)?;
             }
+            Request::Hold => self.volume.gate().shut(),
+            Request::Release if self.volume.gate().open() => {}
+            Request::Release => {
+                let why = "writes could not be held up long enough";
+                return Ok(Reply::Failed(why.into()));
+            }
             Request::Grow(size) => {
                 self.depot
                     .grow(&self.name, *size, Some(&mut self.volume.image()))?;
@@ -195,9 +207,10 @@ impl Serving {
             }
             Request::Limit(limits) => self.volume.limit(*limits),
             Request::Usage => return Ok(Reply::Used(self.volume.usage())),
+            Request::Detach if self.leaves.is_some() => return Ok(Reply::InUse),
             Request::Detach => {
                 self.device.detach()?;
-                self.leaves.get_or_insert(Leave::WithLastUser);
+                self.leaves = Some(Leave::WithLastUser);
             }
             Request::Abandon => {
                 self.device.detach()?;

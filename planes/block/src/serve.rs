@@ -15,6 +15,7 @@ use fuser::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Gate;
 use crate::{BLOCK, Error, Image, Limits, Result, Throttle};
 
 /// What a volume has done since it was attached.
@@ -34,6 +35,7 @@ struct Inner {
     image: Mutex<Image>,
     pace: Mutex<Pace>,
     since: Instant,
+    gate: Gate,
 }
 
 struct Pace {
@@ -49,11 +51,17 @@ impl Volume {
             image: Mutex::new(image),
             pace: Mutex::new(Pace { throttle, usage }),
             since: Instant::now(),
+            gate: Gate::default(),
         }))
     }
 
     pub(crate) fn image(&self) -> MutexGuard<'_, Image> {
         lock(&self.0.image)
+    }
+
+    /// What writes pass through.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     pub(crate) fn limit(&self, limits: Option<Limits>) {
@@ -190,6 +198,7 @@ impl Filesystem for Volume {
             usage.write_operations += 1;
             usage.write_bytes += len;
         });
+        self.gate().pass();
         let written = self.image().write(offset, data);
         match written {
             Ok(()) => reply.written(data.len() as u32),
@@ -222,6 +231,7 @@ impl Filesystem for Volume {
             // Space is not reserved: volumes are sparse.
             return reply.error(Errno::EOPNOTSUPP);
         }
+        self.gate().pass();
         let discarded = self.image().discard(offset, length);
         answer(reply, discarded);
     }

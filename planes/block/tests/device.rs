@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gureum_block::{Block, Key, Source};
@@ -230,5 +234,62 @@ async fn a_volume_whose_process_was_killed_can_be_attached_again() {
     assert!(case.block.attached().unwrap().is_empty());
     let device = case.attach("vol-1").await;
     assert_eq!(shell.run(&format!("head -c 4 {device}")), "kept");
+    case.close().await;
+}
+
+/// A writer puts the same number on one volume and then on another, again and again: of two snapshots
+/// as of one moment, the first one is at most one ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_are_snapshotted_as_of_one_moment() {
+    let Some(case) = Case::open().await else {
+        return;
+    };
+    let (block, keys) = (&case.block, BTreeMap::new());
+    let mut devices = Vec::new();
+    for volume in ["one", "two"] {
+        let depot = block.depot();
+        depot
+            .create(volume, SIZE, Source::Blank, None, &|_| None)
+            .unwrap();
+        devices.push(block.attach(volume, BTreeMap::new(), None).await.unwrap());
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let reached = Arc::new(AtomicU64::new(0));
+    let (stopped, number, paths) = (stop.clone(), reached.clone(), devices.clone());
+    let writer = std::thread::spawn(move || {
+        let open = |path| OpenOptions::new().write(true).open(path).unwrap();
+        let files: Vec<File> = paths.iter().map(open).collect();
+        while !stopped.load(Ordering::SeqCst) {
+            let next = number.load(Ordering::SeqCst) + 1;
+            for file in &files {
+                file.write_all_at(&next.to_le_bytes(), 0).unwrap();
+                file.sync_data().unwrap();
+            }
+            number.store(next, Ordering::SeqCst);
+        }
+    });
+    for round in 0..10 {
+        let before = reached.load(Ordering::SeqCst);
+        while reached.load(Ordering::SeqCst) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let name = |volume: &str| (volume.to_owned(), format!("{volume}-{round}"));
+        let pairs = [name("one"), name("two")];
+        block.snapshot_together(&pairs, &keys).await.unwrap();
+        let read = |snapshot: &str| {
+            let piece = block.depot().read_piece(snapshot, 0, &|_| None).unwrap();
+            u64::from_le_bytes(*piece.first_chunk().unwrap())
+        };
+        let (first, second) = (read(&pairs[0].1), read(&pairs[1].1));
+        assert!(
+            first > before && (first == second || first == second + 1),
+            "{first} {second}"
+        );
+    }
+    stop.store(true, Ordering::SeqCst);
+    writer.join().unwrap();
+    for volume in ["one", "two"] {
+        detached(block, volume).await;
+    }
     case.close().await;
 }

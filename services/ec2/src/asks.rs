@@ -7,8 +7,11 @@ use gureum_kit::Arn;
 use gureum_model_ec2::types as t;
 
 use crate::images;
+use crate::model::instance::InstanceRow;
 use crate::model::launch_template::LaunchTemplateRow;
+use crate::model::volume::VolumeRow;
 use crate::model::vpc;
+use crate::reconcile::volumes::attached;
 use crate::resource::{Find, Here, Kind, Resource, Tags, arn};
 use crate::state::Ec2;
 
@@ -89,6 +92,15 @@ impl<'a> Asks<'a> {
         ids.iter().fold(self, |asks, id| asks.on::<R>(id))
     }
 
+    /// An instance and its volumes.
+    pub(crate) fn on_volumes_of(self, instance: &str) -> Self {
+        let here = Here::of(self.cx);
+        let volumes = attached(&self.ec2.store.read(), &here, instance);
+        let ids = volumes.unwrap_or_default().into_iter();
+        let ids: Vec<String> = ids.map(|row| row.meta.id).collect();
+        self.on::<InstanceRow>(instance).on_all::<VolumeRow>(&ids)
+    }
+
     /// A launch template, by its id or by its name.
     pub(crate) fn on_template(self, id: &Option<String>, name: &Option<String>) -> Self {
         let here = Here::of(self.cx);
@@ -100,12 +112,7 @@ impl<'a> Asks<'a> {
 
     /// A new image, with its tags.
     pub(crate) fn creates_image(self, tags: &Option<Vec<t::TagSpecification>>) -> Self {
-        let resource: Arn = Arn::new(
-            "ec2",
-            &self.cx.region,
-            self.cx.account(),
-            format!("{}/*", images::KIND.name),
-        );
+        let resource = arn(&images::KIND, &self.cx.region, self.cx.account(), "*");
         let tags = specified(&images::KIND, tags);
         self.on_image(Some("*")).sets(&resource, tags)
     }

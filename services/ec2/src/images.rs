@@ -1,13 +1,15 @@
 //! Images: the one that every host has, the host's own programs with everything else fresh, and
 //! finding those that were made or imported.
 
-use gureum_kit::Region;
+use gureum_kit::{Region, Scan};
 use gureum_model_ec2::types as t;
 
 use crate::errors::{Refusal, Result};
 use crate::filter::Paths;
 use crate::model::image::{ImageRow, Stage};
+use crate::model::instance::InstanceRow;
 use crate::resource::{Find, Here, Kind};
+use crate::sharing::FindShared as _;
 
 pub(crate) const KIND: Kind = Kind {
     prefix: "ami",
@@ -15,6 +17,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "image",
     not_found: "InvalidAMIID.NotFound",
     malformed: "InvalidAMIID.Malformed",
+    ownerless: true,
 };
 
 /// The base image, which has the same id everywhere and for ever.
@@ -40,15 +43,33 @@ pub(crate) fn check(id: &str) -> Result<()> {
     KIND.check(id)
 }
 
-/// The image with this id, if it is not the base image; refuses one that isn't there.
+/// The image with this id, if it is not the base image; refuses one that isn't there or shared.
 pub(crate) fn find(reader: &impl Find, here: &Here, id: &str) -> Result<Option<ImageRow>> {
     if id == BASE {
         return Ok(None);
     }
     check(id)?;
-    let row = reader.find::<ImageRow>(here, id)?;
+    let row = reader.usable::<ImageRow>(here, id)?;
     let row = row.filter(ImageRow::is_shown);
     row.map(Some).ok_or_else(|| absent(id))
+}
+
+/// The image of an instance, whosever it is: who has been allowed to launch it keeps it.
+pub(crate) fn of_instance(reader: &impl Find, row: &InstanceRow) -> Result<Option<ImageRow>> {
+    let here = row.meta.here();
+    if row.image == BASE {
+        return Ok(None);
+    }
+    if let Some(own) = reader.find(&here, &row.image)? {
+        return Ok(Some(own));
+    }
+    for image in reader.scan(Scan::<ImageRow>::of((&here.region,))) {
+        let image = image?;
+        if image.meta.id == row.image {
+            return Ok(Some(image));
+        }
+    }
+    Ok(None)
 }
 
 /// The same for an image that instances can be launched with.

@@ -8,8 +8,7 @@ use gureum_model_ec2::types as t;
 use crate::errors::{Refusal, Result, refuse, refuse_on};
 use crate::instance_types::{self, InstanceType};
 use crate::machines::Planes;
-use crate::mappings::Mappings;
-use crate::model::image::Disk;
+use crate::mappings::{Brought, Mappings};
 use crate::model::instance::{self, MetadataOptions};
 use crate::model::interface;
 use crate::model::volume;
@@ -76,11 +75,11 @@ pub(crate) struct Interface {
 }
 
 impl Launch {
-    /// `disks` are those of the image.
+    /// `brought` is what comes with the image.
     pub(crate) fn read(
         planes: Option<&Planes>,
         input: &t::RunInstancesRequest,
-        disks: &[Disk],
+        brought: &Brought,
     ) -> Result<Self> {
         refuse_on(&[
             (
@@ -123,7 +122,7 @@ impl Launch {
             user_data: user_data(input.user_data.as_deref())?,
             primary: network.primary,
             tags: tags::for_kind(instance::KIND.name, specs)?,
-            mappings: Mappings::read(input.block_device_mappings.as_ref(), disks)?,
+            mappings: Mappings::read(input.block_device_mappings.as_ref(), brought)?,
             volume_tags: tags::for_kind(volume::KIND.name, specs)?,
             keep_from_termination: input.disable_api_termination == Some(true),
             keep_from_stop: input.disable_api_stop == Some(true),

@@ -13,13 +13,14 @@
 //! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, and no
-//! volume as root disk. Volumes are not shared between instances or accounts.
+//! volume as root disk. No volume is attached to two instances.
 
 mod asks;
 mod calls;
 mod cidr;
 mod defaults;
 mod describe;
+mod direct;
 mod errors;
 mod filter;
 mod fingerprint;
@@ -29,6 +30,7 @@ mod keys;
 mod launch;
 pub mod machines;
 mod mappings;
+mod marks;
 pub mod metadata;
 mod model;
 mod mold;
@@ -39,6 +41,7 @@ mod reconcile;
 mod reset;
 mod resource;
 mod sealing;
+mod sharing;
 mod state;
 mod table;
 mod tags;

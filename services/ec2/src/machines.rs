@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gureum_block::{Key, Limits};
+use gureum_block::{Changed, Key, Leaving, Limits};
 use gureum_dns::Zone;
 use gureum_network::VpcPlan;
 
@@ -117,7 +117,7 @@ pub trait Disks: Send + Sync + 'static {
     async fn attach(&self, volume: &str, keys: Keys, limits: Limits)
     -> Result<PathBuf, PlaneError>;
     /// Takes the device away; one that is in use goes when its last user has gone.
-    async fn detach(&self, volume: &str) -> Result<(), PlaneError>;
+    async fn detach(&self, volume: &str) -> Result<Leaving, PlaneError>;
     /// Takes the device away whoever uses it.
     async fn abandon(&self, volume: &str) -> Result<(), PlaneError>;
     /// Makes a volume larger, `size` in bytes, while it is used too.
@@ -126,6 +126,13 @@ pub trait Disks: Send + Sync + 'static {
     async fn limit(&self, volume: &str, limits: Limits) -> Result<(), PlaneError>;
     /// Keeps what a volume holds now.
     async fn snapshot(&self, volume: &str, snapshot: &str, keys: Keys) -> Result<(), PlaneError>;
+    /// Keeps what several volumes hold at one moment; `pairs` are volumes and snapshots. What a call
+    /// that was cut short has left of them is taken anew.
+    async fn snapshot_together(
+        &self,
+        pairs: &[(String, String)],
+        keys: Keys,
+    ) -> Result<(), PlaneError>;
     /// Keeps a snapshot's content once more, sealed under the key of this name.
     async fn copy_snapshot(
         &self,
@@ -135,6 +142,22 @@ pub trait Disks: Send + Sync + 'static {
         keys: Keys,
     ) -> Result<(), PlaneError>;
     async fn delete_snapshot(&self, snapshot: &str) -> Result<(), PlaneError>;
+    /// The numbers of the pieces ([`gureum_block::PIECE`]) of a snapshot that were ever written.
+    async fn pieces(&self, snapshot: &str, keys: Keys) -> Result<Vec<u64>, PlaneError>;
+    /// The pieces that differ between two snapshots; none where they have nothing in common.
+    async fn changed(
+        &self,
+        first: &str,
+        second: &str,
+        keys: Keys,
+    ) -> Result<Option<Vec<Changed>>, PlaneError>;
+    /// What a piece of a snapshot holds, in the clear.
+    async fn read_piece(
+        &self,
+        snapshot: &str,
+        piece: u64,
+        keys: Keys,
+    ) -> Result<Vec<u8>, PlaneError>;
     /// Shows a device to a running machine, under this name in its `/dev`.
     async fn plug(&self, machine: &str, name: &str, device: &Path) -> Result<(), PlaneError>;
     async fn unplug(&self, machine: &str, name: &str) -> Result<(), PlaneError>;

@@ -1,13 +1,13 @@
 //! Block device mappings: the disks that an instance is launched with, besides its root disk.
 
 use gureum_dispatch::Cx;
-use gureum_kit::Reader;
+use gureum_kit::{AccountId, Reader};
 use gureum_model_ec2::types as t;
 
 use crate::errors::{Refusal, Result, refuse};
 use crate::images;
 use crate::instance_types;
-use crate::model::image::Disk;
+use crate::model::image::{Disk, ImageRow};
 use crate::model::instance::InstanceRow;
 use crate::model::volume::{Attachment, Bond, VolumeRow};
 use crate::ops::volume_attachments::check;
@@ -35,9 +35,42 @@ pub(crate) enum Mapping {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Mappings(Vec<(String, Mapping)>);
 
+/// What an image brings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Brought {
+    pub(crate) disks: Vec<Disk>,
+    /// Whose the image is, and with it the disks' snapshots.
+    pub(crate) owner: Option<AccountId>,
+}
+
+impl Brought {
+    pub(crate) fn by(image: ImageRow) -> Self {
+        Self {
+            disks: image.disks,
+            owner: Some(image.meta.account),
+        }
+    }
+}
+
 impl Mappings {
     /// What a request says, over what the image brings.
-    pub(crate) fn read(given: Option<&Vec<t::BlockDeviceMapping>>, disks: &[Disk]) -> Result<Self> {
+    pub(crate) fn read(
+        given: Option<&Vec<t::BlockDeviceMapping>>,
+        brought: &Brought,
+    ) -> Result<Self> {
+        let mut out = Self::merge(given, &brought.disks)?;
+        for (_, mapping) in &mut out.0 {
+            if let Mapping::Volume { wanted, .. } = mapping
+                && let Some(snapshot) = &wanted.snapshot
+                && brought.disks.iter().any(|it| it.snapshot == *snapshot)
+            {
+                wanted.image_of = brought.owner;
+            }
+        }
+        Ok(out)
+    }
+
+    fn merge(given: Option<&Vec<t::BlockDeviceMapping>>, disks: &[Disk]) -> Result<Self> {
         let mut out = Self::default();
         let named = |device: &str| {
             let mut given = given.into_iter().flatten();
@@ -182,6 +215,7 @@ impl Mapping {
             delete_on_termination: ebs.delete_on_termination == Some(true),
             wanted: Wanted {
                 snapshot: ebs.snapshot_id.clone().filter(|id| !id.is_empty()),
+                image_of: None,
                 size: ebs.volume_size,
                 kind: ebs.volume_type.clone(),
                 iops: ebs.iops,
@@ -233,7 +267,7 @@ mod tests {
     }
 
     fn refusal(mappings: Vec<t::BlockDeviceMapping>) -> &'static str {
-        match Mappings::read(Some(&mappings), &[]) {
+        match Mappings::read(Some(&mappings), &Brought::default()) {
             Err(Refusal::Sender { code, .. }) => code,
             Err(Refusal::NotImplemented(_)) => "NotImplemented",
             _ => "",
@@ -257,7 +291,8 @@ mod tests {
             no_device: Some(String::new()),
             ..mapping("/dev/sdd")
         };
-        let read = Mappings::read(Some(&vec![blank.clone(), store, none]), &[]).expect("mappings");
+        let given = vec![blank.clone(), store, none];
+        let read = Mappings::read(Some(&given), &Brought::default()).expect("mappings");
         assert!(read.has_volumes());
         assert_eq!(read.store_device(), Some("/dev/sdc"));
         assert_eq!(read.0.len(), 2);

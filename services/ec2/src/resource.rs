@@ -24,6 +24,8 @@ pub(crate) struct Kind {
     pub(crate) label: &'static str,
     pub(crate) not_found: &'static str,
     pub(crate) malformed: &'static str,
+    /// Its ARNs name no account: it can be shared.
+    pub(crate) ownerless: bool,
 }
 
 /// What every row begins with. Times are milliseconds since the epoch.
@@ -145,7 +147,11 @@ impl Meta {
 }
 
 pub(crate) fn arn(kind: &Kind, region: &Region, account: &AccountId, id: &str) -> Arn {
-    Arn::new("ec2", region, account, format!("{}/{id}", kind.name))
+    let mut arn = Arn::new("ec2", region, account, format!("{}/{id}", kind.name));
+    if kind.ownerless {
+        arn.account.clear();
+    }
+    arn
 }
 
 impl Kind {

@@ -13,7 +13,9 @@ use gureum_dispatch::{Caller, Cloud, Cx};
 use gureum_kit::names::id;
 use gureum_kit::{AccountId, Reader, Region, Row};
 use gureum_model_kms::op;
-use gureum_model_kms::types::{DecryptRequest, GenerateDataKeyWithoutPlaintextRequest};
+use gureum_model_kms::types::{
+    DecryptRequest, DescribeKeyRequest, GenerateDataKeyWithoutPlaintextRequest,
+};
 use gureum_schema::Error;
 use serde::{Deserialize, Serialize};
 
@@ -120,22 +122,21 @@ pub(crate) struct Secrecy {
 
 impl Ec2 {
     /// How a new volume is encrypted: as is asked for, or as its snapshot, or as is usual here.
+    /// The keys of `foreign` snapshots seal nothing that is not their owner's.
     pub(crate) async fn seal_volume(
         &self,
         cx: &Cx,
         asked: &Secrecy,
         snapshot: Option<&Encryption>,
+        foreign: bool,
     ) -> Result<Option<Sealing>> {
+        // Whoever makes it must be able to read the snapshot, now.
+        self.check_readable(cx, snapshot).await?;
         match (snapshot, &asked.kms_key) {
-            (Some(encryption), None) => {
-                // Whoever makes it must be able to read the snapshot, now.
-                let row = data_key(&self.store.read(), &encryption.data_key)?;
-                open(&cx.via(VIA), &row).await.map_err(refused)?;
-                Ok(Some(Sealing {
-                    encryption: encryption.clone(),
-                    fresh: None,
-                }))
-            }
+            (Some(encryption), None) if !foreign => Ok(Some(Sealing {
+                encryption: encryption.clone(),
+                fresh: None,
+            })),
             (other, _) => self.seal_anew(cx, asked, other.is_some()).await,
         }
     }
@@ -203,6 +204,34 @@ impl Ec2 {
             keys.insert(name, key);
         }
         Ok(keys)
+    }
+
+    /// Refuses what the caller could not open now.
+    pub(crate) async fn check_readable(
+        &self,
+        cx: &Cx,
+        encryption: Option<&Encryption>,
+    ) -> Result<()> {
+        let Some(encryption) = encryption else {
+            return Ok(());
+        };
+        let row = data_key(&self.store.read(), &encryption.data_key)?;
+        let cx = cx.in_region(row.region.clone()).via(VIA);
+        open(&cx, &row).await.map_err(refused)?;
+        Ok(())
+    }
+
+    /// Whether its key is AWS's, and so this account's alone.
+    pub(crate) async fn is_managed(&self, cx: &Cx, encryption: &Encryption) -> Result<bool> {
+        let row = data_key(&self.store.read(), &encryption.data_key)?;
+        let input = DescribeKeyRequest {
+            key_id: row.kms_key,
+            ..Default::default()
+        };
+        let own = calls::cx(cx.cloud(), &row.region, Caller::root(row.account));
+        let key = own.call::<op::DescribeKey>(input).await.map_err(refused)?;
+        let manager = key.key_metadata.and_then(|it| it.key_manager);
+        Ok(manager.as_deref() == Some("AWS"))
     }
 
     /// Refuses what cannot be opened now.

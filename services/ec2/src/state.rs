@@ -1,8 +1,7 @@
 //! The service's state, and the two ways to it: a snapshot to read, one transaction to write.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gureum_dispatch::Cx;
@@ -17,6 +16,7 @@ use crate::defaults;
 use crate::errors::{Refusal, Result};
 use crate::fingerprint;
 use crate::machines::Planes;
+use crate::marks::Marks;
 use crate::metadata::Leases;
 use crate::names::Names;
 use crate::reconcile;
@@ -46,43 +46,13 @@ pub struct Ec2 {
     /// Wakes what makes images true.
     pub(crate) images: Waker,
     /// Instances that shall not be booted at the moment.
-    kept_down: Mutex<BTreeSet<String>>,
+    pub(crate) kept_down: Marks,
+    /// Instances whose disks are being copied.
+    pub(crate) copied: Marks,
     /// Held while the content of volumes is being handled.
     pub(crate) handling: tokio::sync::Mutex<()>,
     /// Held while networks are being changed.
     pub(crate) weaving: tokio::sync::Mutex<()>,
-}
-
-/// Keeps an instance from being booted, as long as it is held.
-pub(crate) struct KeptDown<'a> {
-    ec2: &'a Ec2,
-    instance: String,
-}
-
-impl Drop for KeptDown<'_> {
-    fn drop(&mut self) {
-        self.ec2.kept_down().remove(&self.instance);
-    }
-}
-
-impl Ec2 {
-    pub(crate) fn keep_down(&self, instance: &str) -> KeptDown<'_> {
-        self.kept_down().insert(instance.to_owned());
-        KeptDown {
-            ec2: self,
-            instance: instance.to_owned(),
-        }
-    }
-
-    pub(crate) fn is_kept_down(&self, instance: &str) -> bool {
-        self.kept_down().contains(instance)
-    }
-
-    fn kept_down(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.kept_down
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A change under way: one transaction at one place.
@@ -118,7 +88,8 @@ impl Ec2 {
             leases: Leases::default(),
             volumes: driver.waker(reconcile::VOLUMES),
             images: driver.waker(reconcile::IMAGES),
-            kept_down: Mutex::default(),
+            kept_down: Marks::default(),
+            copied: Marks::default(),
             handling: tokio::sync::Mutex::default(),
             weaving: tokio::sync::Mutex::default(),
         }))

@@ -297,7 +297,7 @@ fn interfaces(table: Table) -> Table {
 /// Instances, and what they are made of.
 fn instances(table: Table) -> Table {
     use ops::{images, instance_attributes as attributes, instance_states as states, own_images};
-    use ops::{instances, profiles};
+    use ops::{instances, profiles, shares};
     operations! { table;
         DescribeInstances ["IncludeManagedResources"] |a, _| a => instances::describe;
         DescribeInstanceStatus ["IncludeManagedResources"] |a, _| a => instances::describe_status;
@@ -335,9 +335,9 @@ fn instances(table: Table) -> Table {
         ] |a, i| a.creates_image(&i.tag_specifications) => own_images::copy;
         DeregisterImage |a, i| a.on_image(Some(&i.image_id)) => own_images::deregister;
         ModifyImageAttribute [
-            "LaunchPermission", "OperationType", "ProductCodes", "UserGroups", "UserIds",
-            "OrganizationArns", "OrganizationalUnitArns", "ImdsSupport"
+            "ProductCodes", "OrganizationArns", "OrganizationalUnitArns", "ImdsSupport"
         ] |a, i| a.on_image(Some(&i.image_id)) => own_images::modify_attribute;
+        ResetImageAttribute |a, i| a.on_image(Some(&i.image_id)) => shares::reset_image;
         DescribeImageAttribute |a, i| a.on_image(Some(&i.image_id))
             => own_images::describe_attribute;
         DescribeInstanceTypes ["IncludeUnsupportedInRegion"] |a, _| a => images::describe_types;
@@ -388,7 +388,7 @@ fn prefix_lists(table: Table) -> Table {
 
 /// Volumes and snapshots.
 fn volumes(table: Table) -> Table {
-    use ops::{encryption, snapshots, volume_attachments as attachments, volumes};
+    use ops::{encryption, shares, snapshots, volume_attachments as attachments, volumes};
     operations! { table;
         CreateVolume ["OutpostArn", "VolumeInitializationRate", "Operator"] |a, i| a
             .creates(&volume::KIND, &i.tag_specifications)
@@ -420,6 +420,16 @@ fn volumes(table: Table) -> Table {
             "DestinationOutpostArn", "CompletionDurationMinutes",
             "DestinationAvailabilityZone"
         ] |a, i| a.creates(&snapshot::KIND, &i.tag_specifications) => snapshots::copy;
+        CreateSnapshots ["OutpostArn", "Location"] |a, i| a
+            .creates(&snapshot::KIND, &i.tag_specifications)
+            .on_volumes_of(&i.instance_specification.instance_id)
+            => snapshots::create_all;
+        ModifySnapshotAttribute |a, i| a.on::<SnapshotRow>(&i.snapshot_id)
+            => shares::modify_snapshot;
+        DescribeSnapshotAttribute |a, i| a.on::<SnapshotRow>(&i.snapshot_id)
+            => shares::describe_snapshot;
+        ResetSnapshotAttribute |a, i| a.on::<SnapshotRow>(&i.snapshot_id)
+            => shares::reset_snapshot;
         DeleteSnapshot |a, i| a.on::<SnapshotRow>(&i.snapshot_id) => snapshots::delete;
         DescribeSnapshots |a, _| a => snapshots::describe;
 

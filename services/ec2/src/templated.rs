@@ -9,6 +9,7 @@ use crate::errors::{Refusal, Result};
 use crate::instance_types;
 use crate::launch::{Launch, REFUSED};
 use crate::machines::Planes;
+use crate::mappings::Brought;
 use crate::model::group::GroupRow;
 use crate::model::instance;
 use crate::model::interface::{self, InterfaceRow};
@@ -143,7 +144,7 @@ pub(crate) fn judge(
     (input.min_count, input.max_count) = (1, 1);
     // A template need not be complete, nor need its image be there yet.
     input.image_id = Some(crate::images::BASE.into());
-    match Launch::read(planes, &input, &[]) {
+    match Launch::read(planes, &input, &Brought::default()) {
         Ok(_) => Ok(None),
         Err(Refusal::Sender { code, message }) => {
             let error = t::ValidationError {

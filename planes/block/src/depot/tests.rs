@@ -188,7 +188,21 @@ fn only_what_changed_is_listed() {
     depot.snapshot("vol", "two", &mut image, &key).unwrap();
     assert_eq!(depot.pieces("one", &key).unwrap(), [1, 2, 9]);
     assert_eq!(depot.pieces("two", &key).unwrap(), [1, 2, 9, 14, 15]);
-    assert_eq!(depot.changed("one", "two", &key).unwrap(), [9, 14, 15]);
+    let changed = depot.changed("one", "two", &key).unwrap().unwrap();
+    let held = changed.iter().map(|it| (it.piece, it.in_first));
+    assert!(held.eq([(9, true), (14, false), (15, false)]));
+    assert!(changed.iter().all(|it| it.in_second));
+    let back = depot.changed("two", "one", &key).unwrap().unwrap();
+    assert!(back.iter().map(|it| it.in_second).eq([true, false, false]));
+    // A snapshot that others were built on may go; what has nothing in common is not compared.
+    depot.delete_snapshot("one").unwrap();
+    assert_eq!(depot.pieces("two", &key).unwrap(), [1, 2, 9, 14, 15]);
+    depot
+        .create("other", PIECE, Source::Blank, None, &key)
+        .unwrap();
+    let mut image = depot.image("other", &key).unwrap();
+    depot.snapshot("other", "far", &mut image, &key).unwrap();
+    assert_eq!(depot.changed("far", "two", &key).unwrap(), None);
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "networkAcl",
     not_found: "InvalidNetworkAclID.NotFound",
     malformed: "InvalidNetworkAclId.Malformed",
+    ownerless: false,
 };
 
 /// The number of the last entry, which denies whatever no other one decided.

@@ -19,6 +19,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "allocation",
     not_found: "InvalidAllocationID.NotFound",
     malformed: "InvalidAllocationId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

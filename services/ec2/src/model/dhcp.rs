@@ -18,6 +18,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "dhcpOptions",
     not_found: "InvalidDhcpOptionID.NotFound",
     malformed: "InvalidDhcpOptionsId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "VpcEndpoint",
     not_found: "InvalidVpcEndpointId.NotFound",
     malformed: "InvalidVpcEndpointId.Malformed",
+    ownerless: false,
 };
 
 /// The services that have gateway endpoints.

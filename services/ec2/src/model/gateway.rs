@@ -16,6 +16,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "internetGateway",
     not_found: "InvalidInternetGatewayID.NotFound",
     malformed: "InvalidInternetGatewayId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

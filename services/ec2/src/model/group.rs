@@ -20,6 +20,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "security group",
     not_found: "InvalidGroup.NotFound",
     malformed: "InvalidGroupId.Malformed",
+    ownerless: false,
 };
 
 /// Rules have ids, ARNs and tags of their own, though they live in their group's row.
@@ -29,6 +30,7 @@ pub(crate) const RULE: Kind = Kind {
     label: "security group rule",
     not_found: "InvalidSecurityGroupRuleId.NotFound",
     malformed: "InvalidSecurityGroupRuleId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use crate::filter::Paths;
 use crate::images::{self, KIND};
 use crate::names::Names;
 use crate::resource::{Described, Find as _, Meta, resource};
+use crate::sharing::{Shareable, Shared};
 use crate::tags;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,6 +28,15 @@ pub(crate) struct ImageRow {
     pub(crate) copied: Option<(Region, String)>,
     /// The disks of its instances, besides the root disk.
     pub(crate) disks: Vec<Disk>,
+    /// Who else may launch instances with it.
+    #[serde(default)]
+    pub(crate) shared: Shared,
+}
+
+impl Shareable for ImageRow {
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// How far an image is in its life.
@@ -85,6 +95,7 @@ impl ImageRow {
             instance: None,
             copied: None,
             disks: Vec::new(),
+            shared: Shared::default(),
         }
     }
 }
@@ -152,7 +163,7 @@ impl Described for ImageRow {
             image_location: Some(format!("{owner}/{}", self.name)),
             owner_id: Some(owner),
             creation_date: Some(created.iso_millis()),
-            public: Some(false),
+            public: Some(self.shared.everyone),
             state: Some(state.into()),
             state_reason: why.map(|message| t::StateReason {
                 code: Some("Server.InternalError".into()),

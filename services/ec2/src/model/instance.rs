@@ -21,6 +21,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "instance",
     not_found: "InvalidInstanceID.NotFound",
     malformed: "InvalidInstanceID.Malformed",
+    ownerless: false,
 };
 
 /// How long a terminated instance is still shown, in milliseconds.

@@ -23,6 +23,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "networkInterface",
     not_found: "InvalidNetworkInterfaceID.NotFound",
     malformed: "InvalidNetworkInterfaceId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

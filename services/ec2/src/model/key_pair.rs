@@ -17,6 +17,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "key pair",
     not_found: "InvalidKeyPair.NotFound",
     malformed: "InvalidKeyPairId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

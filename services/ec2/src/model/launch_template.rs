@@ -18,6 +18,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "launch template",
     not_found: "InvalidLaunchTemplateId.NotFound",
     malformed: "InvalidLaunchTemplateId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "NatGateway",
     not_found: "NatGatewayNotFound",
     malformed: "NatGatewayMalformed",
+    ownerless: false,
 };
 
 /// How long a deleted NAT gateway is still shown, in milliseconds.

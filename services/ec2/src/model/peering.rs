@@ -18,6 +18,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "vpcPeeringConnection",
     not_found: "InvalidVpcPeeringConnectionID.NotFound",
     malformed: "InvalidVpcPeeringConnectionId.Malformed",
+    ownerless: false,
 };
 
 /// A request that nobody answers lapses after a week.

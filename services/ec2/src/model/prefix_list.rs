@@ -19,6 +19,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "prefix list",
     not_found: "InvalidPrefixListID.NotFound",
     malformed: "InvalidPrefixListID.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

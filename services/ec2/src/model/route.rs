@@ -23,6 +23,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "routeTable",
     not_found: "InvalidRouteTableID.NotFound",
     malformed: "InvalidRouteTableId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -5,11 +5,13 @@ use gureum_model_ec2::types as t;
 use gureum_schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::volume::VolumeRow;
 use crate::errors::Result;
 use crate::filter::Paths;
 use crate::names::Names;
 use crate::resource::{Described, Kind, Meta, resource};
 use crate::sealing::Encryption;
+use crate::sharing::{Shareable, Shared};
 use crate::tags;
 
 pub(crate) const KIND: Kind = Kind {
@@ -18,6 +20,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "snapshot",
     not_found: "InvalidSnapshot.NotFound",
     malformed: "InvalidSnapshotID.Malformed",
+    ownerless: true,
 };
 
 /// What is said of a copy's volume, which is none of the copier's.
@@ -32,6 +35,18 @@ pub(crate) struct SnapshotRow {
     pub(crate) description: String,
     pub(crate) encryption: Option<Encryption>,
     pub(crate) progress: Progress,
+    /// What it shares its moment with: those that are taken together name the same.
+    #[serde(default)]
+    pub(crate) together: Option<String>,
+    /// Who else may make volumes of it.
+    #[serde(default)]
+    pub(crate) shared: Shared,
+}
+
+impl Shareable for SnapshotRow {
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// What a snapshot is taken of.
@@ -58,6 +73,47 @@ impl SnapshotRow {
     }
 }
 
+impl SnapshotRow {
+    /// A snapshot of a volume that is still to be taken.
+    pub(crate) fn of(volume: &VolumeRow, meta: Meta) -> Self {
+        Self {
+            meta,
+            of: Origin::Volume(volume.meta.id.clone()),
+            size: volume.performance.size,
+            description: String::new(),
+            encryption: volume.encryption.clone(),
+            progress: Progress::Pending,
+            together: None,
+            shared: Shared::default(),
+        }
+    }
+
+    /// The volume that it is told to be of.
+    fn volume(&self) -> String {
+        match &self.of {
+            Origin::Volume(id) => id.clone(),
+            Origin::Snapshot(_) => NO_VOLUME.to_owned(),
+        }
+    }
+
+    /// As one of several that are begun together.
+    pub(crate) fn info(&self) -> t::SnapshotInfo {
+        t::SnapshotInfo {
+            description: Some(self.description.clone()),
+            tags: tags::shapes(&self.meta.tags),
+            encrypted: Some(self.encryption.is_some()),
+            volume_id: Some(self.volume()),
+            state: Some("pending".into()),
+            volume_size: Some(self.size),
+            start_time: Some(Timestamp(self.meta.created)),
+            progress: Some("0%".into()),
+            owner_id: Some(self.meta.account.to_string()),
+            snapshot_id: Some(self.meta.id.clone()),
+            ..Default::default()
+        }
+    }
+}
+
 impl Described for SnapshotRow {
     type Shape = t::Snapshot;
     const FILTERS: Paths = &[
@@ -79,16 +135,12 @@ impl Described for SnapshotRow {
             Progress::Completed(at) => ("completed", None, Some(Timestamp(*at))),
             Progress::Failed(why) => ("error", Some(why.clone()), None),
         };
-        let volume = match &self.of {
-            Origin::Volume(id) => id.clone(),
-            Origin::Snapshot(_) => NO_VOLUME.to_owned(),
-        };
         Ok(t::Snapshot {
             tags: tags::shapes(&self.meta.tags),
             storage_tier: Some("standard".into()),
             completion_time: completed,
             snapshot_id: Some(self.meta.id.clone()),
-            volume_id: Some(volume),
+            volume_id: Some(self.volume()),
             state: Some(state.into()),
             state_message: message,
             start_time: Some(Timestamp(self.meta.created)),

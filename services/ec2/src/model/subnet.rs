@@ -20,6 +20,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "subnet",
     not_found: "InvalidSubnetID.NotFound",
     malformed: "InvalidSubnetId.Malformed",
+    ownerless: false,
 };
 
 /// Each subnet's network address, router, resolver, a spare one and the broadcast address.

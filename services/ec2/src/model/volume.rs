@@ -19,6 +19,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "volume",
     not_found: "InvalidVolume.NotFound",
     malformed: "InvalidVolumeID.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "vpc",
     not_found: "InvalidVpcID.NotFound",
     malformed: "InvalidVpcId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Serialize, Deserialize)]

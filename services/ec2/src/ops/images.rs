@@ -14,6 +14,7 @@ use crate::images::{self, BASE};
 use crate::instance_types::{self, InstanceType};
 use crate::model::image::ImageRow;
 use crate::resource::{Described as _, Find as _, Resource as _};
+use crate::sharing::{FindShared as _, Shareable as _};
 use crate::state::Ec2;
 use crate::zones;
 
@@ -29,17 +30,22 @@ pub(crate) async fn describe(
     }
     let owners = input.owners.as_deref().unwrap_or_default();
     let users = input.executable_users.as_deref().unwrap_or_default();
-    let own = cx.account().to_string();
-    let mine = users.is_empty()
-        && (owners.is_empty() || owners.iter().any(|it| it == "self" || *it == own));
-    let rows = snapshot.all::<ImageRow>(&here)?.into_iter();
-    let rows = rows.filter(|row| mine && row.is_shown() && (asked(wanted, row.id())));
+    let mut rows = snapshot.all::<ImageRow>(&here)?;
+    rows.extend(snapshot.of_others::<ImageRow>(&here)?);
+    rows.sort_by(|a, b| a.meta.id.cmp(&b.meta.id));
+    let me = &here.account;
+    rows.retain(|row| {
+        let granted = users.is_empty() || users.iter().any(|user| row.shared.names(user, me));
+        row.is_shown() && asked(wanted, row.id()) && row.is_of(owners, me) && granted
+    });
     let shown = asked(wanted, BASE)
         && (owners.is_empty() || owners.iter().any(|owner| images::owned_by(owner)))
         && (users.is_empty() || users.iter().any(|user| user == "all"));
     // Of all ids, the base image's is the first.
     let base = shown.then(|| Ok((BASE.to_owned(), images::base(&cx.region))));
-    let rows = rows.map(|row| Ok((row.meta.id.clone(), row.shape(&snapshot, &ec2.names)?)));
+    let rows = rows
+        .iter()
+        .map(|row| Ok((row.meta.id.clone(), row.shape(&snapshot, &ec2.names)?)));
     let shapes = base.into_iter().chain(rows);
     let query = query!("DescribeImages", input, image_ids);
     let page = ec2.page(&cx, query, images::FILTERS, shapes)?;

@@ -19,6 +19,7 @@ use crate::images;
 use crate::instance_types;
 use crate::launch::Launch;
 use crate::machines::Planes;
+use crate::mappings::Brought;
 use crate::model::attached::Attached;
 use crate::model::instance::{self, InstanceRow, State};
 use crate::model::interface::{Attachment, InterfaceRow, Public};
@@ -39,10 +40,10 @@ pub(crate) async fn run(
     let input = &completed.input;
     let image = input.image_id.as_deref();
     let image = image.ok_or_else(|| Refusal::missing("ImageId"))?;
-    let disks = images::available(&snapshot, &here, image)?;
-    let disks = disks.map(|row| row.disks).unwrap_or_default();
+    let image = images::available(&snapshot, &here, image)?;
+    let brought = image.map(Brought::by).unwrap_or_default();
     drop(snapshot);
-    let mut launch = Launch::read(ec2.planes.as_ref(), input, &disks)?;
+    let mut launch = Launch::read(ec2.planes.as_ref(), input, &brought)?;
     launch.tags.extend(completed.tags());
     let planes = ec2.planes()?;
     planes.machines.ready().await.map_err(|error| {

@@ -26,6 +26,7 @@ pub(crate) mod prefix_lists;
 pub(crate) mod profiles;
 pub(crate) mod route_tables;
 pub(crate) mod routes;
+pub(crate) mod shares;
 pub(crate) mod snapshots;
 pub(crate) mod subnets;
 pub(crate) mod tags;

@@ -6,6 +6,7 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::{Result as Reply, Struct};
 
+use super::shares;
 use crate::errors::{Refusal, Result};
 use crate::images::{self, KIND};
 use crate::model::image::{Disk, ImageRow, Stage};
@@ -14,6 +15,7 @@ use crate::model::snapshot::{self, Origin, Progress, SnapshotRow};
 use crate::model::volume;
 use crate::reconcile::volumes::attached;
 use crate::resource::{Find as _, Here, Resource as _, Tags};
+use crate::sharing::Shared;
 use crate::state::{Change, Ec2};
 use crate::tags;
 
@@ -54,6 +56,7 @@ pub(crate) async fn create(
                 instance: Some(instance.meta.id),
                 copied: None,
                 disks,
+                shared: Shared::default(),
                 meta,
             };
             w.put(&row)?;
@@ -79,12 +82,9 @@ fn disks(
             continue;
         }
         let row = SnapshotRow {
-            meta: w.here.new_meta(&snapshot::KIND, tags.clone()),
-            of: Origin::Volume(volume.meta.id.clone()),
-            size: volume.performance.size,
             description: format!("Created by CreateImage({}) for {image}", instance.id()),
-            encryption: volume.encryption.clone(),
-            progress: Progress::Pending,
+            together: Some(image.to_owned()),
+            ..SnapshotRow::of(&volume, w.here.new_meta(&snapshot::KIND, tags.clone()))
         };
         disks.extend(Disk::of(&volume, &row));
         w.put(&row)?;
@@ -150,7 +150,8 @@ pub(crate) async fn copy(
                 description: input.description.clone().unwrap_or_default(),
                 instance: None,
                 copied: Some((source.meta.region.clone(), source.meta.id.clone())),
-                disks: copies(w, &there, &source.disks, &meta.id)?,
+                disks: copies(w, &source.meta.here(), &source.disks, &meta.id)?,
+                shared: Shared::default(),
                 meta,
                 ..source
             };
@@ -178,6 +179,8 @@ fn copies(w: &mut Change<'_>, there: &Here, disks: &[Disk], image: &str) -> Resu
             of: Origin::Snapshot(source.meta.id),
             description: format!("Copied for {image}"),
             progress: Progress::Pending,
+            together: None,
+            shared: Shared::default(),
             ..source
         };
         w.put(&row)?;
@@ -222,8 +225,9 @@ pub(crate) async fn deregister(
 }
 
 /// An image of the caller's; the base image is nobody's to change.
-fn own(w: &Change<'_>, id: &str) -> Result<ImageRow> {
+pub(crate) fn own(w: &Change<'_>, id: &str) -> Result<ImageRow> {
     let row = images::find(&*w.tx, w.here, id)?;
+    let row = row.filter(|row| row.meta.account == w.here.account);
     row.ok_or_else(|| Refusal::new("AuthFailure", format!("Not authorized for image {id}")))
 }
 
@@ -232,6 +236,9 @@ pub(crate) async fn modify_attribute(
     cx: Cx,
     input: t::ModifyImageAttributeRequest,
 ) -> Reply<t::ModifyImageAttributeOutput> {
+    if shares::of_launch(&input) {
+        return shares::modify_image(ec2, cx, input).await;
+    }
     let named = match input.attribute.as_deref() {
         Some("description") => input.value.clone(),
         None => None,
@@ -272,8 +279,7 @@ pub(crate) async fn describe_attribute(
         "blockDeviceMapping" => {
             out.block_device_mappings = Some(row.disks.iter().map(Disk::shape).collect());
         }
-        // Images are their owners' alone.
-        "launchPermission" => out.launch_permissions = Some(Vec::new()),
+        "launchPermission" => out.launch_permissions = Some(shares::launches(&row.shared)),
         "productCodes" => out.product_codes = Some(Vec::new()),
         other => Err(Refusal::wrong("attribute", other))?,
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gureum_dispatch::Cx;
+use gureum_kit::AccountId;
 use gureum_model_ec2::types as t;
 use gureum_schema::{Result as Reply, Struct};
 
@@ -11,8 +12,9 @@ use crate::errors::{Refusal, Result, refuse_on};
 use crate::filter::Paths;
 use crate::model::snapshot::{Progress, SnapshotRow};
 use crate::model::volume::{self, Modification, Stage, VolumeRow};
-use crate::resource::{Find as _, Resource as _, Tags};
+use crate::resource::{Find, Here, Resource as _, Tags};
 use crate::sealing::{Sealing, Secrecy};
+use crate::sharing::FindShared as _;
 use crate::state::{Change, Ec2};
 use crate::tags;
 use crate::volume_types::{Performance, USUAL, Wish};
@@ -60,6 +62,8 @@ pub(crate) async fn create(
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) snapshot: Option<String>,
+    /// Whose image brings the snapshot; none: the caller must be allowed to use it themselves.
+    pub(crate) image_of: Option<AccountId>,
     /// GiB.
     pub(crate) size: Option<i32>,
     pub(crate) kind: Option<String>,
@@ -72,19 +76,39 @@ impl Ec2 {
     /// How a volume that is wanted is to be encrypted.
     pub(crate) async fn seal(&self, cx: &Cx, wanted: &Wanted) -> Result<Option<Sealing>> {
         let (snapshot, here) = self.read(cx).await?;
-        let from = match &wanted.snapshot {
-            Some(id) => snapshot.need::<SnapshotRow>(&here, id)?.encryption,
-            None => None,
-        };
+        let from = wanted.source(&snapshot, &here)?;
         drop(snapshot);
-        self.seal_volume(cx, &wanted.secrecy, from.as_ref()).await
+        let foreign = from
+            .as_ref()
+            .is_some_and(|it| it.meta.account != here.account);
+        let encryption = from.as_ref().and_then(|it| it.encryption.as_ref());
+        self.seal_volume(cx, &wanted.secrecy, encryption, foreign)
+            .await
     }
 }
 
 impl Wanted {
+    /// The snapshot that the volume begins with.
+    fn source(&self, reader: &impl Find, here: &Here) -> Result<Option<SnapshotRow>> {
+        let Some(id) = &self.snapshot else {
+            return Ok(None);
+        };
+        match self.image_of {
+            None => reader.need_usable(here, id).map(Some),
+            Some(account) => {
+                let there = Here {
+                    account,
+                    ..here.clone()
+                };
+                reader.need(&there, id).map(Some)
+            }
+        }
+    }
+
     fn read(input: &t::CreateVolumeRequest) -> Self {
         Self {
             snapshot: input.snapshot_id.clone().filter(|id| !id.is_empty()),
+            image_of: None,
             size: input.size,
             kind: input.volume_type.clone(),
             iops: input.iops,
@@ -124,10 +148,10 @@ pub(crate) fn make(
     (wanted, sealing): (&Wanted, Option<&Sealing>),
     tags: Tags,
 ) -> Result<VolumeRow> {
-    let snapshot = match &wanted.snapshot {
-        Some(id) => Some(completed(w, id)?),
-        None => None,
-    };
+    let snapshot = wanted.source(w.tx, w.here)?;
+    if let Some(row) = &snapshot {
+        completed(row)?;
+    }
     let least = snapshot.as_ref().map(|row| row.size);
     let size = wanted.size.or(least);
     let size = size.ok_or_else(|| {
@@ -161,13 +185,13 @@ pub(crate) fn make(
     })
 }
 
-/// A snapshot that can be read from.
-pub(crate) fn completed(w: &Change<'_>, id: &str) -> Result<SnapshotRow> {
-    let row = w.need::<SnapshotRow>(id)?;
+/// Refuses a snapshot that cannot be read from.
+pub(crate) fn completed(row: &SnapshotRow) -> Result<()> {
     match row.progress {
-        Progress::Completed(_) => Ok(row),
+        Progress::Completed(_) => Ok(()),
         _ => Err(Refusal::state(format!(
-            "Snapshot '{id}' is not 'completed'"
+            "Snapshot '{}' is not 'completed'",
+            row.id()
         ))),
     }
 }

@@ -17,6 +17,9 @@ use crate::model::instance::{InstanceRow, State};
 use crate::resource::Find as _;
 use crate::state::Ec2;
 
+/// How many disks are copied at once.
+const AT_ONCE: usize = 4;
+
 pub(super) struct Images(pub(super) Arc<Ec2>);
 
 type Done<T = ()> = std::result::Result<T, PlaneError>;
@@ -41,21 +44,39 @@ impl Reconciler for Images {
 }
 
 impl Ec2 {
-    async fn tend_images(&self, planes: &Planes) -> Done<Outcome> {
+    async fn tend_images(self: &Arc<Self>, planes: &Planes) -> Done<Outcome> {
         let kept = planes.machines.images().await?;
         let rows = self.image_rows()?;
-        let mut failed = None;
-        for row in &rows {
+        self.adopt(&kept, &rows).await?;
+        if self.copied.len() == 0 {
+            // What a copy will lie over has nobody else to speak for it.
+            self.sweep_images(planes).await?;
+        }
+        for row in rows {
             if let Stage::Pending { reboot } = row.stage {
-                failed = self.capture(planes, row, reboot).await.err().or(failed);
+                self.capture_beside(planes, row, reboot);
             }
         }
-        self.adopt(&kept, &rows).await?;
-        self.sweep_images(planes).await?;
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(Outcome::Settled),
+        Ok(Outcome::Settled)
+    }
+
+    /// Copies an instance's disk while other images are looked after; one image of it after the other.
+    /// A copy that the program's end cuts short is begun anew at the next start.
+    fn capture_beside(self: &Arc<Self>, planes: &Planes, row: ImageRow, reboot: bool) {
+        if self.copied.len() >= AT_ONCE {
+            return;
         }
+        let Some(mark) = self.copied.set(row.instance.as_deref().unwrap_or_default()) else {
+            return;
+        };
+        let (ec2, planes) = (Arc::clone(self), planes.clone());
+        tokio::spawn(async move {
+            if let Err(error) = ec2.capture(&planes, &row, reboot).await {
+                tracing::warn!(%error, image = row.meta.id, "cannot make the image");
+            }
+            drop(mark);
+            ec2.images.wake();
+        });
     }
 
     fn image_rows(&self) -> Done<Vec<ImageRow>> {
@@ -75,7 +96,7 @@ impl Ec2 {
         let machines = &planes.machines;
         let captured = if reboot && running {
             // It starts again when its disk has been copied, as a machine that fell does.
-            let _down = self.keep_down(instance);
+            let _down = self.kept_down.set(instance);
             match machines.stop(instance, GRACE).await {
                 Ok(()) => machines.capture(instance, &row.files).await,
                 Err(error) => Err(error),

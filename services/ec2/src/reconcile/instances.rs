@@ -14,12 +14,13 @@ use gureum_schema::Error;
 
 use super::INSTANCES;
 use super::plan::{Step, Wanted, step};
+use super::tally::{Progress, Tally};
 use super::volumes::Tools;
 use crate::errors::Result;
+use crate::images;
 use crate::instance_types;
 use crate::machines::{Machine, PlaneError, Planes, Sight};
 use crate::model::dhcp::DhcpOptionsRow;
-use crate::model::image::ImageRow;
 use crate::model::instance::{self, InstanceRow, State};
 use crate::model::vpc::VpcRow;
 use crate::names;
@@ -30,8 +31,6 @@ use crate::state::Ec2;
 pub(super) const GRACE: Duration = Duration::from_secs(20);
 /// How many machines are worked on at once.
 const AT_ONCE: usize = 8;
-/// How soon what is on its way is looked at again.
-const SOON: Duration = Duration::from_millis(200);
 
 pub(super) struct Instances(pub(super) Arc<Ec2>, pub(super) Arc<Cloud>);
 
@@ -109,44 +108,44 @@ impl Ec2 {
             // A machine finds its network when it boots.
             self.weave(planes).await?;
         }
-        let mut failed = None;
+        let mut tally = Tally::default();
         let mut work = work.into_iter().peekable();
         while work.peek().is_some() {
             let batch = work.by_ref().take(AT_ONCE);
-            let batch = batch.map(|(step, id, row)| self.take((planes, cloud), step, id, row));
-            for done in join_all(batch).await {
-                failed = done.err().or(failed);
+            let batch = batch.map(|(step, id, row)| async move {
+                let done = self.take((planes, cloud), step, &id, row).await;
+                (id, done.map(|()| Progress::Moved))
+            });
+            for (id, done) in join_all(batch).await {
+                tally.note(id, done);
             }
         }
         self.networks.wake();
         self.volumes.wake();
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(Outcome::Again(SOON)),
-        }
+        tally.outcome()
     }
 
     async fn take(
         &self,
         (planes, cloud): (&Planes, &Arc<Cloud>),
         step: Step,
-        id: String,
+        id: &str,
         row: Option<InstanceRow>,
     ) -> std::result::Result<(), PlaneError> {
         let machines = &planes.machines;
         let place = row.as_ref().map(gureum_kit::Row::key);
         match step {
             Step::Nothing | Step::Wait => {}
-            Step::Stop => machines.stop(&id, GRACE).await?,
-            Step::Remove => machines.remove(&id).await?,
+            Step::Stop => machines.stop(id, GRACE).await?,
+            Step::Remove => machines.remove(id).await?,
             Step::Reboot => {
                 // Forgotten first: a reboot that is cut short is better than two.
                 self.turn(place, State::Running, |row| row.reboot = false)
                     .await?;
-                machines.reboot(&id, GRACE).await?;
+                machines.reboot(id, GRACE).await?;
             }
             Step::Start => {
-                if let Some(row) = row.filter(|_| !self.is_kept_down(&id)) {
+                if let Some(row) = row.filter(|_| !self.kept_down.has(id)) {
                     self.start((planes, cloud), row).await?;
                 }
             }
@@ -226,7 +225,7 @@ impl Ec2 {
         let kind = instance_types::known(&row.instance_type);
         let dhcp = Dhcp::of(&reader, row)?;
         // One that was deregistered keeps its row as long as somebody has it.
-        let image = reader.find::<ImageRow>(&row.meta.here(), &row.image)?;
+        let image = images::of_instance(&reader, row)?;
         let hostname = address.map(|address| names::private(region, address));
         Ok(Machine {
             id: row.meta.id.clone(),

@@ -2,8 +2,11 @@
 
 mod images;
 mod instances;
+mod leftovers;
 mod networks;
 pub(crate) mod plan;
+mod snapshots;
+mod tally;
 pub(crate) mod volumes;
 pub(crate) mod vpc_plan;
 mod zones;

@@ -6,23 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gureum_block::Limits;
+use gureum_block::{Leaving, Limits};
 use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reader, Reconciler, Row, Scan, Tx};
 
 use super::VOLUMES;
+use super::leftovers::{Known, clear, unnamed_keys};
+use super::tally::{Progress, Tally};
 use crate::errors::Result;
-use crate::machines::{Disks, Keys, PlaneError, Planes, Stored};
+use crate::machines::{Disks, Keys, PlaneError, Planes};
 use crate::model::instance::{InstanceRow, State};
-use crate::model::snapshot::{Origin, Progress, SnapshotRow};
+use crate::model::snapshot::SnapshotRow;
 use crate::model::volume::{Bond, Stage, VolumeRow};
 use crate::resource::{Find, Here, Resource};
-use crate::sealing::DataKeyRow;
 use crate::state::Ec2;
-
-/// How soon what is on its way is looked at again.
-const SOON: Duration = Duration::from_millis(200);
 
 pub(super) struct Volumes(pub(super) Arc<Ec2>, pub(super) Arc<Cloud>);
 
@@ -35,7 +33,7 @@ const STORE_LIMITS: Limits = Limits {
     bytes: 1 << 30,
 };
 
-type Done<T = ()> = std::result::Result<T, PlaneError>;
+pub(super) type Done<T = ()> = std::result::Result<T, PlaneError>;
 
 #[async_trait]
 impl Reconciler for Volumes {
@@ -58,9 +56,9 @@ impl Reconciler for Volumes {
 /// What volumes are made true with.
 #[derive(Clone, Copy)]
 pub(crate) struct Tools<'a> {
-    disks: &'a dyn Disks,
+    pub(super) disks: &'a dyn Disks,
     /// Opens their keys.
-    cloud: &'a Arc<Cloud>,
+    pub(super) cloud: &'a Arc<Cloud>,
 }
 
 impl<'a> Tools<'a> {
@@ -152,11 +150,8 @@ impl Ec2 {
         let (running, stores) = alive(&snapshot).map_err(fail)?;
         let keys = unnamed_keys(&snapshot, &volumes, &snapshots).map_err(fail)?;
         drop(snapshot);
-        let (mut busy, mut failed) = (false, None);
-        for row in &snapshots {
-            busy |= row.progress == Progress::Pending;
-            failed = self.take_snapshot(tools, row).await.err().or(failed);
-        }
+        let mut tally = Tally::default();
+        self.take_snapshots(tools, &snapshots, &mut tally).await;
         for row in &volumes {
             let instance = row.attachment.as_ref().map(|it| &it.instance);
             let seen = Seen {
@@ -165,28 +160,32 @@ impl Ec2 {
                 running: instance.is_some_and(|id| running.contains(id)),
             };
             let step = step(row, seen);
-            busy |= step != Step::Nothing;
-            let done = self.advance(tools, row, step, seen).await;
-            failed = done.err().or(failed);
+            tally.note(row.id(), self.advance(tools, row, step, seen).await);
         }
-        busy |= clear(disks, &stored, &volumes, &snapshots).await?;
-        busy |= clear_stores(disks, &stored, &stores).await?;
-        if !busy {
+        let known = Known {
+            volumes: volumes.iter().map(Resource::id).collect(),
+            snapshots: snapshots.iter().map(Resource::id).collect(),
+            stores: &stores,
+        };
+        clear(disks, &stored, &known, &mut tally).await;
+        if tally.is_idle() {
             self.forget_keys(disks, &stored, keys).await?;
         }
-        match failed {
-            Some(error) => Err(error),
-            None if busy => Ok(Outcome::Again(SOON)),
-            None => Ok(Outcome::Settled),
-        }
+        tally.outcome()
     }
 
-    async fn advance(&self, tools: Tools<'_>, row: &VolumeRow, step: Step, seen: Seen) -> Done {
+    async fn advance(
+        &self,
+        tools: Tools<'_>,
+        row: &VolumeRow,
+        step: Step,
+        seen: Seen,
+    ) -> Done<Progress> {
         let disks = tools.disks;
         let id = row.meta.id.as_str();
         let now = self.clock.now();
         match step {
-            Step::Nothing => {}
+            Step::Nothing => return Ok(Progress::Idle),
             Step::Make => match self.make_volume(tools, row).await {
                 Ok(()) => {
                     self.turn_volume(row, |row| row.stage = Stage::Ready)
@@ -218,9 +217,10 @@ impl Ec2 {
                     let at = name(&attachment.device);
                     disks.unplug(&attachment.instance, at).await?;
                 }
-                match step {
-                    Step::Tear => disks.abandon(id).await?,
-                    _ => disks.detach(id).await?,
+                if step == Step::Tear {
+                    disks.abandon(id).await?;
+                } else if disks.detach(id).await? == Leaving::InUse {
+                    return Ok(Progress::Waits);
                 }
             }
             Step::Detached => self.bond(row, None).await?,
@@ -232,7 +232,7 @@ impl Ec2 {
                 done.map_err(fail)?;
             }
         }
-        Ok(())
+        Ok(Progress::Moved)
     }
 
     async fn make_volume(&self, tools: Tools<'_>, row: &VolumeRow) -> Done {
@@ -257,7 +257,7 @@ impl Ec2 {
     }
 
     /// The keys of a volume.
-    async fn keys(&self, tools: Tools<'_>, volume: &str, encrypted: bool) -> Done<Keys> {
+    pub(super) async fn keys(&self, tools: Tools<'_>, volume: &str, encrypted: bool) -> Done<Keys> {
         if !encrypted {
             return Ok(Keys::new());
         }
@@ -317,97 +317,6 @@ impl Ec2 {
         Ok(done.map_err(fail)?)
     }
 
-    /// Takes a snapshot that is to be taken. Repeating one that was cut short changes nothing.
-    async fn take_snapshot(&self, tools: Tools<'_>, row: &SnapshotRow) -> Done {
-        if row.progress != Progress::Pending {
-            return Ok(());
-        }
-        let taken = self.keep_content(tools, row).await;
-        let progress = match &taken {
-            Ok(()) => Progress::Completed(self.clock.now()),
-            Err(error) => Progress::Failed(error.to_string()),
-        };
-        let key = row.key();
-        let done = self.store.transact(|tx| {
-            if let Some(mut row) = tx.get::<SnapshotRow>(&key)? {
-                row.progress = progress.clone();
-                tx.put(&row)?;
-            }
-            Ok(())
-        });
-        let done: Result<()> = done.await;
-        done.map_err(fail)?;
-        taken
-    }
-
-    async fn keep_content(&self, tools: Tools<'_>, row: &SnapshotRow) -> Done {
-        let Tools { disks, cloud } = tools;
-        let id = row.meta.id.as_str();
-        match &row.of {
-            Origin::Volume(volume) => {
-                let encrypted = row.encryption.is_some();
-                let keys = self.keys(tools, volume, encrypted).await?;
-                disks.snapshot(volume, id, keys).await
-            }
-            Origin::Snapshot(from) => {
-                let key = row.encryption.as_ref().map(|it| it.data_key.as_str());
-                let mut names = BTreeSet::new();
-                if let Some(key) = key {
-                    names = disks.snapshot_keys(from).await?;
-                    names.insert(key.to_owned());
-                }
-                let keys = self.unseal(cloud, names).await?;
-                disks.copy_snapshot(from, id, key, keys).await
-            }
-        }
-    }
-
-    /// Takes a snapshot at once: what is written to the volume after the answer is not in it.
-    pub(crate) async fn take_now(&self, cloud: &Arc<Cloud>, row: &SnapshotRow) {
-        let Some(planes) = &self.planes else { return };
-        let _alone = self.handling.lock().await;
-        // Only what nobody has taken or deleted meanwhile.
-        let Ok(Some(row)) = self
-            .store
-            .read()
-            .find::<SnapshotRow>(&row.meta.here(), row.id())
-        else {
-            return;
-        };
-        if let Err(error) = self.take_snapshot(Tools::of(planes, cloud), &row).await {
-            tracing::warn!(%error, snapshot = row.meta.id, "cannot take the snapshot");
-        }
-    }
-
-    /// Forgets those of these data keys that nothing is sealed under any more.
-    async fn forget_keys(
-        &self,
-        disks: &dyn Disks,
-        stored: &Stored,
-        mut unnamed: BTreeSet<String>,
-    ) -> Done {
-        if unnamed.is_empty() {
-            return Ok(());
-        }
-        // Older layers may be sealed under keys that no row names.
-        for volume in &stored.volumes {
-            let used = disks.volume_keys(volume).await?;
-            unnamed.retain(|key| !used.contains(key));
-        }
-        for snapshot in &stored.snapshots {
-            let used = disks.snapshot_keys(snapshot).await?;
-            unnamed.retain(|key| !used.contains(key));
-        }
-        let done = self.store.transact(|tx| {
-            for key in &unnamed {
-                tx.delete::<DataKeyRow>((key,))?;
-            }
-            Ok(())
-        });
-        let done: Result<()> = done.await;
-        Ok(done.map_err(fail)?)
-    }
-
     /// The devices that an instance boots with: names in its `/dev`, and their nodes on the host.
     /// Volumes that it is launched with are made now, if they are not there yet.
     pub(crate) async fn devices(&self, tools: Tools<'_>, row: &InstanceRow) -> Done<Devices> {
@@ -460,73 +369,6 @@ impl Ec2 {
     }
 }
 
-/// Removes what no row knows any more; whether there was anything.
-async fn clear(
-    disks: &dyn Disks,
-    stored: &Stored,
-    volumes: &[VolumeRow],
-    snapshots: &[SnapshotRow],
-) -> Done<bool> {
-    let known: BTreeSet<&str> = volumes.iter().map(Resource::id).collect();
-    let kept: BTreeSet<&str> = snapshots.iter().map(Resource::id).collect();
-    let gone = stored
-        .volumes
-        .iter()
-        .filter(|id| !known.contains(id.as_str()));
-    let dropped = stored
-        .snapshots
-        .iter()
-        .filter(|id| !kept.contains(id.as_str()));
-    let mut busy = false;
-    for id in gone {
-        busy = true;
-        if stored.devices.contains(id) {
-            disks.detach(id).await?;
-        } else {
-            disks.delete(id).await?;
-        }
-    }
-    for id in dropped {
-        busy = true;
-        disks.delete_snapshot(id).await?;
-    }
-    Ok(busy)
-}
-
-/// The data keys that no volume and no snapshot names.
-fn unnamed_keys(
-    reader: &impl Reader,
-    volumes: &[VolumeRow],
-    snapshots: &[SnapshotRow],
-) -> Result<BTreeSet<String>> {
-    let of_volumes = volumes.iter().filter_map(|row| row.encryption.as_ref());
-    let of_snapshots = snapshots.iter().filter_map(|row| row.encryption.as_ref());
-    let encryptions = of_volumes.chain(of_snapshots);
-    let named: BTreeSet<&str> = encryptions.map(|it| it.data_key.as_str()).collect();
-    let mut keys = BTreeSet::new();
-    for row in reader.scan(Scan::<DataKeyRow>::all()) {
-        let row = row?;
-        if !named.contains(row.name.as_str()) {
-            keys.insert(row.name);
-        }
-    }
-    Ok(keys)
-}
-
-/// Removes the stores of instances that are down; whether there is more to do.
-async fn clear_stores(disks: &dyn Disks, stored: &Stored, wanted: &BTreeSet<String>) -> Done<bool> {
-    let mut busy = false;
-    for store in stored.stores.difference(wanted) {
-        busy = true;
-        if stored.devices.contains(store) {
-            disks.detach(store).await?;
-        } else {
-            disks.delete(store).await?;
-        }
-    }
-    Ok(busy)
-}
-
 /// The volumes of an instance.
 pub(crate) fn attached(
     reader: &impl Reader,
@@ -577,6 +419,6 @@ fn name(device: &str) -> &str {
     device.trim_start_matches("/dev/")
 }
 
-fn fail(refusal: crate::errors::Refusal) -> gureum_schema::Error {
+pub(super) fn fail(refusal: crate::errors::Refusal) -> gureum_schema::Error {
     refusal.into()
 }
