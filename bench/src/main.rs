@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Context, Result};
 use crate::measures::{
-    Setting, dynamodb, ec2, listing, peers, s3, sns, sqs, start, streaming, sts,
+    Setting, dynamodb, ec2, listing, network, peers, s3, sns, sqs, start, streaming, sts,
 };
 use crate::report::Row;
 
@@ -36,7 +36,7 @@ struct Arguments {
     #[arg(long, env = "GUREUM_BIN")]
     program: Option<PathBuf>,
     /// Only these groups, separated by commas: start, sts, s3-read, s3-write, listing, streaming,
-    /// sqs, dynamodb, sns, ec2, peers
+    /// sqs, dynamodb, sns, ec2, network, peers
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each comparison; the median counts
@@ -71,7 +71,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 11] = [
+const GROUPS: [(&str, Measure); 12] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -82,6 +82,7 @@ const GROUPS: [(&str, Measure); 11] = [
     ("dynamodb", dynamodb::measure),
     ("sns", sns::measure),
     ("ec2", ec2::measure),
+    ("network", network::measure),
     ("peers", peers::measure),
 ];
 

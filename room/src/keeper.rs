@@ -35,6 +35,7 @@ const TIDY: Duration = Duration::from_secs(30);
 /// The duties are made before the room is entered, so that they can take hold of the host's side.
 pub fn keeper_main(dir: &Path, duties: impl FnOnce() -> Vec<Box<dyn Duty>>) -> ExitCode {
     process::close_inherited();
+    stay_small();
     let duties = duties();
     let opened = open(dir);
     let mut stdout = std::io::stdout();
@@ -55,6 +56,13 @@ pub fn keeper_main(dir: &Path, duties: impl FnOnce() -> Vec<Box<dyn Duty>>) -> E
         Ok(None) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The processes of the room are many, and need some hundred KiB each: a huge page, which the allocator
+/// asks for, would cost each of them 2 MiB. Whatever is launched from here inherits this.
+fn stay_small() {
+    // A kernel without huge pages has nothing to switch off.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// Enters the room and listens; nothing when another keeper does already.

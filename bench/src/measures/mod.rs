@@ -3,8 +3,10 @@
 pub(crate) mod dynamodb;
 pub(crate) mod ec2;
 pub(crate) mod listing;
+pub(crate) mod network;
 pub(crate) mod peers;
 pub(crate) mod s3;
+pub(crate) mod site;
 pub(crate) mod sns;
 pub(crate) mod sqs;
 pub(crate) mod start;

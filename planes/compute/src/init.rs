@@ -235,6 +235,8 @@ impl Init {
             Forked::Parent(pid) => Ok(pid),
             Forked::Child => {
                 let _ = rustix::process::setsid();
+                // Small pages are the room's habit, not the instance's.
+                let _ = rustix::thread::disable_transparent_huge_pages(false);
                 let _ = Signals::let_through();
                 std::process::exit(run())
             }

@@ -165,6 +165,14 @@ async fn what_programs_expect_works() {
         cloud.out("i-good", line).await;
     }
     assert!(cloud.console("i-good").await.contains("hello"));
+    // Huge pages are for the instance's programs, not for what watches them.
+    let supervisor = cloud.running("i-good").await.supervisor;
+    let status = format!("/proc/{supervisor}/status");
+    let status = std::fs::read_to_string(status).expect("status");
+    assert!(status.contains("THP_enabled:\t0"), "{status}");
+    cloud
+        .out("i-good", "grep -q 'THP_enabled:.*1' /proc/self/status")
+        .await;
     let (outcome, text) = cloud.sh("i-good", "exit 7").await;
     assert_eq!(outcome, Outcome::Exited(7), "{text}");
     let (outcome, _) = cloud.sh("i-good", "kill -TERM $$").await;

@@ -2,11 +2,13 @@
 
 use crate::duty::{NAME, NetworkDuty, Request};
 use crate::error::{Error, Result};
+use crate::netlink::socket::Socket;
 use crate::plan::{CorePlan, VpcPlan};
 use crate::sockets::Kind;
-use crate::{Observed, check};
+use crate::{Flows, Observed, check, flows};
 use gureum_room::{Duty, Room};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -48,6 +50,15 @@ impl Network {
     /// What exists, and what went through it.
     pub async fn observe(&self) -> Result<Vec<Observed>> {
         self.ask(Request::Observe).await
+    }
+
+    /// The flows of a VPC that were counted since this was asked last, of these interfaces (see
+    /// [`VpcPlan::counted`]); those of others are lost. Where many flows were counted, reading them
+    /// takes some tens of milliseconds of the calling thread.
+    pub async fn flows(&self, vpc: &str, interfaces: &BTreeSet<String>) -> Result<Flows> {
+        // In the caller's process: the keeper has others to serve.
+        let socket = self.socket(Request::Filter(vpc.to_owned())).await?;
+        flows::fetch(&mut Socket::from(socket), interfaces)
     }
 
     /// A socket that listens inside a namespace: of a VPC's router by its id (at the addresses of

@@ -2,6 +2,7 @@
 
 use crate::executor::Executor;
 use crate::namespaces::{Namespaces, Place};
+use crate::netlink::socket::{Socket, Subsystem};
 use crate::plan::{CorePlan, VpcPlan};
 use crate::sockets::{self, Kind};
 use crate::{Observed, error};
@@ -20,6 +21,8 @@ pub(crate) enum Request {
     Apply(Box<VpcPlan>),
     Remove(String),
     Observe,
+    /// A netlink socket to a VPC's packet filter.
+    Filter(String),
     Listen {
         namespace: String,
         at: SocketAddr,
@@ -70,6 +73,11 @@ impl NetworkDuty {
             Request::Observe => {
                 let seen: Vec<Observed> = self.executor.observe(&spaces)?;
                 return Ok(Reply::of(&seen));
+            }
+            Request::Filter(id) => {
+                let open = || Socket::open(Subsystem::Netfilter);
+                let fd = spaces.within(Place::Named(&id), open).map(OwnedFd::from);
+                return Ok(passed(fd, || format!("opening the packet filter of {id}")));
             }
             Request::Listen {
                 namespace,

@@ -1,11 +1,13 @@
 //! The packet filter and address translation of a VPC's router.
 //!
 //! A forwarded packet passes, in this order: `spoof` (may this interface send from that address),
-//! `public` (a public address becomes a private one), `border` (access lists, where it leaves or
-//! enters a subnet), `egress` (security groups of the sender), `ingress` (those of the receiver),
-//! `private` (a private address becomes a public one). Nothing is ever answered for a packet that
-//! is dropped. What the router serves itself is judged by `services` alone, as in AWS.
+//! `public` (a public address becomes a private one), `departure` (the access list, where it leaves a
+//! subnet), `egress` (security groups of the sender), `arrival` (the access list, where it enters a
+//! subnet), `ingress` (security groups of the receiver), `private` (a private address becomes a public
+//! one). Nothing is ever answered for a packet that is dropped. What the router serves itself is
+//! judged by `services` alone, as in AWS. Where flows are counted, `counting` adds to these chains.
 
+use crate::counting;
 use crate::names::{self, CORE};
 use crate::nft::{Ruleset, Set};
 use crate::plan::{AclEntry, GroupPlan, InterfacePlan, NatGatewayPlan, Peer, VpcPlan};
@@ -27,6 +29,7 @@ pub(crate) fn ruleset(plan: &VpcPlan) -> Ruleset {
     addresses(plan, &mut set);
     groups(plan, &mut set);
     borders(plan, &mut set);
+    counting::add(plan, &mut set);
     set
 }
 
@@ -42,12 +45,11 @@ fn base_chains(set: &mut Ruleset) {
         &["iifname \"core\" dnat to ip daddr map @public-to-private"],
     );
     set.base(
-        "border",
+        "departure",
         "type filter hook forward priority filter - 10; policy accept;",
         &[
             "oifname @checked oifname . ip daddr != @receivers drop",
             "iifname vmap @leaving-subnet",
-            "oifname vmap @entering-subnet",
         ],
     );
     set.base(
@@ -59,6 +61,11 @@ fn base_chains(set: &mut Ruleset) {
             "iifname \"core\" ct status dnat accept",
             "iifname @peerings accept",
         ],
+    );
+    set.base(
+        "arrival",
+        "type filter hook forward priority filter + 5; policy accept;",
+        &["oifname vmap @entering-subnet"],
     );
     set.base(
         "ingress",
@@ -258,7 +265,7 @@ pub(crate) fn nat_gateway(nat: &NatGatewayPlan) -> Ruleset {
     set
 }
 
-fn quoted(device: &str) -> String {
+pub(crate) fn quoted(device: &str) -> String {
     debug_assert_ne!(device, CORE);
     format!("\"{device}\"")
 }

@@ -13,10 +13,12 @@
 mod check;
 mod client;
 mod core;
+mod counting;
 mod duty;
 mod error;
 mod executor;
 mod firewall;
+mod flows;
 mod kernel;
 mod names;
 mod namespaces;
@@ -31,6 +33,7 @@ mod wanted;
 
 pub use client::Network;
 pub use error::{Error, Result};
+pub use flows::{Flow, Flows};
 pub use observed::{Observed, Seen};
 pub use plan::*;
 pub use sockets::Kind;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The contents of one table of family `ip`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,9 +20,14 @@ pub(crate) struct Set {
     pub map: bool,
     /// Elements are networks, not single values.
     pub interval: bool,
+    /// Rules add the elements, at most so many; one that no rule touched for [`IDLE`] goes by itself.
+    pub dynamic: Option<u32>,
     /// Values are empty unless this is a map.
     pub elements: BTreeMap<String, String>,
 }
+
+/// How long an element that rules added lasts.
+pub(crate) const IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Chain {
@@ -36,6 +42,7 @@ impl Set {
             holds,
             map: false,
             interval: false,
+            dynamic: None,
             elements: BTreeMap::new(),
         }
     }
@@ -52,6 +59,29 @@ impl Set {
             interval: true,
             ..Set::of(holds)
         }
+    }
+
+    /// A set that rules fill with `most` elements at most.
+    pub(crate) fn dynamic(holds: &'static str, most: u32) -> Set {
+        Set {
+            dynamic: Some(most),
+            ..Set::of(holds)
+        }
+    }
+
+    /// What is said of it beside its type, each piece with what stands before and after it.
+    fn properties(&self, before: &str, after: &str) -> String {
+        let mut each = Vec::new();
+        if self.interval {
+            each.push("flags interval".to_owned());
+        }
+        if let Some(most) = self.dynamic {
+            each.push(format!("size {most}"));
+            each.push("flags dynamic,timeout".to_owned());
+            each.push(format!("timeout {}s", IDLE.as_secs()));
+        }
+        let each = each.iter().map(|piece| format!("{before}{piece}{after}"));
+        each.collect()
     }
 
     pub(crate) fn insert(&mut self, element: impl ToString) {
@@ -74,7 +104,8 @@ impl Set {
 
     /// Whether `other` differs in no more than its elements.
     fn like(&self, other: &Set) -> bool {
-        (self.holds, self.map, self.interval) == (other.holds, other.map, other.interval)
+        let kind = |set: &Set| (set.holds, set.map, set.interval, set.dynamic);
+        kind(self) == kind(other)
     }
 }
 
@@ -103,9 +134,7 @@ impl Ruleset {
         let mut out = format!("table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n");
         for (name, set) in &self.sets {
             let _ = writeln!(out, "\t{} {name} {{\n\t\ttype {}", set.keyword(), set.holds);
-            if set.interval {
-                out.push_str("\t\tflags interval\n");
-            }
+            out.push_str(&set.properties("\t\t", "\n"));
             if !set.elements.is_empty() {
                 let elements = Set::listing(set.elements.iter());
                 let _ = writeln!(out, "\t\telements = {{ {elements} }}");
@@ -174,11 +203,11 @@ impl Ruleset {
             .iter()
             .filter(|(name, _)| !old.sets.contains_key(*name))
         {
-            let flags = if set.interval { " flags interval;" } else { "" };
             let (keyword, holds) = (set.keyword(), set.holds);
+            let properties = set.properties(" ", ";");
             let _ = writeln!(
                 out,
-                "add {keyword} ip {table} {name} {{ type {holds};{flags} }}"
+                "add {keyword} ip {table} {name} {{ type {holds};{properties} }}"
             );
         }
         for (name, chain) in self

@@ -4,6 +4,7 @@
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// A whole VPC. Applying it again with changes brings the network to the new state.
@@ -27,6 +28,8 @@ pub struct VpcPlan {
     pub public: Vec<PublicPlan>,
     pub nat_gateways: Vec<NatGatewayPlan>,
     pub peerings: Vec<PeeringPlan>,
+    /// Interfaces and NAT gateways whose flows are counted, for [`crate::Network::flows`] to fetch.
+    pub counted: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,23 @@ pub(crate) enum Subsystem {
     Netfilter,
 }
 
+impl From<OwnedFd> for Socket {
+    /// A socket that somebody opened in some namespace.
+    fn from(fd: OwnedFd) -> Socket {
+        Socket {
+            fd,
+            sequence: 0,
+            buffer: vec![0; BUFFER],
+        }
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> OwnedFd {
+        socket.fd
+    }
+}
+
 impl Socket {
     /// Opens a socket in the namespace of the calling thread.
     pub(crate) fn open(subsystem: Subsystem) -> io::Result<Socket> {
@@ -37,11 +54,7 @@ impl Socket {
         let flags = SocketFlags::CLOEXEC;
         let fd = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         net::bind(&fd, &SocketAddrNetlink::new(0, 0))?;
-        Ok(Socket {
-            fd,
-            sequence: 0,
-            buffer: vec![0; BUFFER],
-        })
+        Ok(Socket::from(fd))
     }
 
     /// Performs requests in order and says how each one went.

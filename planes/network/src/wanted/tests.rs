@@ -112,6 +112,7 @@ pub(crate) fn plan() -> VpcPlan {
             id: "pcx-1".into(),
             with: "vpc-2".into(),
         }],
+        counted: BTreeSet::new(),
     }
 }
 

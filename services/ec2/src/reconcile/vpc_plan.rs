@@ -69,6 +69,7 @@ pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
             .iter()
             .map(|it| peering(rows.vpc, it))
             .collect(),
+        counted: BTreeSet::new(),
     }
 }
 

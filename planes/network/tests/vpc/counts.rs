@@ -1,0 +1,113 @@
+//! What passed an interface and what was dropped there is counted, flow by flow, once.
+
+use crate::lab::*;
+use gureum_network::{AclEntry, Flow, Flows, VpcPlan};
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+
+async fn fetch(lab: &Lab, ids: &[&str]) -> Flows {
+    let ids: BTreeSet<_> = ids.iter().map(|id| (*id).to_owned()).collect();
+    lab.network.flows("vpc-1", &ids).await.unwrap()
+}
+
+fn counted(plan: &mut VpcPlan, ids: &[&str]) {
+    plan.counted = ids.iter().map(|id| (*id).to_owned()).collect();
+}
+
+/// Those to this port: interface, outward, accepted.
+fn to(flows: &Flows, port: u16) -> Vec<(&str, bool, bool)> {
+    let mine = flows.flows.iter().filter(|flow| flow.ports.1 == port);
+    let mut mine: Vec<_> = mine
+        .map(|flow| (flow.interface.as_str(), flow.outward, flow.accepted))
+        .collect();
+    mine.sort_unstable();
+    mine
+}
+
+fn two(lab_plan: &mut VpcPlan) {
+    lab_plan
+        .group(group("web", &[from("0.0.0.0/0", tcp(80))]))
+        .instance("a", "10.0.1.10", &["open"])
+        .instance("b", "10.0.2.10", &["web"]);
+}
+
+#[test]
+fn both_sides_of_a_flow_are_counted_and_only_once() {
+    lab(async |lab| {
+        let mut plan = vpc("vpc-1");
+        two(&mut plan);
+        lab.apply(&plan).await;
+        lab.serve("b", "10.0.2.10:80").await;
+        lab.hears("a", "10.0.2.10:80", "b sees 10.0.1.10").await;
+        assert_eq!(fetch(lab, &["eni-a", "eni-b"]).await, Flows::default());
+
+        let (a, b) = (plan.interfaces[0].id.clone(), plan.interfaces[1].id.clone());
+        let ids = [a.as_str(), b.as_str()];
+        counted(&mut plan, &ids);
+        lab.apply(&plan).await;
+        lab.hears("a", "10.0.2.10:80", "b sees 10.0.1.10").await;
+        lab.silent("a", "10.0.2.10:81").await;
+        let flows = fetch(lab, &ids).await;
+        assert_eq!(
+            to(&flows, 80),
+            [(ids[0], true, true), (ids[1], false, true)]
+        );
+        assert_eq!(
+            to(&flows, 81),
+            [(ids[0], true, true), (ids[1], false, false)]
+        );
+        let whole = |flow: &Flow| flow.packets >= 1 && flow.bytes >= flow.packets * 40;
+        assert!(flows.flows.iter().all(whole), "{flows:?}");
+        assert!(flows.flows.iter().all(|flow| flow.protocol == 6));
+        assert!(flows.skipped.is_empty());
+        // Nothing is told twice, whichever keeper is asked.
+        lab.kill_keeper().await;
+        assert!(to(&fetch(lab, &ids).await, 81).is_empty());
+
+        // Counting ends without a trace.
+        counted(&mut plan, &[]);
+        lab.apply(&plan).await;
+        lab.hears("a", "10.0.2.10:80", "b sees 10.0.1.10").await;
+        assert_eq!(fetch(lab, &ids).await, Flows::default());
+    });
+}
+
+#[test]
+fn what_an_access_list_drops_is_refused_on_its_side() {
+    lab(async |lab| {
+        let mut plan = vpc("vpc-1");
+        plan.instance("a", "10.0.1.10", &["open"])
+            .instance("b", "10.0.2.10", &["open"]);
+        let (a, b) = (plan.interfaces[0].id.clone(), plan.interfaces[1].id.clone());
+        let ids = [a.as_str(), b.as_str()];
+        counted(&mut plan, &ids);
+        let deny = |port| AclEntry {
+            allow: false,
+            traffic: tcp(port),
+            cidr: "0.0.0.0/0".parse().unwrap(),
+        };
+        plan.acls[0].egress.insert(0, deny(90));
+        plan.acls[1].ingress.insert(0, deny(91));
+        lab.apply(&plan).await;
+        lab.silent("a", "10.0.2.10:90").await;
+        lab.silent("a", "10.0.2.10:91").await;
+        let send = || {
+            let socket = UdpSocket::bind("10.0.1.10:0").unwrap();
+            socket.send_to(b"12345", "10.0.2.10:92").unwrap();
+        };
+        lab.inside("a", send).await;
+        let flows = fetch(lab, &ids).await;
+        assert_eq!(to(&flows, 90), [(ids[0], true, false)]);
+        assert_eq!(
+            to(&flows, 91),
+            [(ids[0], true, true), (ids[1], false, false)]
+        );
+        assert_eq!(
+            to(&flows, 92),
+            [(ids[0], true, true), (ids[1], false, true)]
+        );
+        let datagram = flows.flows.iter().find(|flow| flow.ports.1 == 92).unwrap();
+        assert_eq!((datagram.protocol, datagram.packets), (17, 1));
+        assert_eq!(datagram.bytes, 20 + 8 + 5);
+    });
+}
