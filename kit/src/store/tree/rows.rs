@@ -175,7 +175,10 @@ fn config(dir: &Path, seqno: SequenceNumberCounter) -> Config {
         .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
         .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES))))
         .with_kv_separation(Some(separation))
-        // Indexes and filters live in the bounded block cache, not pinned beside it.
+        // Indexes and filters live in the bounded block cache, not pinned beside it, and in parts:
+        // those of a large table would not fit as a whole, and be read as a whole for each row.
+        .index_block_partitioning_policy(PinningPolicy::all(true))
+        .filter_block_partitioning_policy(PinningPolicy::all(true))
         .index_block_pinning_policy(PinningPolicy::all(false))
         .filter_block_pinning_policy(PinningPolicy::all(false))
 }
