@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use gureum_room::{Doing, Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::detached::Detached;
 use crate::image;
 use crate::layout::{Layout, read_durable, write_durably};
 use crate::spec::{ImageId, Spec};
@@ -148,11 +149,30 @@ pub(crate) fn capture(layout: &Layout, instance: &str, image: &str) -> Result<()
     })
 }
 
-/// Keeps a root file system as an image: a directory, or an archive that `tar` can read.
-pub(crate) fn import(layout: &Layout, from: &Path, image: &str, about: Import) -> Result<()> {
+/// Keeps the root file system that is on a block device as an image.
+pub(crate) fn unpack_device(layout: &Layout, device: &Path, image: &str) -> Result<()> {
+    let mounted = Detached::open(device)?;
+    import(layout, &mounted.path(), image, None).map_err(|error| match error {
+        // Nobody knows where it was mounted.
+        Error::Failed(why) => {
+            let path = mounted.path().display().to_string();
+            Error::Failed(why.replace(&path, "the disk"))
+        }
+        other => other,
+    })
+}
+
+/// Keeps a root file system as an image: a directory, or an archive that `tar` can read. `about` is
+/// for one that nobody knows of yet.
+pub(crate) fn import(
+    layout: &Layout,
+    from: &Path,
+    image: &str,
+    about: Option<Import>,
+) -> Result<()> {
     let manifest = Manifest {
         below: None,
-        import: Some(about),
+        import: about,
     };
     make(layout, image, &manifest, |into| {
         let root = into.join("root");
@@ -356,7 +376,7 @@ mod tests {
             name: "mine".into(),
             ..Import::default()
         };
-        import(&layout, &from, "ami-1", about.clone()).expect("import");
+        import(&layout, &from, "ami-1", Some(about.clone())).expect("import");
         let root = layout.images().join("ami-1/root");
         assert!(root.join("usr/bin/true").is_file() && root.join("proc").is_dir());
         assert!(root.join("etc/ssh/sshd_config").is_file());
@@ -381,7 +401,7 @@ mod tests {
 
         let empty = dir.path().join("empty");
         fs::create_dir_all(&empty).expect("directory");
-        let refused = import(&layout, &empty, "ami-2", about).expect_err("refused");
+        let refused = import(&layout, &empty, "ami-2", Some(about)).expect_err("refused");
         assert!(refused.to_string().contains("/usr/bin"), "{refused}");
         remove(&layout, "ami-1").expect("remove");
         assert_eq!(list(&layout).expect("list"), []);

@@ -232,10 +232,7 @@ pub(crate) async fn delete(
         let begun = |volume: &VolumeRow| {
             volume.stage == Stage::Creating && volume.snapshot.as_ref() == Some(&row.meta.id)
         };
-        let named = |image: &ImageRow| {
-            let mut disks = image.disks.iter();
-            disks.any(|disk| disk.snapshot == row.meta.id)
-        };
+        let named = |image: &ImageRow| image.snapshots().any(|id| *id == row.meta.id);
         if let Some(image) = w.all::<ImageRow>()?.iter().find(|image| named(image)) {
             return Err(Refusal::new(
                 "InvalidSnapshot.InUse",
