@@ -9,7 +9,7 @@
 //! Invariants: an image appears under its name as a whole and on stable storage, and is never changed
 //! again; whoever removes one knows that nothing is above it and nobody runs on it.
 //!
-//! May touch: `images/`, an instance's disk for reading, what is imported; `cp` and `tar`.
+//! May touch: `images/`, an instance's disk for reading, what is imported; `cp`, `tar` and `setpriv`.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -298,7 +298,7 @@ fn discard(path: &Path) -> Result<()> {
 /// Copies a tree with owners, modes, times, links, holes and extended attributes: what an overlay
 /// hides is written in those.
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    let mut command = Command::new("cp");
+    let mut command = ours("cp");
     command
         .args([
             "--archive",
@@ -313,7 +313,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn unpack(archive: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).doing("make a directory of the image")?;
-    let mut command = Command::new("tar");
+    let mut command = ours("tar");
     command
         .args([
             "--extract",
@@ -329,8 +329,16 @@ fn unpack(archive: &Path, to: &Path) -> Result<()> {
     run(command)
 }
 
+/// A tool that dies with this process: what it leaves half done is begun anew, without it.
+fn ours(tool: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", tool]);
+    command
+}
+
 fn run(mut command: Command) -> Result<()> {
-    let tool = command.get_program().to_string_lossy().into_owned();
+    let tool = command.get_args().nth(3).unwrap_or_default();
+    let tool = tool.to_string_lossy().into_owned();
     let ended = command
         .stdin(Stdio::null())
         .output()

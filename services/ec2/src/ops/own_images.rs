@@ -6,7 +6,7 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::{Result as Reply, Struct};
 
-use super::shares;
+use super::{shares, snapshots};
 use crate::errors::{Refusal, Result};
 use crate::images::{self, KIND};
 use crate::model::image::{Disk, ImageRow, Registered, Stage};
@@ -218,18 +218,27 @@ pub(crate) async fn deregister(
             let snapshots: Vec<String> = row.snapshots().cloned().collect();
             (row.disks, row.registered) = (Vec::new(), None);
             w.put(&row)?;
-            for id in snapshots.iter().filter(|_| with_snapshots) {
-                if let Some(snapshot) = w.tx.find::<SnapshotRow>(w.here, id)? {
-                    w.delete(&snapshot)?;
-                }
+            let mut gone = Vec::new();
+            for id in snapshots.into_iter().filter(|_| with_snapshots) {
+                let Some(snapshot) = w.tx.find::<SnapshotRow>(w.here, &id)? else {
+                    continue;
+                };
+                let code = match snapshots::user(w, &snapshot)? {
+                    Some(_) => "skipped",
+                    None => {
+                        w.delete(&snapshot)?;
+                        "success"
+                    }
+                };
+                gone.push((id, code));
             }
-            Ok(snapshots)
+            Ok(gone)
         })
         .await?;
     ec2.images.wake();
-    let deleted = |id: String| t::DeleteSnapshotReturnCode {
+    let deleted = |(id, code): (String, &str)| t::DeleteSnapshotReturnCode {
         snapshot_id: Some(id),
-        return_code: Some("success".into()),
+        return_code: Some(code.into()),
     };
     Ok(t::DeregisterImageResult {
         return_: Some(true),
