@@ -77,7 +77,7 @@ impl Disks for Host {
             Ok(Stored {
                 volumes: mine(&volumes, "vol-"),
                 snapshots: mine(&depot.snapshots()?, "snap-"),
-                stores: mine(&volumes, "i-"),
+                stores: &mine(&volumes, "i-") | &mine(&volumes, "ami-"),
                 devices: devices.into_iter().collect(),
             })
         })

@@ -4,7 +4,7 @@
 //! The room is opened when the first instance is launched: a cloud without instances puts nothing
 //! on the host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -260,6 +260,10 @@ impl Machines for Host {
 
     async fn capture(&self, id: &str, image: &str) -> Result<(), PlaneError> {
         Ok(self.compute.capture(id, image).await?)
+    }
+
+    async fn unpack(&self, device: &Path, image: &str) -> Result<(), PlaneError> {
+        Ok(self.compute.unpack(device, image).await?)
     }
 
     async fn images(&self) -> Result<Vec<Kept>, PlaneError> {

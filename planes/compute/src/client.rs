@@ -145,7 +145,14 @@ impl Compute {
 
     /// Keeps a root file system as an image: a directory, or an archive that `tar` can read.
     pub fn import(&self, from: &Path, image: &str, about: Import) -> Result<()> {
-        library::import(&self.layout, from, image, about)
+        library::import(&self.layout, from, image, Some(about))
+    }
+
+    /// Keeps the root file system that is on a block device as an image; nothing of the device is
+    /// used afterwards.
+    pub async fn unpack(&self, device: &Path, image: &str) -> Result<()> {
+        let (layout, device, image) = (self.layout.clone(), device.to_owned(), image.to_owned());
+        blocking(move || library::unpack_device(&layout, &device, &image)).await
     }
 
     /// The images that are kept; the base image is none of them.

@@ -28,6 +28,7 @@ mod client;
 mod cloud_config;
 mod confine;
 mod console;
+mod detached;
 mod devices;
 mod duty;
 mod image;

@@ -9,7 +9,7 @@
 //! Invariants: an image appears under its name as a whole and on stable storage, and is never changed
 //! again; whoever removes one knows that nothing is above it and nobody runs on it.
 //!
-//! May touch: `images/`, an instance's disk for reading, what is imported; `cp` and `tar`.
+//! May touch: `images/`, an instance's disk for reading, what is imported; `cp`, `tar` and `setpriv`.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use gureum_room::{Doing, Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::detached::Detached;
 use crate::image;
 use crate::layout::{Layout, read_durable, write_durably};
 use crate::spec::{ImageId, Spec};
@@ -148,11 +149,30 @@ pub(crate) fn capture(layout: &Layout, instance: &str, image: &str) -> Result<()
     })
 }
 
-/// Keeps a root file system as an image: a directory, or an archive that `tar` can read.
-pub(crate) fn import(layout: &Layout, from: &Path, image: &str, about: Import) -> Result<()> {
+/// Keeps the root file system that is on a block device as an image.
+pub(crate) fn unpack_device(layout: &Layout, device: &Path, image: &str) -> Result<()> {
+    let mounted = Detached::open(device)?;
+    import(layout, &mounted.path(), image, None).map_err(|error| match error {
+        // Nobody knows where it was mounted.
+        Error::Failed(why) => {
+            let path = mounted.path().display().to_string();
+            Error::Failed(why.replace(&path, "the disk"))
+        }
+        other => other,
+    })
+}
+
+/// Keeps a root file system as an image: a directory, or an archive that `tar` can read. `about` is
+/// for one that nobody knows of yet.
+pub(crate) fn import(
+    layout: &Layout,
+    from: &Path,
+    image: &str,
+    about: Option<Import>,
+) -> Result<()> {
     let manifest = Manifest {
         below: None,
-        import: Some(about),
+        import: about,
     };
     make(layout, image, &manifest, |into| {
         let root = into.join("root");
@@ -278,7 +298,7 @@ fn discard(path: &Path) -> Result<()> {
 /// Copies a tree with owners, modes, times, links, holes and extended attributes: what an overlay
 /// hides is written in those.
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    let mut command = Command::new("cp");
+    let mut command = ours("cp");
     command
         .args([
             "--archive",
@@ -293,7 +313,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn unpack(archive: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).doing("make a directory of the image")?;
-    let mut command = Command::new("tar");
+    let mut command = ours("tar");
     command
         .args([
             "--extract",
@@ -309,8 +329,16 @@ fn unpack(archive: &Path, to: &Path) -> Result<()> {
     run(command)
 }
 
+/// A tool that dies with this process: what it leaves half done is begun anew, without it.
+fn ours(tool: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", tool]);
+    command
+}
+
 fn run(mut command: Command) -> Result<()> {
-    let tool = command.get_program().to_string_lossy().into_owned();
+    let tool = command.get_args().nth(3).unwrap_or_default();
+    let tool = tool.to_string_lossy().into_owned();
     let ended = command
         .stdin(Stdio::null())
         .output()
@@ -356,7 +384,7 @@ mod tests {
             name: "mine".into(),
             ..Import::default()
         };
-        import(&layout, &from, "ami-1", about.clone()).expect("import");
+        import(&layout, &from, "ami-1", Some(about.clone())).expect("import");
         let root = layout.images().join("ami-1/root");
         assert!(root.join("usr/bin/true").is_file() && root.join("proc").is_dir());
         assert!(root.join("etc/ssh/sshd_config").is_file());
@@ -381,7 +409,7 @@ mod tests {
 
         let empty = dir.path().join("empty");
         fs::create_dir_all(&empty).expect("directory");
-        let refused = import(&layout, &empty, "ami-2", about).expect_err("refused");
+        let refused = import(&layout, &empty, "ami-2", Some(about)).expect_err("refused");
         assert!(refused.to_string().contains("/usr/bin"), "{refused}");
         remove(&layout, "ami-1").expect("remove");
         assert_eq!(list(&layout).expect("list"), []);

@@ -55,6 +55,8 @@ pub trait Machines: Send + Sync + 'static {
     async fn changed(&self);
     /// Keeps what is on a machine's disk as an image of this name, whether the machine runs or not.
     async fn capture(&self, id: &str, image: &str) -> Result<(), PlaneError>;
+    /// Keeps the root file system on a block device of the host as an image of this name.
+    async fn unpack(&self, device: &Path, image: &str) -> Result<(), PlaneError>;
     /// The images that are kept.
     async fn images(&self) -> Result<Vec<Kept>, PlaneError>;
     /// Removes an image that no machine has, and no other image lies over.
@@ -168,7 +170,7 @@ pub trait Disks: Send + Sync + 'static {
 pub struct Stored {
     pub volumes: BTreeSet<String>,
     pub snapshots: BTreeSet<String>,
-    /// Instance stores.
+    /// Instance stores, and what images are unpacked from.
     pub stores: BTreeSet<String>,
     /// Those of the volumes and stores that are block devices.
     pub devices: BTreeSet<String>,

@@ -62,7 +62,10 @@ impl Mappings {
         for (_, mapping) in &mut out.0 {
             if let Mapping::Volume { wanted, .. } = mapping
                 && let Some(snapshot) = &wanted.snapshot
-                && brought.disks.iter().any(|it| it.snapshot == *snapshot)
+                && brought
+                    .disks
+                    .iter()
+                    .any(|it| it.snapshot.as_ref() == Some(snapshot))
             {
                 wanted.image_of = brought.owner;
             }
@@ -167,7 +170,10 @@ fn over(disk: Option<&Disk>, mapping: &t::BlockDeviceMapping) -> t::BlockDeviceM
         return out;
     };
     if ebs.snapshot_id.is_none() {
-        ebs.snapshot_id = Some(disk.snapshot.clone());
+        ebs.snapshot_id.clone_from(&disk.snapshot);
+    }
+    if ebs.snapshot_id.is_none() {
+        ebs.volume_size.get_or_insert(disk.size);
     }
     if ebs.volume_type.is_none() {
         ebs.volume_type = Some(disk.kind.clone());

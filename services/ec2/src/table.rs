@@ -297,7 +297,7 @@ fn interfaces(table: Table) -> Table {
 /// Instances, and what they are made of.
 fn instances(table: Table) -> Table {
     use ops::{images, instance_attributes as attributes, instance_states as states, own_images};
-    use ops::{instances, profiles, shares};
+    use ops::{instances, profiles, register, shares};
     operations! { table;
         DescribeInstances ["IncludeManagedResources"] |a, _| a => instances::describe;
         DescribeInstanceStatus ["IncludeManagedResources"] |a, _| a => instances::describe_status;
@@ -328,6 +328,10 @@ fn instances(table: Table) -> Table {
             .creates_image(&i.tag_specifications)
             .on::<InstanceRow>(&i.instance_id)
             => own_images::create;
+        RegisterImage [
+            "ImageLocation", "BillingProducts", "BootMode", "TpmSupport", "UefiData",
+            "ImdsSupport", "KernelId", "RamdiskId"
+        ] |a, i| a.creates_image(&i.tag_specifications) => register::register;
         CopyImage [
             "Encrypted", "KmsKeyId", "DestinationOutpostArn",
             "SnapshotCopyCompletionDurationMinutes", "DestinationAvailabilityZone",

@@ -28,6 +28,9 @@ pub(crate) struct ImageRow {
     pub(crate) copied: Option<(Region, String)>,
     /// The disks of its instances, besides the root disk.
     pub(crate) disks: Vec<Disk>,
+    /// What it was registered with, if it was.
+    #[serde(default)]
+    pub(crate) registered: Option<Registered>,
     /// Who else may launch instances with it.
     #[serde(default)]
     pub(crate) shared: Shared,
@@ -39,10 +42,18 @@ impl Shareable for ImageRow {
     }
 }
 
+/// A root file system that is in a snapshot, and what was said of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Registered {
+    pub(crate) root: Disk,
+    pub(crate) ena: bool,
+    pub(crate) sriov: bool,
+}
+
 /// How far an image is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
-    /// Its instance's disk is to be copied; first it goes down, unless it is not to be rebooted.
+    /// Its root file system is to be copied out of its snapshot, or its instance's disk: first it goes down, unless it is not to be rebooted.
     Pending {
         reboot: bool,
     },
@@ -56,7 +67,8 @@ pub(crate) enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Disk {
     pub(crate) device: String,
-    pub(crate) snapshot: String,
+    /// None: it is blank.
+    pub(crate) snapshot: Option<String>,
     /// GiB.
     pub(crate) size: i32,
     pub(crate) kind: String,
@@ -71,6 +83,10 @@ resource!(ImageRow, "ec2.image", KIND);
 impl ImageRow {
     pub(crate) fn is_shown(&self) -> bool {
         self.stage != Stage::Deregistered
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.stage, Stage::Pending { .. })
     }
 
     /// One that the plane has been given from outside.
@@ -95,7 +111,36 @@ impl ImageRow {
             instance: None,
             copied: None,
             disks: Vec::new(),
+            registered: None,
             shared: Shared::default(),
+        }
+    }
+
+    /// All its disks; the root disk, where it is one, is the first.
+    pub(crate) fn all_disks(&self) -> impl Iterator<Item = &Disk> {
+        let root = self.registered.iter().map(|it| &it.root);
+        root.chain(&self.disks)
+    }
+
+    /// The snapshots that it needs.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &String> {
+        self.all_disks().filter_map(|disk| disk.snapshot.as_ref())
+    }
+}
+
+impl ImageRow {
+    /// What kind of machine it is for.
+    fn machine(&self) -> t::Image {
+        let common = images::common();
+        match &self.registered {
+            None => common,
+            Some(registered) => t::Image {
+                root_device_name: Some(registered.root.device.clone()),
+                root_device_type: Some("ebs".into()),
+                ena_support: Some(registered.ena),
+                sriov_net_support: registered.sriov.then(|| "simple".into()),
+                ..common
+            },
         }
     }
 }
@@ -108,7 +153,7 @@ impl Disk {
         let chosen = performance.kind != "gp2";
         Some(Self {
             device: attachment.device.clone(),
-            snapshot: snapshot.meta.id.clone(),
+            snapshot: Some(snapshot.meta.id.clone()),
             size: performance.size,
             kind: performance.kind.clone(),
             iops: performance.iops.filter(|_| chosen),
@@ -123,7 +168,7 @@ impl Disk {
             device_name: Some(self.device.clone()),
             ebs: Some(t::EbsBlockDevice {
                 delete_on_termination: Some(self.delete_on_termination),
-                snapshot_id: Some(self.snapshot.clone()),
+                snapshot_id: self.snapshot.clone(),
                 volume_size: Some(self.size),
                 volume_type: Some(self.kind.clone()),
                 iops: self.iops,
@@ -143,8 +188,8 @@ impl Described for ImageRow {
     fn shape(&self, reader: &impl Reader, _: &Names) -> Result<t::Image> {
         let here = self.meta.here();
         let mut waits = false;
-        for disk in &self.disks {
-            let snapshot = reader.find::<SnapshotRow>(&here, &disk.snapshot)?;
+        for id in self.snapshots() {
+            let snapshot = reader.find::<SnapshotRow>(&here, id)?;
             waits |= snapshot.is_some_and(|it| it.is_pending());
         }
         let (state, why) = match &self.stage {
@@ -172,9 +217,9 @@ impl Described for ImageRow {
             source_instance_id: self.instance.clone(),
             source_image_id: self.copied.as_ref().map(|(_, id)| id.clone()),
             source_image_region: self.copied.as_ref().map(|(region, _)| region.to_string()),
-            block_device_mappings: Some(self.disks.iter().map(Disk::shape).collect()),
+            block_device_mappings: Some(self.all_disks().map(Disk::shape).collect()),
             tags: tags::shapes(&self.meta.tags),
-            ..images::common()
+            ..self.machine()
         })
     }
 }

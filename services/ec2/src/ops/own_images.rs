@@ -6,10 +6,10 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::{Result as Reply, Struct};
 
-use super::shares;
+use super::{shares, snapshots};
 use crate::errors::{Refusal, Result};
 use crate::images::{self, KIND};
-use crate::model::image::{Disk, ImageRow, Stage};
+use crate::model::image::{Disk, ImageRow, Registered, Stage};
 use crate::model::instance::{InstanceRow, State};
 use crate::model::snapshot::{self, Origin, Progress, SnapshotRow};
 use crate::model::volume;
@@ -56,6 +56,7 @@ pub(crate) async fn create(
                 instance: Some(instance.meta.id),
                 copied: None,
                 disks,
+                registered: None,
                 shared: Shared::default(),
                 meta,
             };
@@ -93,7 +94,7 @@ fn disks(
 }
 
 /// Three to 128 characters, of those that AWS allows.
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || " ()[]./-'@_".contains(c);
     if (3..=128).contains(&name.len()) && name.chars().all(fits) {
         return Ok(());
@@ -104,7 +105,7 @@ fn check_name(name: &str) -> Result<()> {
     ))
 }
 
-fn free_name(w: &Change<'_>, name: &str) -> Result<()> {
+pub(super) fn free_name(w: &Change<'_>, name: &str) -> Result<()> {
     let rows = w.all::<ImageRow>()?;
     let taken = rows.iter().find(|row| row.is_shown() && row.name == name);
     taken.map_or(Ok(()), |row| {
@@ -133,7 +134,7 @@ pub(crate) async fn copy(
     let request = ("CopyImage", &input as &dyn Struct);
     let ids = ec2
         .write_once(&cx, input.dry_run, token, request, |w| {
-            let source = images::find(&*w.tx, &there, &input.source_image_id)?;
+            let source = images::available(&*w.tx, &there, &input.source_image_id)?;
             let source = source.ok_or_else(|| {
                 Refusal::NotImplemented("Copying the base image, which is in every region,".into())
             })?;
@@ -145,12 +146,24 @@ pub(crate) async fn copy(
                 }
             }
             let meta = w.here.new_meta(&KIND, tags);
+            let from = source.meta.here();
+            let disks = source.disks.iter();
+            let disks = disks.map(|disk| copy_of(w, &from, disk, &meta.id));
+            let disks = disks.collect::<Result<_>>()?;
+            let registered = match &source.registered {
+                None => None,
+                Some(registered) => Some(Registered {
+                    root: copy_of(w, &from, &registered.root, &meta.id)?,
+                    ..registered.clone()
+                }),
+            };
             let row = ImageRow {
                 name: input.name.clone(),
                 description: input.description.clone().unwrap_or_default(),
                 instance: None,
                 copied: Some((source.meta.region.clone(), source.meta.id.clone())),
-                disks: copies(w, &source.meta.here(), &source.disks, &meta.id)?,
+                disks,
+                registered,
                 shared: Shared::default(),
                 meta,
                 ..source
@@ -164,32 +177,31 @@ pub(crate) async fn copy(
     })
 }
 
-/// Disks with copies of their snapshots.
-fn copies(w: &mut Change<'_>, there: &Here, disks: &[Disk], image: &str) -> Result<Vec<Disk>> {
-    let mut copies = Vec::new();
-    for disk in disks {
-        let source = w.tx.need::<SnapshotRow>(there, &disk.snapshot)?;
-        if source.encryption.is_some() {
-            return Err(Refusal::NotImplemented(
-                "Copying an image with encrypted disks".into(),
-            ));
-        }
-        let row = SnapshotRow {
-            meta: w.here.new_meta(&snapshot::KIND, Tags::new()),
-            of: Origin::Snapshot(source.meta.id),
-            description: format!("Copied for {image}"),
-            progress: Progress::Pending,
-            together: None,
-            shared: Shared::default(),
-            ..source
-        };
-        w.put(&row)?;
-        copies.push(Disk {
-            snapshot: row.meta.id,
-            ..disk.clone()
-        });
+/// A disk with a copy of its snapshot.
+fn copy_of(w: &mut Change<'_>, there: &Here, disk: &Disk, image: &str) -> Result<Disk> {
+    let Some(snapshot) = &disk.snapshot else {
+        return Ok(disk.clone());
+    };
+    let source = w.tx.need::<SnapshotRow>(there, snapshot)?;
+    if source.encryption.is_some() {
+        return Err(Refusal::NotImplemented(
+            "Copying an image with encrypted disks".into(),
+        ));
     }
-    Ok(copies)
+    let row = SnapshotRow {
+        meta: w.here.new_meta(&snapshot::KIND, Tags::new()),
+        of: Origin::Snapshot(source.meta.id),
+        description: format!("Copied for {image}"),
+        progress: Progress::Pending,
+        together: None,
+        shared: Shared::default(),
+        ..source
+    };
+    w.put(&row)?;
+    Ok(Disk {
+        snapshot: Some(row.meta.id),
+        ..disk.clone()
+    })
 }
 
 /// Its files go when nothing runs on them any more; its snapshots stay, unless they are to go too.
@@ -203,20 +215,30 @@ pub(crate) async fn deregister(
         .write(&cx, input.dry_run, |w| {
             let mut row = own(w, &input.image_id)?;
             row.stage = Stage::Deregistered;
-            let snapshots: Vec<String> = row.disks.drain(..).map(|disk| disk.snapshot).collect();
+            let snapshots: Vec<String> = row.snapshots().cloned().collect();
+            (row.disks, row.registered) = (Vec::new(), None);
             w.put(&row)?;
-            for id in snapshots.iter().filter(|_| with_snapshots) {
-                if let Some(snapshot) = w.tx.find::<SnapshotRow>(w.here, id)? {
-                    w.delete(&snapshot)?;
-                }
+            let mut gone = Vec::new();
+            for id in snapshots.into_iter().filter(|_| with_snapshots) {
+                let Some(snapshot) = w.tx.find::<SnapshotRow>(w.here, &id)? else {
+                    continue;
+                };
+                let code = match snapshots::user(w, &snapshot)? {
+                    Some(_) => "skipped",
+                    None => {
+                        w.delete(&snapshot)?;
+                        "success"
+                    }
+                };
+                gone.push((id, code));
             }
-            Ok(snapshots)
+            Ok(gone)
         })
         .await?;
     ec2.images.wake();
-    let deleted = |id: String| t::DeleteSnapshotReturnCode {
+    let deleted = |(id, code): (String, &str)| t::DeleteSnapshotReturnCode {
         snapshot_id: Some(id),
-        return_code: Some("success".into()),
+        return_code: Some(code.into()),
     };
     Ok(t::DeregisterImageResult {
         return_: Some(true),
@@ -267,7 +289,7 @@ pub(crate) async fn describe_attribute(
         .write(&cx, input.dry_run, |w| own(w, &input.image_id))
         .await?;
     let mut out = t::ImageAttribute {
-        image_id: Some(row.meta.id),
+        image_id: Some(row.meta.id.clone()),
         ..Default::default()
     };
     match input.attribute.as_str() {
@@ -277,7 +299,7 @@ pub(crate) async fn describe_attribute(
             });
         }
         "blockDeviceMapping" => {
-            out.block_device_mappings = Some(row.disks.iter().map(Disk::shape).collect());
+            out.block_device_mappings = Some(row.all_disks().map(Disk::shape).collect());
         }
         "launchPermission" => out.launch_permissions = Some(shares::launches(&row.shared)),
         "productCodes" => out.product_codes = Some(Vec::new()),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gureum_dispatch::Cx;
+use gureum_kit::{Reader as _, Scan};
 use gureum_model_ec2::types as t;
 use gureum_schema::Result as Reply;
 
@@ -229,31 +230,38 @@ pub(crate) async fn delete(
 ) -> Reply<t::DeleteSnapshotOutput> {
     ec2.write(&cx, input.dry_run, |w| {
         let row = w.need::<SnapshotRow>(&input.snapshot_id)?;
-        let begun = |volume: &VolumeRow| {
-            volume.stage == Stage::Creating && volume.snapshot.as_ref() == Some(&row.meta.id)
-        };
-        let named = |image: &ImageRow| {
-            let mut disks = image.disks.iter();
-            disks.any(|disk| disk.snapshot == row.meta.id)
-        };
-        if let Some(image) = w.all::<ImageRow>()?.iter().find(|image| named(image)) {
-            return Err(Refusal::new(
+        match user(w, &row)? {
+            Some(user) => Err(Refusal::new(
                 "InvalidSnapshot.InUse",
-                format!(
-                    "The snapshot {} is currently in use by {}",
-                    input.snapshot_id,
-                    image.id()
-                ),
-            ));
+                format!("The snapshot {} is currently in use by {user}", row.id()),
+            )),
+            None => w.delete(&row),
         }
-        if w.all::<VolumeRow>()?.iter().any(begun) {
-            return Err(Refusal::new(
-                "InvalidSnapshot.InUse",
-                format!("The snapshot {} is currently in use", input.snapshot_id),
-            ));
-        }
-        w.delete(&row)
     })
     .await?;
     Ok(t::DeleteSnapshotOutput {})
+}
+
+/// What would miss a snapshot if it were gone: an image, or what is still to be made of it, whosever
+/// that is.
+pub(super) fn user(w: &Change<'_>, row: &SnapshotRow) -> Result<Option<String>> {
+    let id = &row.meta.id;
+    for image in w.all::<ImageRow>()? {
+        if image.snapshots().any(|it| it == id) {
+            return Ok(Some(image.meta.id));
+        }
+    }
+    for volume in w.tx.scan(Scan::<VolumeRow>::all()) {
+        let volume = volume?;
+        if volume.stage == Stage::Creating && volume.snapshot.as_ref() == Some(id) {
+            return Ok(Some(volume.meta.id));
+        }
+    }
+    for copy in w.tx.scan(Scan::<SnapshotRow>::all()) {
+        let copy = copy?;
+        if copy.is_pending() && copy.of == Origin::Snapshot(id.clone()) {
+            return Ok(Some(copy.meta.id));
+        }
+    }
+    Ok(None)
 }

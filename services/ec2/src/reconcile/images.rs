@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gureum_dispatch::Cloud;
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Outcome, Reader as _, Reconciler, Row, Scan};
 
 use super::IMAGES;
 use super::instances::GRACE;
+use super::volumes::Tools;
 use crate::errors::Result;
 use crate::machines::{Kept, PlaneError, Planes};
-use crate::model::image::{ImageRow, Stage};
+use crate::model::image::{Disk, ImageRow, Stage};
 use crate::model::instance::{InstanceRow, State};
 use crate::resource::Find as _;
 use crate::state::Ec2;
@@ -20,7 +22,7 @@ use crate::state::Ec2;
 /// How many disks are copied at once.
 const AT_ONCE: usize = 4;
 
-pub(super) struct Images(pub(super) Arc<Ec2>);
+pub(super) struct Images(pub(super) Arc<Ec2>, pub(super) Arc<Cloud>);
 
 type Done<T = ()> = std::result::Result<T, PlaneError>;
 
@@ -37,14 +39,14 @@ impl Reconciler for Images {
 
     async fn run(&self) -> std::result::Result<Outcome, RunError> {
         match &self.0.planes {
-            Some(planes) => self.0.tend_images(planes).await,
+            Some(planes) => self.0.tend_images(planes, &self.1).await,
             None => Ok(Outcome::Settled),
         }
     }
 }
 
 impl Ec2 {
-    async fn tend_images(self: &Arc<Self>, planes: &Planes) -> Done<Outcome> {
+    async fn tend_images(self: &Arc<Self>, planes: &Planes, cloud: &Arc<Cloud>) -> Done<Outcome> {
         let kept = planes.machines.images().await?;
         let rows = self.image_rows()?;
         self.adopt(&kept, &rows).await?;
@@ -54,24 +56,34 @@ impl Ec2 {
         }
         for row in rows {
             if let Stage::Pending { reboot } = row.stage {
-                self.capture_beside(planes, row, reboot);
+                self.make_beside(planes, cloud, row, reboot);
             }
         }
         Ok(Outcome::Settled)
     }
 
-    /// Copies an instance's disk while other images are looked after; one image of it after the other.
+    /// Copies a disk while other images are looked after; one image of an instance after the other.
     /// A copy that the program's end cuts short is begun anew at the next start.
-    fn capture_beside(self: &Arc<Self>, planes: &Planes, row: ImageRow, reboot: bool) {
+    fn make_beside(
+        self: &Arc<Self>,
+        planes: &Planes,
+        cloud: &Arc<Cloud>,
+        row: ImageRow,
+        reboot: bool,
+    ) {
         if self.copied.len() >= AT_ONCE {
             return;
         }
-        let Some(mark) = self.copied.set(row.instance.as_deref().unwrap_or_default()) else {
+        let Some(mark) = self.copied.set(row.instance.as_ref().unwrap_or(&row.files)) else {
             return;
         };
-        let (ec2, planes) = (Arc::clone(self), planes.clone());
+        let (ec2, planes, cloud) = (Arc::clone(self), planes.clone(), Arc::clone(cloud));
         tokio::spawn(async move {
-            if let Err(error) = ec2.capture(&planes, &row, reboot).await {
+            let made = match &row.registered {
+                Some(registered) => ec2.unpack(&planes, &cloud, &row, &registered.root).await,
+                None => ec2.capture(&planes, &row, reboot).await,
+            };
+            if let Err(error) = ec2.made(&row, made).await {
                 tracing::warn!(%error, image = row.meta.id, "cannot make the image");
             }
             drop(mark);
@@ -105,7 +117,27 @@ impl Ec2 {
             machines.capture(instance, &row.files).await
         };
         self.instances.wake();
-        let stage = match &captured {
+        captured
+    }
+
+    /// Copies a root file system out of its snapshot. The device for that goes when the row says that
+    /// the image is made.
+    async fn unpack(
+        &self,
+        planes: &Planes,
+        cloud: &Arc<Cloud>,
+        row: &ImageRow,
+        root: &Disk,
+    ) -> Done {
+        let from = root.snapshot.as_deref().unwrap_or_default();
+        let size = u64::from(root.size.unsigned_abs()) << 30;
+        let node = self.reading(Tools::of(planes, cloud), &row.files, size, from);
+        planes.machines.unpack(&node.await?, &row.files).await
+    }
+
+    /// Tells how making an image went.
+    async fn made(&self, row: &ImageRow, made: Done) -> Done {
+        let stage = match &made {
             Ok(()) => Stage::Available,
             Err(error) => Stage::Failed(error.to_string()),
         };
@@ -123,7 +155,8 @@ impl Ec2 {
             })
             .await;
         turned.map_err(gureum_schema::Error::from)?;
-        captured
+        self.volumes.wake();
+        made
     }
 
     /// Gives imports their rows. Files that some row knows are no new import.

@@ -30,7 +30,7 @@ impl Ec2 {
         vec![
             Arc::new(networks::Networks(Arc::clone(self))),
             Arc::new(instances::Instances(Arc::clone(self), Arc::clone(cloud))),
-            Arc::new(images::Images(Arc::clone(self))),
+            Arc::new(images::Images(Arc::clone(self), Arc::clone(cloud))),
             Arc::new(volumes::Volumes(Arc::clone(self), Arc::clone(cloud))),
         ]
     }

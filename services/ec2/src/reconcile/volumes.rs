@@ -16,6 +16,7 @@ use super::leftovers::{Known, clear, unnamed_keys};
 use super::tally::{Progress, Tally};
 use crate::errors::Result;
 use crate::machines::{Disks, Keys, PlaneError, Planes};
+use crate::model::image::ImageRow;
 use crate::model::instance::{InstanceRow, State};
 use crate::model::snapshot::SnapshotRow;
 use crate::model::volume::{Bond, Stage, VolumeRow};
@@ -353,6 +354,23 @@ impl Ec2 {
         Ok(devices)
     }
 
+    /// A device of the host with what is in a snapshot that lies in the clear; it stays as long as an
+    /// image is made of it.
+    pub(super) async fn reading(
+        &self,
+        tools: Tools<'_>,
+        name: &str,
+        size: u64,
+        from: &str,
+    ) -> Done<PathBuf> {
+        let _alone = self.handling.lock().await;
+        let (disks, none) = (tools.disks, Keys::new());
+        disks
+            .create(name, size, Some(from), None, none.clone())
+            .await?;
+        disks.attach(name, none, STORE_LIMITS).await
+    }
+
     /// The volumes that an instance has booted with are attached.
     pub(crate) async fn settle_devices(&self, row: &InstanceRow, devices: &Devices) -> Done {
         let volumes = attached(&self.store.read(), &row.meta.here(), row.id());
@@ -400,7 +418,8 @@ pub(crate) fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
     Ok(())
 }
 
-/// Instances that run, so that a device can come or go, and the stores of all that are up.
+/// Instances that run, so that a device can come or go, and the stores that are needed: of all that
+/// are up, and what images are being made of.
 fn alive(reader: &impl Reader) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let (mut running, mut stores) = (BTreeSet::new(), BTreeSet::new());
     for row in rows::<InstanceRow>(reader)? {
@@ -411,6 +430,9 @@ fn alive(reader: &impl Reader) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
             running.insert(row.meta.id);
         }
     }
+    let unpacked = rows::<ImageRow>(reader)?.into_iter();
+    let unpacked = unpacked.filter(|row| row.registered.is_some() && row.is_pending());
+    stores.extend(unpacked.map(|row| row.files));
     Ok((running, stores))
 }
 
