@@ -171,6 +171,15 @@ def refusal(code, call, *args, status=None, **kwargs):
     return response["Error"]["Message"]
 
 
+def eventually(probe, seconds=60):
+    """The first truthy answer of `probe`, which is asked again and again."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+    return found
+
+
 def parse_exports(text):
     exports = {}
     for line in text.splitlines():

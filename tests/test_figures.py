@@ -6,7 +6,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import private_cloud
+from conftest import eventually, private_cloud
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="running instances here needs root")
 
@@ -39,13 +39,6 @@ def launch(cloud, script):
 
 def sum_of(points):
     return sum(value for _, value in points)
-
-
-def eventually(found, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def test_figures_are_measured_and_kept():

@@ -11,7 +11,7 @@ import termios
 import time
 
 import pytest
-from conftest import BIN, CLEAN, private_cloud
+from conftest import BIN, CLEAN, eventually, private_cloud
 from test_ec2 import console, gone, launch, show, until  # noqa: F401 (a fixture is used by its name)
 
 
@@ -33,13 +33,6 @@ def shell(cloud, instance, script):
         [BIN, "shell", instance, "--data-dir", cloud.directory],
         input=script, capture_output=True, text=True, env=CLEAN, timeout=60,
     )
-
-
-def eventually(found, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def test_a_shell_executes_its_input(cloud, ec2, instance):

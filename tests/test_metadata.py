@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import BIN, CLEAN, private_cloud
+from conftest import BIN, CLEAN, eventually, private_cloud
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="running instances here needs root")
 
@@ -283,13 +283,6 @@ out["public"] = ask("/latest/meta-data/public-hostname")[0]
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     eventually(lambda: inside(mine, instance, ask_for) == {"api": "169.254.169.249", "public": 200})
     ec2.terminate_instances(InstanceIds=[instance])
-
-
-def eventually(found, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 LOOK = '''

@@ -44,6 +44,8 @@ def furnish(cloud, account="000000000000"):
     ec2.create_key_pair(KeyName="k")
     ec2.create_vpc(CidrBlock="10.9.0.0/16")
     ec2.allocate_address()
+    ec2.create_launch_template(LaunchTemplateName="template", LaunchTemplateData={"InstanceType": "t3.nano"})
+    ec2.create_managed_prefix_list(PrefixListName="p", AddressFamily="IPv4", MaxEntries=1)
     ssm.put_parameter(Name="p", Value="v", Type="String")
     put = {"Put": {"TableName": "table", "Item": {"id": {"S": "old"}}}}
     dynamodb.transact_write_items(TransactItems=[put], ClientRequestToken="token")
@@ -72,6 +74,8 @@ def listed(cloud, account="000000000000"):
         *client("dynamodb").list_tables()["TableNames"],
         *(pair["KeyName"] for pair in client("ec2").describe_key_pairs()["KeyPairs"]),
         *(vpc["VpcId"] for vpc in client("ec2").describe_vpcs()["Vpcs"] if not vpc["IsDefault"]),
+        *(it["LaunchTemplateName"] for it in client("ec2").describe_launch_templates()["LaunchTemplates"]),
+        *(it["PrefixListName"] for it in client("ec2").describe_managed_prefix_lists()["PrefixLists"] if it["OwnerId"] != "AWS"),
         *(address["PublicIp"] for address in client("ec2").describe_addresses()["Addresses"]),
         *(one["Name"] for one in client("ssm").describe_parameters()["Parameters"]),
         *(stream["StreamArn"] for stream in client("dynamodbstreams").list_streams()["Streams"]),
@@ -89,7 +93,7 @@ def test_reset_leaves_nothing_and_everything_can_be_made_anew():
     with private_cloud("--auth", "relaxed") as cloud, connect(cloud) as stream:
         furnish(cloud)
         before = listed(cloud)
-        assert len(before) == 17
+        assert len(before) == 19
         sqs = cloud.client("sqs")
         url = sqs.get_queue_url(QueueName="q")["QueueUrl"]
         sqs.receive_message(QueueUrl=url)

@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
+from conftest import eventually
 
 
 @pytest.fixture
@@ -55,16 +56,6 @@ def open_to_public(s3, bucket, *actions):
     ]
     policy = {"Version": "2012-10-17", "Statement": statements}
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-
-
-def eventually(probe, seconds=10):
-    """What `probe` gives as soon as that is something."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := probe():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come")
 
 
 # --- access ---------------------------------------------------------------------------------------

@@ -450,6 +450,7 @@ def test_tags_and_filters(ec2, name):
     assert code(ec2.create_vpc, CidrBlock="10.0.0.0/16", TagSpecifications=spec("subnet", a="b")) == "InvalidParameterValue"
     reserved = spec("vpc", **{"aws:x": "y"})
     assert code(ec2.create_vpc, CidrBlock="10.0.0.0/16", TagSpecifications=reserved) == "InvalidParameterValue"
+    assert code(ec2.delete_tags, Resources=[made[0]["VpcId"]], Tags=[{"Key": "aws:x"}]) == "InvalidParameterValue"
 
 
 def test_pages(ec2, vpc, name):

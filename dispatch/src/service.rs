@@ -49,8 +49,13 @@ pub struct Counters {
 pub enum Invalid {
     /// A required member is absent. `path` is dotted, `message` is AWS's sentence.
     Missing { path: String, message: String },
-    /// A value breaks a constraint of the model.
-    Constraint { path: String, message: String },
+    /// A value breaks a constraint of the model. `choice` is the value itself, where it is none of
+    /// those that its member can have.
+    Constraint {
+        path: String,
+        message: String,
+        choice: Option<String>,
+    },
     /// The body cannot be read as what its protocol says it is.
     Malformed { message: String },
 }

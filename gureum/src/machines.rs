@@ -4,6 +4,7 @@
 //! The room is opened when the first instance is launched: a cloud without instances puts nothing
 //! on the host.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use gureum_block::Block;
 use gureum_compute::{Changes, Compute, How, Image, ImageId, RootDisk, Spec, State};
 use gureum_dns::Zone;
 use gureum_ec2::machines::{Imported, Kept, Machine, Machines, PlaneError, Planes, Sight, Wires};
-use gureum_network::{CorePlan, Network, VpcPlan};
+use gureum_network::{CorePlan, Flows, Network, VpcPlan};
 use gureum_room::{Privilege, Room};
 use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
@@ -304,6 +305,10 @@ impl Wires for Host {
         self.link_local.leave(vpc).await;
         self.host_ports.leave(vpc);
         Ok(self.network.remove(vpc).await?)
+    }
+
+    async fn flows(&self, vpc: &str, interfaces: &BTreeSet<String>) -> Result<Flows, PlaneError> {
+        Ok(self.network.flows(vpc, interfaces).await?)
     }
 
     async fn observe(&self) -> Result<Vec<String>, PlaneError> {

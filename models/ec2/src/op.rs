@@ -41,6 +41,8 @@ gureum_schema::operations! {
         types::CreateDefaultVpcRequest => types::CreateDefaultVpcResult;
     CreateDhcpOptions = operations::CREATE_DHCP_OPTIONS:
         types::CreateDhcpOptionsRequest => types::CreateDhcpOptionsResult;
+    CreateFlowLogs = operations::CREATE_FLOW_LOGS:
+        types::CreateFlowLogsRequest => types::CreateFlowLogsResult;
     CreateImage = operations::CREATE_IMAGE:
         types::CreateImageRequest => types::CreateImageResult;
     CreateInternetGateway = operations::CREATE_INTERNET_GATEWAY:
@@ -85,6 +87,8 @@ gureum_schema::operations! {
         types::CreateVpcPeeringConnectionRequest => types::CreateVpcPeeringConnectionResult;
     DeleteDhcpOptions = operations::DELETE_DHCP_OPTIONS:
         types::DeleteDhcpOptionsRequest => types::DeleteDhcpOptionsOutput;
+    DeleteFlowLogs = operations::DELETE_FLOW_LOGS:
+        types::DeleteFlowLogsRequest => types::DeleteFlowLogsResult;
     DeleteInternetGateway = operations::DELETE_INTERNET_GATEWAY:
         types::DeleteInternetGatewayRequest => types::DeleteInternetGatewayOutput;
     DeleteKeyPair = operations::DELETE_KEY_PAIR:
@@ -133,6 +137,8 @@ gureum_schema::operations! {
         types::DescribeAvailabilityZonesRequest => types::DescribeAvailabilityZonesResult;
     DescribeDhcpOptions = operations::DESCRIBE_DHCP_OPTIONS:
         types::DescribeDhcpOptionsRequest => types::DescribeDhcpOptionsResult;
+    DescribeFlowLogs = operations::DESCRIBE_FLOW_LOGS:
+        types::DescribeFlowLogsRequest => types::DescribeFlowLogsResult;
     DescribeIamInstanceProfileAssociations = operations::DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS:
         types::DescribeIamInstanceProfileAssociationsRequest => types::DescribeIamInstanceProfileAssociationsResult;
     DescribeImageAttribute = operations::DESCRIBE_IMAGE_ATTRIBUTE:

@@ -978,7 +978,10 @@ pub(crate) static CREATE_EGRESS_ONLY_INTERNET_GATEWAY: OperationSpec =
     OperationSpec::new("CreateEgressOnlyInternetGateway", "POST", "/");
 pub(crate) static CREATE_FLEET: OperationSpec = OperationSpec::new("CreateFleet", "POST", "/");
 pub(crate) static CREATE_FLOW_LOGS: OperationSpec =
-    OperationSpec::new("CreateFlowLogs", "POST", "/");
+    OperationSpec::new("CreateFlowLogs", "POST", "/").io(
+        &schemas::CREATE_FLOW_LOGS_REQUEST,
+        &schemas::CREATE_FLOW_LOGS_RESULT,
+    );
 pub(crate) static CREATE_FPGA_IMAGE: OperationSpec =
     OperationSpec::new("CreateFpgaImage", "POST", "/");
 pub(crate) static CREATE_IMAGE: OperationSpec = OperationSpec::new("CreateImage", "POST", "/").io(
@@ -1234,7 +1237,10 @@ pub(crate) static DELETE_EGRESS_ONLY_INTERNET_GATEWAY: OperationSpec =
     OperationSpec::new("DeleteEgressOnlyInternetGateway", "POST", "/");
 pub(crate) static DELETE_FLEETS: OperationSpec = OperationSpec::new("DeleteFleets", "POST", "/");
 pub(crate) static DELETE_FLOW_LOGS: OperationSpec =
-    OperationSpec::new("DeleteFlowLogs", "POST", "/");
+    OperationSpec::new("DeleteFlowLogs", "POST", "/").io(
+        &schemas::DELETE_FLOW_LOGS_REQUEST,
+        &schemas::DELETE_FLOW_LOGS_RESULT,
+    );
 pub(crate) static DELETE_FPGA_IMAGE: OperationSpec =
     OperationSpec::new("DeleteFpgaImage", "POST", "/");
 pub(crate) static DELETE_IMAGE_USAGE_REPORT: OperationSpec =
@@ -1568,7 +1574,10 @@ pub(crate) static DESCRIBE_FLEET_INSTANCES: OperationSpec =
 pub(crate) static DESCRIBE_FLEETS: OperationSpec =
     OperationSpec::new("DescribeFleets", "POST", "/");
 pub(crate) static DESCRIBE_FLOW_LOGS: OperationSpec =
-    OperationSpec::new("DescribeFlowLogs", "POST", "/");
+    OperationSpec::new("DescribeFlowLogs", "POST", "/").io(
+        &schemas::DESCRIBE_FLOW_LOGS_REQUEST,
+        &schemas::DESCRIBE_FLOW_LOGS_RESULT,
+    );
 pub(crate) static DESCRIBE_FPGA_IMAGE_ATTRIBUTE: OperationSpec =
     OperationSpec::new("DescribeFpgaImageAttribute", "POST", "/");
 pub(crate) static DESCRIBE_FPGA_IMAGES: OperationSpec =

@@ -1214,6 +1214,47 @@ pub static CREATE_DHCP_OPTIONS_RESULT: Schema = Schema::structure(
         .json("dhcpOptions")
         .xml("dhcpOptions")],
 );
+pub static CREATE_FLOW_LOGS_REQUEST: Schema = Schema::structure(
+    "CreateFlowLogsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("ClientToken", &STRING),
+        Member::new("DeliverLogsPermissionArn", &STRING),
+        Member::new("DeliverCrossAccountRole", &STRING),
+        Member::new("LogGroupName", &STRING),
+        Member::new("ResourceIds", &FLOW_LOG_RESOURCE_IDS)
+            .json("ResourceId")
+            .xml("ResourceId")
+            .ec2("ResourceId")
+            .required(),
+        Member::new("ResourceType", &FLOW_LOGS_RESOURCE_TYPE).required(),
+        Member::new("TrafficType", &TRAFFIC_TYPE),
+        Member::new("LogDestinationType", &LOG_DESTINATION_TYPE),
+        Member::new("LogDestination", &STRING),
+        Member::new("LogFormat", &STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST)
+            .json("TagSpecification")
+            .xml("TagSpecification")
+            .ec2("TagSpecification"),
+        Member::new("MaxAggregationInterval", &INTEGER),
+        Member::new("DestinationOptions", &DESTINATION_OPTIONS_REQUEST),
+    ],
+);
+pub static CREATE_FLOW_LOGS_RESULT: Schema = Schema::structure(
+    "CreateFlowLogsResult",
+    &[
+        Member::new("ClientToken", &STRING)
+            .json("clientToken")
+            .xml("clientToken"),
+        Member::new("FlowLogIds", &VALUE_STRING_LIST)
+            .json("flowLogIdSet")
+            .xml("flowLogIdSet")
+            .ec2("FlowLogIdSet"),
+        Member::new("Unsuccessful", &UNSUCCESSFUL_ITEM_SET)
+            .json("unsuccessful")
+            .xml("unsuccessful"),
+    ],
+);
 pub static CREATE_IMAGE_REQUEST: Schema = Schema::structure(
     "CreateImageRequest",
     &[
@@ -1922,6 +1963,23 @@ pub static DELETE_DHCP_OPTIONS_REQUEST: Schema = Schema::structure(
         Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
     ],
 );
+pub static DELETE_FLOW_LOGS_REQUEST: Schema = Schema::structure(
+    "DeleteFlowLogsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("FlowLogIds", &FLOW_LOG_ID_LIST)
+            .json("FlowLogId")
+            .xml("FlowLogId")
+            .ec2("FlowLogId")
+            .required(),
+    ],
+);
+pub static DELETE_FLOW_LOGS_RESULT: Schema = Schema::structure(
+    "DeleteFlowLogsResult",
+    &[Member::new("Unsuccessful", &UNSUCCESSFUL_ITEM_SET)
+        .json("unsuccessful")
+        .xml("unsuccessful")],
+);
 pub static DELETE_INTERNET_GATEWAY_OUTPUT: Schema =
     Schema::structure("DeleteInternetGatewayOutput", &[]);
 pub static DELETE_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure(
@@ -2379,6 +2437,31 @@ pub static DESCRIBE_DHCP_OPTIONS_RESULT: Schema = Schema::structure(
             .json("dhcpOptionsSet")
             .xml("dhcpOptionsSet")
             .ec2("DhcpOptionsSet"),
+    ],
+);
+pub static DESCRIBE_FLOW_LOGS_REQUEST: Schema = Schema::structure(
+    "DescribeFlowLogsRequest",
+    &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Filter", &FILTER_LIST),
+        Member::new("FlowLogIds", &FLOW_LOG_ID_LIST)
+            .json("FlowLogId")
+            .xml("FlowLogId")
+            .ec2("FlowLogId"),
+        Member::new("MaxResults", &INTEGER),
+        Member::new("NextToken", &STRING),
+    ],
+);
+pub static DESCRIBE_FLOW_LOGS_RESULT: Schema = Schema::structure(
+    "DescribeFlowLogsResult",
+    &[
+        Member::new("FlowLogs", &FLOW_LOG_SET)
+            .json("flowLogSet")
+            .xml("flowLogSet")
+            .ec2("FlowLogSet"),
+        Member::new("NextToken", &STRING)
+            .json("nextToken")
+            .xml("nextToken"),
     ],
 );
 pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_MAX_RESULTS: Schema = Schema::new(
@@ -3417,6 +3500,30 @@ pub static DESCRIBE_VPCS_RESULT: Schema = Schema::structure(
             .ec2("VpcSet"),
     ],
 );
+pub static DESTINATION_FILE_FORMAT: Schema =
+    Schema::new("DestinationFileFormat", Kind::String).values(&["plain-text", "parquet"]);
+pub static DESTINATION_OPTIONS_REQUEST: Schema = Schema::structure(
+    "DestinationOptionsRequest",
+    &[
+        Member::new("FileFormat", &DESTINATION_FILE_FORMAT),
+        Member::new("HiveCompatiblePartitions", &BOOLEAN),
+        Member::new("PerHourPartition", &BOOLEAN),
+    ],
+);
+pub static DESTINATION_OPTIONS_RESPONSE: Schema = Schema::structure(
+    "DestinationOptionsResponse",
+    &[
+        Member::new("FileFormat", &DESTINATION_FILE_FORMAT)
+            .json("fileFormat")
+            .xml("fileFormat"),
+        Member::new("HiveCompatiblePartitions", &BOOLEAN)
+            .json("hiveCompatiblePartitions")
+            .xml("hiveCompatiblePartitions"),
+        Member::new("PerHourPartition", &BOOLEAN)
+            .json("perHourPartition")
+            .xml("perHourPartition"),
+    ],
+);
 pub static DETACH_INTERNET_GATEWAY_OUTPUT: Schema =
     Schema::structure("DetachInternetGatewayOutput", &[]);
 pub static DETACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure(
@@ -4090,6 +4197,94 @@ pub static FILTER_LIST: Schema = Schema::list(
 );
 pub static FLEXIBLE_ENA_QUEUES_SUPPORT: Schema =
     Schema::new("FlexibleEnaQueuesSupport", Kind::String).values(&["unsupported", "supported"]);
+pub static FLOW_LOG: Schema = Schema::structure(
+    "FlowLog",
+    &[
+        Member::new("CreationTime", &MILLISECOND_DATE_TIME)
+            .json("creationTime")
+            .xml("creationTime"),
+        Member::new("DeliverLogsErrorMessage", &STRING)
+            .json("deliverLogsErrorMessage")
+            .xml("deliverLogsErrorMessage"),
+        Member::new("DeliverLogsPermissionArn", &STRING)
+            .json("deliverLogsPermissionArn")
+            .xml("deliverLogsPermissionArn"),
+        Member::new("DeliverCrossAccountRole", &STRING)
+            .json("deliverCrossAccountRole")
+            .xml("deliverCrossAccountRole"),
+        Member::new("DeliverLogsStatus", &STRING)
+            .json("deliverLogsStatus")
+            .xml("deliverLogsStatus"),
+        Member::new("FlowLogId", &STRING)
+            .json("flowLogId")
+            .xml("flowLogId"),
+        Member::new("FlowLogStatus", &STRING)
+            .json("flowLogStatus")
+            .xml("flowLogStatus"),
+        Member::new("LogGroupName", &STRING)
+            .json("logGroupName")
+            .xml("logGroupName"),
+        Member::new("ResourceId", &STRING)
+            .json("resourceId")
+            .xml("resourceId"),
+        Member::new("TrafficType", &TRAFFIC_TYPE)
+            .json("trafficType")
+            .xml("trafficType"),
+        Member::new("LogDestinationType", &LOG_DESTINATION_TYPE)
+            .json("logDestinationType")
+            .xml("logDestinationType"),
+        Member::new("LogDestination", &STRING)
+            .json("logDestination")
+            .xml("logDestination"),
+        Member::new("LogFormat", &STRING)
+            .json("logFormat")
+            .xml("logFormat"),
+        Member::new("Tags", &TAG_LIST)
+            .json("tagSet")
+            .xml("tagSet")
+            .ec2("TagSet"),
+        Member::new("MaxAggregationInterval", &INTEGER)
+            .json("maxAggregationInterval")
+            .xml("maxAggregationInterval"),
+        Member::new("DestinationOptions", &DESTINATION_OPTIONS_RESPONSE)
+            .json("destinationOptions")
+            .xml("destinationOptions"),
+    ],
+);
+pub static FLOW_LOG_ID_LIST: Schema = Schema::list(
+    "FlowLogIdList",
+    &Member::new("member", &VPC_FLOW_LOG_ID)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static FLOW_LOG_RESOURCE_ID: Schema = Schema::new("FlowLogResourceId", Kind::String);
+pub static FLOW_LOG_RESOURCE_IDS: Schema = Schema::list(
+    "FlowLogResourceIds",
+    &Member::new("member", &FLOW_LOG_RESOURCE_ID)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static FLOW_LOG_SET: Schema = Schema::list(
+    "FlowLogSet",
+    &Member::new("member", &FLOW_LOG)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
+pub static FLOW_LOGS_RESOURCE_TYPE: Schema = Schema::new("FlowLogsResourceType", Kind::String)
+    .values(&[
+        "VPC",
+        "Subnet",
+        "NetworkInterface",
+        "TransitGateway",
+        "TransitGatewayAttachment",
+        "RegionalNatGateway",
+    ]);
 pub static FPGA_DEVICE_COUNT: Schema = Schema::new("FpgaDeviceCount", Kind::Integer);
 pub static FPGA_DEVICE_INFO: Schema = Schema::structure(
     "FpgaDeviceInfo",
@@ -8571,6 +8766,8 @@ pub static LOCATION_TYPE: Schema = Schema::new("LocationType", Kind::String).val
     "availability-zone-id",
     "outpost",
 ]);
+pub static LOG_DESTINATION_TYPE: Schema = Schema::new("LogDestinationType", Kind::String)
+    .values(&["cloud-watch-logs", "s3", "kinesis-data-firehose"]);
 pub static LOGICAL_GPU_COUNT: Schema = Schema::new("LogicalGpuCount", Kind::Integer);
 pub static LONG: Schema = Schema::new("Long", Kind::Long);
 pub static MANAGED_PREFIX_LIST: Schema = Schema::structure(
@@ -12466,6 +12663,8 @@ pub static TOTAL_MEDIA_MEMORY: Schema = Schema::new("TotalMediaMemory", Kind::In
 pub static TOTAL_NEURON_MEMORY: Schema = Schema::new("TotalNeuronMemory", Kind::Integer);
 pub static TPM_SUPPORT_VALUES: Schema =
     Schema::new("TpmSupportValues", Kind::String).values(&["v2.0"]);
+pub static TRAFFIC_TYPE: Schema =
+    Schema::new("TrafficType", Kind::String).values(&["ACCEPT", "REJECT", "ALL"]);
 pub static TRANSFER_TYPE: Schema =
     Schema::new("TransferType", Kind::String).values(&["time-based", "standard"]);
 pub static TRANSIT_GATEWAY_ID: Schema = Schema::new("TransitGatewayId", Kind::String);
@@ -13404,6 +13603,7 @@ pub static VPC_ENDPOINT_TYPE: Schema = Schema::new("VpcEndpointType", Kind::Stri
     "Resource",
     "ServiceNetwork",
 ]);
+pub static VPC_FLOW_LOG_ID: Schema = Schema::new("VpcFlowLogId", Kind::String);
 pub static VPC_ID: Schema = Schema::new("VpcId", Kind::String);
 pub static VPC_ID_STRING_LIST: Schema = Schema::list(
     "VpcIdStringList",

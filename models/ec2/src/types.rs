@@ -766,6 +766,41 @@ pub struct CreateDhcpOptionsResult {
 structure!(CreateDhcpOptionsResult, schemas::CREATE_DHCP_OPTIONS_RESULT, 0 dhcp_options);
 
 #[derive(Clone, Default)]
+pub struct CreateFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub client_token: Option<String>,
+    pub deliver_logs_permission_arn: Option<String>,
+    pub deliver_cross_account_role: Option<String>,
+    pub log_group_name: Option<String>,
+    pub resource_ids: Vec<String>,
+    pub resource_type: String,
+    pub traffic_type: Option<String>,
+    pub log_destination_type: Option<String>,
+    pub log_destination: Option<String>,
+    pub log_format: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub max_aggregation_interval: Option<i32>,
+    pub destination_options: Option<DestinationOptionsRequest>,
+}
+structure!(
+    CreateFlowLogsRequest, schemas::CREATE_FLOW_LOGS_REQUEST, 0 dry_run, 1 client_token,
+    2 deliver_logs_permission_arn, 3 deliver_cross_account_role, 4 log_group_name, 5 resource_ids,
+    6 resource_type, 7 traffic_type, 8 log_destination_type, 9 log_destination, 10 log_format,
+    11 tag_specifications, 12 max_aggregation_interval, 13 destination_options,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateFlowLogsResult {
+    pub client_token: Option<String>,
+    pub flow_log_ids: Option<Vec<String>>,
+    pub unsuccessful: Option<Vec<UnsuccessfulItem>>,
+}
+structure!(
+    CreateFlowLogsResult, schemas::CREATE_FLOW_LOGS_RESULT, 0 client_token, 1 flow_log_ids,
+    2 unsuccessful,
+);
+
+#[derive(Clone, Default)]
 pub struct CreateImageRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub snapshot_location: Option<String>,
@@ -1341,6 +1376,19 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DeleteFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub flow_log_ids: Vec<String>,
+}
+structure!(DeleteFlowLogsRequest, schemas::DELETE_FLOW_LOGS_REQUEST, 0 dry_run, 1 flow_log_ids);
+
+#[derive(Clone, Default)]
+pub struct DeleteFlowLogsResult {
+    pub unsuccessful: Option<Vec<UnsuccessfulItem>>,
+}
+structure!(DeleteFlowLogsResult, schemas::DELETE_FLOW_LOGS_RESULT, 0 unsuccessful);
+
+#[derive(Clone, Default)]
 pub struct DeleteInternetGatewayOutput {}
 structure!(
     DeleteInternetGatewayOutput,
@@ -1769,6 +1817,26 @@ pub struct DescribeDhcpOptionsResult {
 structure!(
     DescribeDhcpOptionsResult, schemas::DESCRIBE_DHCP_OPTIONS_RESULT, 0 next_token, 1 dhcp_options,
 );
+
+#[derive(Clone, Default)]
+pub struct DescribeFlowLogsRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Option<Vec<Filter>>,
+    pub flow_log_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+structure!(
+    DescribeFlowLogsRequest, schemas::DESCRIBE_FLOW_LOGS_REQUEST, 0 dry_run, 1 filter,
+    2 flow_log_ids, 3 max_results, 4 next_token,
+);
+
+#[derive(Clone, Default)]
+pub struct DescribeFlowLogsResult {
+    pub flow_logs: Option<Vec<FlowLog>>,
+    pub next_token: Option<String>,
+}
+structure!(DescribeFlowLogsResult, schemas::DESCRIBE_FLOW_LOGS_RESULT, 0 flow_logs, 1 next_token);
 
 #[derive(Clone, Default)]
 pub struct DescribeIamInstanceProfileAssociationsRequest {
@@ -2550,6 +2618,28 @@ pub struct DescribeVpcsResult {
 structure!(DescribeVpcsResult, schemas::DESCRIBE_VPCS_RESULT, 0 next_token, 1 vpcs);
 
 #[derive(Clone, Default)]
+pub struct DestinationOptionsRequest {
+    pub file_format: Option<String>,
+    pub hive_compatible_partitions: Option<bool>,
+    pub per_hour_partition: Option<bool>,
+}
+structure!(
+    DestinationOptionsRequest, schemas::DESTINATION_OPTIONS_REQUEST, 0 file_format,
+    1 hive_compatible_partitions, 2 per_hour_partition,
+);
+
+#[derive(Clone, Default)]
+pub struct DestinationOptionsResponse {
+    pub file_format: Option<String>,
+    pub hive_compatible_partitions: Option<bool>,
+    pub per_hour_partition: Option<bool>,
+}
+structure!(
+    DestinationOptionsResponse, schemas::DESTINATION_OPTIONS_RESPONSE, 0 file_format,
+    1 hive_compatible_partitions, 2 per_hour_partition,
+);
+
+#[derive(Clone, Default)]
 pub struct DetachInternetGatewayOutput {}
 structure!(
     DetachInternetGatewayOutput,
@@ -2982,6 +3072,33 @@ pub struct Filter {
     pub values: Option<Vec<String>>,
 }
 structure!(Filter, schemas::FILTER, 0 name, 1 values);
+
+#[derive(Clone, Default)]
+pub struct FlowLog {
+    pub creation_time: Option<Timestamp>,
+    pub deliver_logs_error_message: Option<String>,
+    pub deliver_logs_permission_arn: Option<String>,
+    pub deliver_cross_account_role: Option<String>,
+    pub deliver_logs_status: Option<String>,
+    pub flow_log_id: Option<String>,
+    pub flow_log_status: Option<String>,
+    pub log_group_name: Option<String>,
+    pub resource_id: Option<String>,
+    pub traffic_type: Option<String>,
+    pub log_destination_type: Option<String>,
+    pub log_destination: Option<String>,
+    pub log_format: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub max_aggregation_interval: Option<i32>,
+    pub destination_options: Option<DestinationOptionsResponse>,
+}
+structure!(
+    FlowLog, schemas::FLOW_LOG, 0 creation_time, 1 deliver_logs_error_message,
+    2 deliver_logs_permission_arn, 3 deliver_cross_account_role, 4 deliver_logs_status,
+    5 flow_log_id, 6 flow_log_status, 7 log_group_name, 8 resource_id, 9 traffic_type,
+    10 log_destination_type, 11 log_destination, 12 log_format, 13 tags,
+    14 max_aggregation_interval, 15 destination_options,
+);
 
 #[derive(Clone, Default)]
 pub struct FpgaDeviceInfo {

@@ -9,6 +9,7 @@ use std::fmt::Display;
 
 use gureum_dispatch::Invalid;
 use gureum_kit::StoreError;
+use gureum_model_ec2::types as t;
 use gureum_schema::Error;
 
 /// Everything that EC2 refuses.
@@ -56,6 +57,18 @@ impl Refusal {
 
     pub(crate) fn combination(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterCombination", message)
+    }
+
+    pub(crate) fn parameter(message: impl Into<String>) -> Self {
+        Self::new("InvalidParameter", message)
+    }
+
+    /// What the host lacks: `what` (`Instances`) cannot be had on it.
+    pub(crate) fn host(what: &str, lacks: impl Display) -> Self {
+        Self::new(
+            "Unsupported",
+            format!("{what} cannot be had on this host: {lacks}. See `gureum doctor`."),
+        )
     }
 
     /// `what` (`vpc`, `subnet`, …) is still used by something.
@@ -107,10 +120,30 @@ impl From<StoreError> for Refusal {
     }
 }
 
+/// What is told of one of several resources that an operation was to handle; what the sender cannot
+/// mend fails the whole.
+pub(crate) fn unsuccessful(id: &str, refusal: Refusal) -> Result<t::UnsuccessfulItem> {
+    match refusal {
+        Refusal::Sender { code, message } => Ok(t::UnsuccessfulItem {
+            error: Some(t::UnsuccessfulItemError {
+                code: Some(code.into()),
+                message: Some(message),
+            }),
+            resource_id: Some(id.to_owned()),
+        }),
+        other => Err(other),
+    }
+}
+
 /// What the model alone finds wrong, in EC2's words.
 pub(crate) fn invalid(invalid: &Invalid) -> Error {
     match invalid {
         Invalid::Missing { path, .. } => Refusal::missing(path).into(),
+        Invalid::Constraint {
+            path,
+            choice: Some(value),
+            ..
+        } => Refusal::wrong(path, value).into(),
         Invalid::Constraint { message, .. } | Invalid::Malformed { message } => {
             Refusal::value(message.as_str()).into()
         }

@@ -10,7 +10,7 @@
 //!   its row and of what was seen of it ([`reconcile`]).
 //!
 //! Honest gaps: IPv6, prefix delegation, IPAM, Outposts, carrier and local gateways, transit
-//! gateways, interface endpoints, flow logs, peering between accounts or regions, and shared
+//! gateways, interface endpoints, peering between accounts or regions, and shared
 //! subnets are refused as not implemented. Rules about IPv6 are kept, though no interface has such
 //! an address. Instances are launched with one interface, and no
 //! volume as root disk. No volume is attached to two instances.
@@ -19,11 +19,13 @@ mod asks;
 mod calls;
 mod cidr;
 mod defaults;
+mod delivery;
 mod describe;
 mod direct;
 mod errors;
 mod filter;
 mod fingerprint;
+mod flow_record;
 mod images;
 mod instance_types;
 mod keys;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gureum_block::{Changed, Key, Leaving, Limits};
 use gureum_dns::Zone;
-use gureum_network::VpcPlan;
+use gureum_network::{Flows, VpcPlan};
 
 /// Where the front door is in every VPC, beside the router's other link-local addresses.
 pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 249);
@@ -89,6 +89,9 @@ pub trait Wires: Send + Sync + 'static {
     /// the API, and these zones for whoever asks its resolver.
     async fn apply(&self, vpc: &VpcPlan, zones: Vec<Zone>) -> Result<(), PlaneError>;
     async fn remove(&self, vpc: &str) -> Result<(), PlaneError>;
+    /// What passed these interfaces and NAT gateways of a network, which its plan has counted, since
+    /// this was asked last.
+    async fn flows(&self, vpc: &str, interfaces: &BTreeSet<String>) -> Result<Flows, PlaneError>;
     /// Every network that there is.
     async fn observe(&self) -> Result<Vec<String>, PlaneError>;
 }

@@ -12,15 +12,18 @@ use crate::model::acl::AclRow;
 use crate::model::address::ElasticIpRow;
 use crate::model::dhcp::DhcpOptionsRow;
 use crate::model::endpoint::EndpointRow;
+use crate::model::flow_log::FlowLogRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::GroupRow;
 use crate::model::image::ImageRow;
 use crate::model::instance::InstanceRow;
 use crate::model::interface::InterfaceRow;
 use crate::model::key_pair::KeyPairRow;
+use crate::model::launch_template::{LaunchTemplateRow, VersionRow};
 use crate::model::nat::NatGatewayRow;
 use crate::model::peering::PeeringRow;
 use crate::model::pool;
+use crate::model::prefix_list::PrefixListRow;
 use crate::model::route::RouteTableRow;
 use crate::model::snapshot::SnapshotRow;
 use crate::model::subnet::{SubnetRow, TakenRow};
@@ -38,14 +41,17 @@ impl Reset for Ec2 {
         each::<DhcpOptionsRow>(tx, whose, &mut gone)?;
         each::<ElasticIpRow>(tx, whose, &mut gone)?;
         each::<EndpointRow>(tx, whose, &mut gone)?;
+        each::<FlowLogRow>(tx, whose, &mut gone)?;
         each::<GroupRow>(tx, whose, &mut gone)?;
         each::<ImageRow>(tx, whose, &mut gone)?;
         each::<InstanceRow>(tx, whose, &mut gone)?;
         each::<InterfaceRow>(tx, whose, &mut gone)?;
         each::<InternetGatewayRow>(tx, whose, &mut gone)?;
         each::<KeyPairRow>(tx, whose, &mut gone)?;
+        each::<LaunchTemplateRow>(tx, whose, &mut gone)?;
         each::<NatGatewayRow>(tx, whose, &mut gone)?;
         each::<PeeringRow>(tx, whose, &mut gone)?;
+        each::<PrefixListRow>(tx, whose, &mut gone)?;
         each::<RouteTableRow>(tx, whose, &mut gone)?;
         each::<SnapshotRow>(tx, whose, &mut gone)?;
         each::<SubnetRow>(tx, whose, &mut gone)?;
@@ -54,6 +60,7 @@ impl Reset for Ec2 {
         whose.delete::<RegionRow>(tx, |row| &row.account)?;
         whose.delete::<DataKeyRow>(tx, |row| &row.account)?;
         whose.delete::<DefaultsRow>(tx, |row| &row.account)?;
+        whose.delete::<VersionRow>(tx, |row| &row.account)?;
         whose.delete::<TakenRow>(tx, |row| &row.account)?;
         // Public addresses are nobody's: they follow what has them.
         pool::forget(tx, &gone)

@@ -13,6 +13,7 @@ use crate::model::acl::{self, AclRow};
 use crate::model::address::{self, ElasticIpRow};
 use crate::model::dhcp::{self, DhcpOptionsRow};
 use crate::model::endpoint::{self, EndpointRow};
+use crate::model::flow_log::FlowLogRow;
 use crate::model::gateway::{self, InternetGatewayRow};
 use crate::model::group::{self, GroupRow, RULE};
 use crate::model::instance::InstanceRow;
@@ -196,6 +197,11 @@ fn routes(table: Table) -> Table {
         DescribeVpcEndpoints |a, _| a => endpoints::describe;
         DescribeVpcEndpointServices ["ServiceRegions"] |a, _| a => endpoints::describe_services;
         DescribePrefixLists |a, _| a => endpoints::describe_prefix_lists;
+
+        CreateFlowLogs ["DeliverCrossAccountRole"] |a, i| ops::flow_logs::asks(a, i)
+            => ops::flow_logs::create;
+        DeleteFlowLogs |a, i| a.on_all::<FlowLogRow>(&i.flow_log_ids) => ops::flow_logs::delete;
+        DescribeFlowLogs |a, _| a => ops::flow_logs::describe;
     }
 }
 

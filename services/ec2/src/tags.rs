@@ -56,11 +56,7 @@ pub(crate) fn check(tag: &t::Tag) -> Result<(&str, &str)> {
     if key.is_empty() {
         return Err(Refusal::value("Tag key cannot be null or empty"));
     }
-    if key.starts_with("aws:") {
-        return Err(Refusal::value(
-            "Tag keys starting with 'aws:' are reserved for internal use",
-        ));
-    }
+    not_reserved(key)?;
     if key.chars().count() > 127 {
         return Err(Refusal::value(
             "Tag key exceeds the maximum length of 127 characters",
@@ -72,6 +68,16 @@ pub(crate) fn check(tag: &t::Tag) -> Result<(&str, &str)> {
         ));
     }
     Ok((key, value))
+}
+
+/// Refuses tags that only AWS sets and takes away.
+pub(crate) fn not_reserved(key: &str) -> Result<()> {
+    match key.starts_with("aws:") {
+        true => Err(Refusal::value(
+            "Tag keys starting with 'aws:' are reserved for internal use",
+        )),
+        false => Ok(()),
+    }
 }
 
 pub(crate) fn count(tags: &Tags) -> Result<()> {

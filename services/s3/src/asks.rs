@@ -27,6 +27,11 @@ pub(crate) struct Door<'a> {
 }
 
 impl<'a> Door<'a> {
+    /// A service calls in its own name.
+    pub(crate) fn is_for_service(&self) -> bool {
+        matches!(self.cx.caller.kind, CallerKind::Service { .. })
+    }
+
     /// Of the bucket `name`, which `owner` is expected to own where it is given.
     pub(crate) fn of(s3: &S3, cx: &'a Cx, name: &str, owner: Option<&str>) -> Result<Self> {
         let door = Self::abroad(s3, cx, name, owner)?;

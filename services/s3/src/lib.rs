@@ -110,7 +110,7 @@ impl S3 {
 fn invalid(invalid: &Invalid) -> Error {
     match invalid {
         Invalid::Missing { message, .. } => Code::InvalidRequest.says(message),
-        Invalid::Constraint { path, message } if !path.contains('.') => {
+        Invalid::Constraint { path, message, .. } if !path.contains('.') => {
             Code::InvalidArgument.says(message)
         }
         Invalid::Constraint { .. } | Invalid::Malformed { .. } => Code::MalformedXML.error(),

@@ -204,7 +204,7 @@ pub(crate) fn invalid(invalid: &Invalid) -> Error {
             }
             Refusal::missing(name).into()
         }
-        Invalid::Constraint { path, message } => {
+        Invalid::Constraint { path, message, .. } => {
             let about_attributes = path.to_ascii_lowercase().contains("attribute");
             let code = if about_attributes {
                 "InvalidAttributeName"

@@ -226,7 +226,11 @@ pub(crate) fn decode(
     let path = first.path.clone();
     let invalid = match first.kind {
         ViolationKind::Missing => Invalid::Missing { path, message },
-        _ => Invalid::Constraint { path, message },
+        kind => Invalid::Constraint {
+            path,
+            message,
+            choice: first.value.clone().filter(|_| kind == ViolationKind::Enum),
+        },
     };
     Err(service.invalid(&invalid).unwrap_or_else(|| {
         let code = match protocol {

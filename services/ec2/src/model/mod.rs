@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod attached;
 pub(crate) mod dhcp;
 pub(crate) mod endpoint;
+pub(crate) mod flow_log;
 pub(crate) mod gateway;
 pub(crate) mod group;
 pub(crate) mod image;

@@ -7,7 +7,7 @@ use gureum_model_ec2::types as t;
 use gureum_schema::{Result as Reply, Struct};
 
 use crate::describe::{Query, query};
-use crate::errors::{Refusal, Result, refuse_on};
+use crate::errors::{Refusal, Result, refuse_on, unsuccessful};
 use crate::filter::Paths;
 use crate::model::endpoint::{self, EndpointRow, SERVICES, prefix_list, service_name};
 use crate::model::route::RouteTableRow;
@@ -124,14 +124,7 @@ pub(crate) async fn delete(
             for id in &input.vpc_endpoint_ids {
                 match w.need::<EndpointRow>(id) {
                     Ok(row) => w.delete(&row)?,
-                    Err(Refusal::Sender { code, message }) => failed.push(t::UnsuccessfulItem {
-                        error: Some(t::UnsuccessfulItemError {
-                            code: Some(code.into()),
-                            message: Some(message),
-                        }),
-                        resource_id: Some(id.clone()),
-                    }),
-                    Err(other) => return Err(other),
+                    Err(refusal) => failed.push(unsuccessful(id, refusal)?),
                 }
             }
             Ok(failed)

@@ -46,9 +46,8 @@ pub(crate) async fn run(
     let mut launch = Launch::read(ec2.planes.as_ref(), input, &brought)?;
     launch.tags.extend(completed.tags());
     let planes = ec2.planes()?;
-    planes.machines.ready().await.map_err(|error| {
-        Refusal::NotImplemented(format!("Running instances on this host ({error})"))
-    })?;
+    let ready = planes.machines.ready().await;
+    ready.map_err(|error| Refusal::host("Instances", error))?;
     if launch.mappings.has_volumes() || launch.kind.store.is_some() {
         ec2.disks_ready().await?;
     }
@@ -107,7 +106,7 @@ pub(crate) async fn run(
 impl Ec2 {
     /// The planes; a host without them runs no instances.
     pub(crate) fn planes(&self) -> Result<&Planes> {
-        let none = || Refusal::NotImplemented("Running instances on this host".into());
+        let none = || Refusal::host("Instances", "it has no machine room");
         self.planes.as_ref().ok_or_else(none)
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod attachments;
 pub(crate) mod dhcp;
 pub(crate) mod encryption;
 pub(crate) mod endpoints;
+pub(crate) mod flow_logs;
 pub(crate) mod gateways;
 pub(crate) mod group_rules;
 pub(crate) mod groups;

@@ -14,6 +14,7 @@ use crate::model::acl::AclRow;
 use crate::model::address::ElasticIpRow;
 use crate::model::dhcp::DhcpOptionsRow;
 use crate::model::endpoint::EndpointRow;
+use crate::model::flow_log::FlowLogRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::{GroupRow, RULE};
 use crate::model::image::ImageRow;
@@ -31,7 +32,7 @@ use crate::model::volume::VolumeRow;
 use crate::model::vpc::VpcRow;
 use crate::resource::{Find, Here, Kind, Resource, Tags, arn};
 use crate::state::{Change, Ec2};
-use crate::tags::{check, count};
+use crate::tags::{check, count, not_reserved};
 
 /// Does the same for every kind of row: `$do` is a macro that takes a row type.
 macro_rules! every_kind {
@@ -55,6 +56,7 @@ macro_rules! every_kind {
         $do!(VolumeRow);
         $do!(SnapshotRow);
         $do!(ImageRow);
+        $do!(FlowLogRow);
     };
 }
 
@@ -189,6 +191,9 @@ pub(crate) async fn delete(
     input: t::DeleteTagsRequest,
 ) -> Reply<t::DeleteTagsOutput> {
     let gone = input.tags.as_deref().unwrap_or_default();
+    for key in gone.iter().filter_map(|tag| tag.key.as_deref()) {
+        not_reserved(key)?;
+    }
     ec2.write(&cx, input.dry_run, |w| {
         for id in &input.resources {
             retag(w, id, |tags| {

@@ -27,11 +27,8 @@ impl Ec2 {
     /// Volumes need a host that can make devices of them.
     pub(crate) async fn disks_ready(&self) -> Result<()> {
         let planes = self.planes()?;
-        planes
-            .disks
-            .ready()
-            .await
-            .map_err(|error| Refusal::NotImplemented(format!("Volumes on this host ({error})")))
+        let ready = planes.disks.ready().await;
+        ready.map_err(|error| Refusal::host("Volumes", error))
     }
 }
 

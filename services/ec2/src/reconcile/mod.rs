@@ -1,5 +1,6 @@
 //! What makes the rows true: networks first, then the machines in them.
 
+mod flow_logs;
 mod images;
 mod instances;
 mod leftovers;
@@ -21,6 +22,7 @@ use crate::state::Ec2;
 pub(crate) const NETWORKS: &str = "ec2.networks";
 pub(crate) const INSTANCES: &str = "ec2.instances";
 pub(crate) const IMAGES: &str = "ec2.images";
+pub(crate) const FLOW_LOGS: &str = "ec2.flow-logs";
 pub(crate) const VOLUMES: &str = "ec2.volumes";
 
 impl Ec2 {
@@ -31,6 +33,7 @@ impl Ec2 {
             Arc::new(networks::Networks(Arc::clone(self))),
             Arc::new(instances::Instances(Arc::clone(self), Arc::clone(cloud))),
             Arc::new(images::Images(Arc::clone(self), Arc::clone(cloud))),
+            Arc::new(flow_logs::FlowLogs::new(self, cloud)),
             Arc::new(volumes::Volumes(Arc::clone(self), Arc::clone(cloud))),
         ]
     }

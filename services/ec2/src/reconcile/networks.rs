@@ -17,6 +17,7 @@ use super::zones::zones;
 use crate::errors::Result;
 use crate::machines::{PlaneError, Planes};
 use crate::model::acl::AclRow;
+use crate::model::flow_log::FlowLogRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::{GroupRow, Peer};
 use crate::model::instance::InstanceRow;
@@ -63,6 +64,7 @@ struct Everything {
     nat_gateways: Vec<NatGatewayRow>,
     peerings: Vec<PeeringRow>,
     prefix_lists: Vec<PrefixListRow>,
+    flow_logs: Vec<FlowLogRow>,
     /// Instances that are up.
     up: BTreeSet<String>,
 }
@@ -87,6 +89,7 @@ impl Everything {
             nat_gateways: rows(snapshot)?,
             peerings: rows(snapshot)?,
             prefix_lists: rows(snapshot)?,
+            flow_logs: rows(snapshot)?,
             up: up.map(|row| row.meta.id).collect(),
         })
     }
@@ -135,6 +138,7 @@ impl Everything {
                 .collect(),
             up,
             elsewhere,
+            flow_logs: &self.flow_logs,
             prefix_lists: self
                 .prefix_lists
                 .iter()

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use crate::cidr::Cidr;
 use crate::machines::API;
 use crate::model::acl::{self, AclRow, Source};
+use crate::model::flow_log::FlowLogRow;
 use crate::model::group::{GroupRow, Peer, What};
 use crate::model::interface::{InterfaceRow, Purpose};
 use crate::model::nat::NatGatewayRow;
@@ -39,6 +40,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) elsewhere: &'a BTreeMap<String, Vec<Ipv4Addr>>,
     /// The prefix lists of the VPC's account and region.
     pub(crate) prefix_lists: Vec<&'a PrefixListRow>,
+    /// Those of everybody.
+    pub(crate) flow_logs: &'a [FlowLogRow],
 }
 
 pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
@@ -69,7 +72,7 @@ pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
             .iter()
             .map(|it| peering(rows.vpc, it))
             .collect(),
-        counted: BTreeSet::new(),
+        counted: counted(rows),
     }
 }
 
@@ -270,6 +273,24 @@ fn nat_gateway(rows: &Rows<'_>, nat: &NatGatewayRow) -> Option<net::NatGatewayPl
     })
 }
 
+/// What flow logs tell of. An interface of a NAT gateway is the gateway to the network.
+fn counted(rows: &Rows<'_>) -> BTreeSet<String> {
+    let covered = |row: &InterfaceRow| rows.flow_logs.iter().any(|log| log.covers(row));
+    let name = |row: &&InterfaceRow| match row.purpose {
+        Purpose::Ordinary => {
+            let instance = &row.attachment.as_ref()?.instance;
+            (rows.up)(instance).then(|| row.meta.id.clone())
+        }
+        Purpose::NatGateway => {
+            let mut nat_gateways = rows.nat_gateways.iter();
+            let nat = nat_gateways.find(|nat| nat.interface == row.meta.id)?;
+            Some(nat.meta.id.clone())
+        }
+    };
+    let interfaces = rows.interfaces.iter().filter(|row| covered(row));
+    interfaces.filter_map(name).collect()
+}
+
 fn peering(vpc: &VpcRow, peering: &PeeringRow) -> net::PeeringPlan {
     let (one, other) = (&peering.requester.vpc, &peering.accepter.vpc);
     let with = if *one == vpc.meta.id { other } else { one };
@@ -336,6 +357,7 @@ mod tests {
             up: &|id| id == "i-1",
             elsewhere: &BTreeMap::new(),
             prefix_lists: Vec::new(),
+            flow_logs: &[],
         });
         (plan, row)
     }
