@@ -18,6 +18,7 @@ pub(crate) const KIND: Kind = Kind {
     label: "flowLog",
     not_found: "InvalidFlowLogId.NotFound",
     malformed: "InvalidFlowLogId.Malformed",
+    ownerless: false,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
