@@ -5,6 +5,8 @@ use std::sync::Arc;
 use gureum_kit::AccountId;
 use gureum_policy::Policy;
 
+use crate::cx::Cx;
+
 /// What an operation must be allowed to do. A handler is reached only when every ask is granted.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -51,6 +53,25 @@ impl Ask {
     pub fn policy_must_allow(mut self) -> Self {
         self.policy_must_allow = true;
         self
+    }
+
+    /// Adds condition keys where any policy may read them. Where none decides, as over what an
+    /// account's root does with what is its own, they would be made in vain.
+    #[must_use]
+    pub fn described(self, cx: &Cx, keys: impl FnOnce(Self) -> Self) -> Self {
+        if self.meets_policies(cx) {
+            keys(self)
+        } else {
+            self
+        }
+    }
+
+    pub(crate) fn meets_policies(&self, cx: &Cx) -> bool {
+        let policies = &cx.caller.policies;
+        self.policy.is_some()
+            || !policies.identity.is_empty()
+            || policies.session.is_some()
+            || policies.boundary.is_some()
     }
 
     #[must_use]

@@ -22,11 +22,7 @@ pub(crate) fn authorize(cx: &Cx, ask: &Ask) -> Result<(), String> {
         .map(|session| session.iter().map(named).collect());
     // Only policies read it, and it has dozens of values: for root, whom none restrains, it would
     // be made in vain.
-    let restrained = !identity.is_empty()
-        || session.is_some()
-        || policies.boundary.is_some()
-        || ask.policy.is_some();
-    let context = match restrained {
+    let context = match ask.meets_policies(cx) {
         true => context(cx, ask),
         false => Context::new(),
     };

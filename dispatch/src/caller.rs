@@ -140,6 +140,6 @@ pub trait Identities: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Notes that the key was used, for `GetAccessKeyLastUsed`. Must not wait.
-    fn used(&self, access_key: &str, service: &'static str, region: &str, when: Timestamp);
+    /// Notes that the caller's access key was used, for `GetAccessKeyLastUsed`. Must not wait.
+    fn used(&self, caller: &Caller, service: &'static str, region: &str, when: Timestamp);
 }

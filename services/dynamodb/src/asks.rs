@@ -192,22 +192,24 @@ fn leading(live: Option<&Live>, key: &Item) -> Option<String> {
 }
 
 fn write(
+    cx: &Cx,
     (key, live): (&TableKey, Option<&Live>),
     action: &'static str,
     write: &request::Write,
     returns: Option<&str>,
 ) -> Ask {
-    let leading = leading(live, write.given());
-    ask(action, key, live, None)
-        .keys("dynamodb:LeadingKeys", leading.into_iter().collect())
-        .keys("dynamodb:Attributes", write.attributes())
-        .key("dynamodb:ReturnValues", returns.unwrap_or("NONE"))
+    ask(action, key, live, None).described(cx, |ask| {
+        let leading = leading(live, write.given());
+        ask.keys("dynamodb:LeadingKeys", leading.into_iter().collect())
+            .keys("dynamodb:Attributes", write.attributes())
+            .key("dynamodb:ReturnValues", returns.unwrap_or("NONE"))
+    })
 }
 
-fn single(action: &'static str, asked: &Single<request::Write>) -> Vec<Ask> {
+fn single(cx: &Cx, action: &'static str, asked: &Single<request::Write>) -> Vec<Ask> {
     let about = (&asked.key, asked.live.as_deref());
-    let ask = write(about, action, &asked.what, asked.returns.as_deref());
-    vec![capacity(ask, asked.capacity.as_deref())]
+    let ask = write(cx, about, action, &asked.what, asked.returns.as_deref());
+    vec![capacity(cx, ask, asked.capacity.as_deref())]
 }
 
 /// `of_write!(name => "dynamodb:Action")`: one write that was read before.
@@ -216,10 +218,10 @@ macro_rules! of_write {
         #[allow(clippy::unnecessary_wraps)]
         pub(crate) fn $name(
             _: &DynamoDb,
-            _: &Cx,
+            cx: &Cx,
             asked: &Single<request::Write>,
         ) -> Result<Vec<Ask>> {
-            Ok(single($action, asked))
+            Ok(single(cx, $action, asked))
         }
     )*};
 }
@@ -230,8 +232,10 @@ of_write! {
     update_item => "dynamodb:UpdateItem";
 }
 
-fn capacity(ask: Ask, how: Option<&str>) -> Ask {
-    ask.key("dynamodb:ReturnConsumedCapacity", how.unwrap_or("NONE"))
+fn capacity(cx: &Cx, ask: Ask, how: Option<&str>) -> Ask {
+    ask.described(cx, |ask| {
+        ask.key("dynamodb:ReturnConsumedCapacity", how.unwrap_or("NONE"))
+    })
 }
 
 /// `Select` as it is meant when the request leaves it out.
@@ -246,36 +250,35 @@ fn selects(given: Option<&str>, projection: Option<&Projection>, index: bool) ->
 
 /// One read of some keys of a table.
 fn keyed(
+    cx: &Cx,
     action: &'static str,
     (key, live): (&TableKey, Option<&Live>),
     keys: &[Item],
     projection: Option<&Projection>,
 ) -> Ask {
-    let leading = keys.iter().filter_map(|key| leading(live, key));
-    let mut leading: Vec<_> = leading.collect();
-    leading.sort();
-    leading.dedup();
-    let mut names: Vec<String> = keys
-        .first()
-        .into_iter()
-        .flat_map(|key| key.keys().cloned())
-        .collect();
-    names.extend(projection.into_iter().flat_map(Projection::names).cloned());
-    names.sort();
-    names.dedup();
-    ask(action, key, live, None)
-        .keys("dynamodb:LeadingKeys", leading)
-        .keys("dynamodb:Attributes", names)
-        .key("dynamodb:Select", selects(None, projection, false))
+    ask(action, key, live, None).described(cx, |ask| {
+        let leading = keys.iter().filter_map(|key| leading(live, key));
+        let mut leading: Vec<_> = leading.collect();
+        leading.sort();
+        leading.dedup();
+        let first = keys.first().into_iter();
+        let mut names: Vec<String> = first.flat_map(|key| key.keys().cloned()).collect();
+        names.extend(projection.into_iter().flat_map(Projection::names).cloned());
+        names.sort();
+        names.dedup();
+        ask.keys("dynamodb:LeadingKeys", leading)
+            .keys("dynamodb:Attributes", names)
+            .key("dynamodb:Select", selects(None, projection, false))
+    })
 }
 
 #[allow(clippy::unnecessary_wraps)]
-pub(crate) fn get_item(_: &DynamoDb, _: &Cx, asked: &Single<Get>) -> Result<Vec<Ask>> {
+pub(crate) fn get_item(_: &DynamoDb, cx: &Cx, asked: &Single<Get>) -> Result<Vec<Ask>> {
     let keys = std::slice::from_ref(&asked.what.key);
     let about = (&asked.key, asked.live.as_deref());
     let projection = asked.what.projection.as_ref();
-    let ask = keyed("dynamodb:GetItem", about, keys, projection);
-    Ok(vec![capacity(ask, asked.capacity.as_deref())])
+    let ask = keyed(cx, "dynamodb:GetItem", about, keys, projection);
+    Ok(vec![capacity(cx, ask, asked.capacity.as_deref())])
 }
 
 pub(crate) fn batch_get(db: &DynamoDb, cx: &Cx, input: &t::BatchGetItemInput) -> Result<Vec<Ask>> {
@@ -291,7 +294,7 @@ pub(crate) fn batch_get(db: &DynamoDb, cx: &Cx, input: &t::BatchGetItemInput) ->
         let live = db.find(&key);
         let about = (&key, live.as_deref());
         let action = "dynamodb:BatchGetItem";
-        Ok(keyed(action, about, &keys, projection.as_ref()))
+        Ok(keyed(cx, action, about, &keys, projection.as_ref()))
     };
     input.request_items.iter().map(one).collect()
 }
@@ -354,6 +357,7 @@ pub(crate) fn query(db: &DynamoDb, cx: &Cx, input: &t::QueryInput) -> Result<Vec
         .keys("dynamodb:Attributes", names)
         .key("dynamodb:Select", select);
     Ok(vec![capacity(
+        cx,
         ask,
         input.return_consumed_capacity.as_deref(),
     )])
@@ -380,6 +384,7 @@ pub(crate) fn scan(db: &DynamoDb, cx: &Cx, input: &t::ScanInput) -> Result<Vec<A
         ask = ask.keys("dynamodb:Attributes", names);
     }
     Ok(vec![capacity(
+        cx,
         ask,
         input.return_consumed_capacity.as_deref(),
     )])
@@ -398,7 +403,7 @@ pub(crate) fn transact_get(
         let key = key_of(cx, &get.table_name)?;
         let live = db.find(&key);
         let about = (&key, live.as_deref());
-        let ask = keyed("dynamodb:GetItem", about, &keys, projection.as_ref());
+        let ask = keyed(cx, "dynamodb:GetItem", about, &keys, projection.as_ref());
         Ok(ask.key("dynamodb:EnclosingOperation", "TransactGetItems"))
     };
     input.transact_items.iter().map(one).collect()
@@ -418,7 +423,7 @@ pub(crate) fn transact_write(
             Effect::Check => "dynamodb:ConditionCheckItem",
         };
         let key = key_of(cx, &read.table)?;
-        let ask = write((&key, db.find(&key).as_deref()), name, &read, None);
+        let ask = write(cx, (&key, db.find(&key).as_deref()), name, &read, None);
         Ok(ask.key("dynamodb:EnclosingOperation", "TransactWriteItems"))
     };
     input.transact_items.iter().map(one).collect()

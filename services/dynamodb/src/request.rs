@@ -147,7 +147,7 @@ impl Conditions {
             ("ConditionalOperator", self.operator.is_some()),
         ];
         let new = [("ConditionExpression", self.expression.is_some())];
-        legacy::only_one_age(&[legacy, &old].concat(), &[modern, &new].concat())
+        legacy::only_one_age(legacy.iter().chain(&old), modern.iter().chain(&new))
     }
 }
 

@@ -21,7 +21,7 @@ impl Identities for Nobody {
         Ok(None)
     }
 
-    fn used(&self, _: &str, _: &'static str, _: &str, _: Timestamp) {}
+    fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
 }
 
 struct Rig {

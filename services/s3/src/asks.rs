@@ -26,6 +26,14 @@ pub(crate) struct Door<'a> {
     rules: Arc<Rules>,
 }
 
+/// What can be asked about a bucket and what will be in it, whatever is in it now.
+#[derive(Clone, Copy)]
+pub(crate) struct Gate<'a> {
+    pub(crate) cx: &'a Cx,
+    pub(crate) bucket: &'a Bucket,
+    pub(crate) rules: &'a Rules,
+}
+
 impl<'a> Door<'a> {
     /// A service calls in its own name.
     pub(crate) fn is_for_service(&self) -> bool {
@@ -75,26 +83,27 @@ impl<'a> Door<'a> {
             .header("x-amz-bucket-region", region.as_str()))
     }
 
+    pub(crate) fn gate(&self) -> Gate<'_> {
+        Gate {
+            cx: self.cx,
+            bucket: &self.bucket,
+            rules: &self.rules,
+        }
+    }
+
+    /// The bucket and its rules, for whoever goes on with them.
+    pub(crate) fn into_parts(self) -> (Bucket, Arc<Rules>) {
+        (self.bucket, self.rules)
+    }
+
     /// May the caller do `action` to the bucket?
     pub(crate) fn ask(&self, action: &'static str) -> Ask {
-        self.on(action, names::bucket_arn(&self.bucket.name))
+        self.gate().on(action, names::bucket_arn(&self.bucket.name))
     }
 
     /// May the caller do `action` to this object?
     pub(crate) fn ask_object(&self, action: &'static str, key: &str) -> Ask {
-        self.on(action, names::object_arn(&self.bucket.name, key))
-    }
-
-    fn on(&self, action: &'static str, resource: String) -> Ask {
-        let request = &self.cx.request;
-        Ask::new(action, resource)
-            .owner(&self.bucket.owner)
-            .policy(self.rules.policy.clone())
-            .key("s3:ResourceAccount", self.bucket.owner)
-            .key("s3:authType", request.auth_type)
-            .key("s3:signatureversion", "AWS4-HMAC-SHA256")
-            .key("s3:signatureAge", request.signature_age)
-            .key_opt("s3:x-amz-content-sha256", request.content_sha256.as_deref())
+        self.gate().ask_object(action, key)
     }
 
     /// An object as it is, for actions whose policies may speak of its tags.
@@ -164,6 +173,27 @@ impl<'a> Door<'a> {
         } else {
             Code::AccessDenied.error()
         }
+    }
+}
+
+impl Gate<'_> {
+    /// May the caller do `action` to this object, there or not?
+    pub(crate) fn ask_object(&self, action: &'static str, key: &str) -> Ask {
+        self.on(action, names::object_arn(&self.bucket.name, key))
+    }
+
+    fn on(&self, action: &'static str, resource: String) -> Ask {
+        let request = &self.cx.request;
+        let ask = Ask::new(action, resource)
+            .owner(&self.bucket.owner)
+            .policy(self.rules.policy.clone());
+        ask.described(self.cx, |ask| {
+            ask.key("s3:ResourceAccount", self.bucket.owner)
+                .key("s3:authType", request.auth_type)
+                .key("s3:signatureversion", "AWS4-HMAC-SHA256")
+                .key("s3:signatureAge", request.signature_age)
+                .key_opt("s3:x-amz-content-sha256", request.content_sha256.as_deref())
+        })
     }
 }
 

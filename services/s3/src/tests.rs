@@ -29,7 +29,7 @@ impl Identities for Nobody {
     fn credential(&self, _: &str) -> Result<Option<Credential>> {
         Ok(None)
     }
-    fn used(&self, _: &str, _: &'static str, _: &str, _: Timestamp) {}
+    fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
 }
 
 struct World {

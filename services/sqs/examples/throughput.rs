@@ -38,7 +38,7 @@ impl Identities for Nobody {
         Ok(None)
     }
 
-    fn used(&self, _: &str, _: &'static str, _: &str, _: Timestamp) {}
+    fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
 }
 
 /// Runs `work(client, n)` for every client at once; returns operations per second.

@@ -200,10 +200,8 @@ impl Door {
         region: &Region,
         visit: &Visit,
     ) {
-        if let Some(key) = &caller.access_key {
-            let identities = self.cloud.identities();
-            identities.used(key, spec.signing_name, region.as_str(), visit.now);
-        }
+        let identities = self.cloud.identities();
+        identities.used(caller, spec.signing_name, region.as_str(), visit.now);
     }
 
     /// Browsers want to read refusals too, so every reply gets its headers for them.

@@ -34,7 +34,7 @@ impl Identities for Root {
         }))
     }
 
-    fn used(&self, _: &str, _: &'static str, _: &str, _: Timestamp) {}
+    fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
 }
 
 struct Nothing;

@@ -32,7 +32,7 @@ pub(crate) fn of(db: &DynamoDb, cx: &Cx, statement: &Statement) -> Result<Ask> {
     let Ok(planned) = plan::write(&live.table, statement.clone(), false) else {
         return Ok(about(db, action, &key, None));
     };
-    Ok(write((&key, Some(&live)), action, &planned, returning))
+    Ok(write(cx, (&key, Some(&live)), action, &planned, returning))
 }
 
 fn read(db: &DynamoDb, cx: &Cx, select: &Select) -> Result<Ask> {
@@ -76,6 +76,7 @@ pub(crate) fn execute(
     let statement = parse(&input.statement, input.parameters.clone())?;
     let ask = of(db, cx, &statement)?;
     Ok(vec![capacity(
+        cx,
         ask,
         input.return_consumed_capacity.as_deref(),
     )])

@@ -13,19 +13,17 @@ use crate::errors::{Refusal, Result};
 use crate::value::{Value, value_from};
 
 /// Refuses requests that use parameters of both ages.
-pub(crate) fn only_one_age(legacy: &[(&str, bool)], modern: &[(&str, bool)]) -> Result<()> {
-    let there = |list: &[(&str, bool)]| {
-        let names: Vec<_> = list
-            .iter()
-            .filter(|(_, there)| *there)
-            .map(|(name, _)| *name)
-            .collect();
-        names.join(", ")
-    };
-    let (legacy, modern) = (there(legacy), there(modern));
+pub(crate) fn only_one_age<'n>(
+    legacy: impl IntoIterator<Item = &'n (&'n str, bool)>,
+    modern: impl IntoIterator<Item = &'n (&'n str, bool)>,
+) -> Result<()> {
+    let there = |(name, there): &(&'n str, bool)| there.then_some(*name);
+    let legacy: Vec<_> = legacy.into_iter().filter_map(there).collect();
+    let modern: Vec<_> = modern.into_iter().filter_map(there).collect();
     if legacy.is_empty() || modern.is_empty() {
         return Ok(());
     }
+    let (legacy, modern) = (legacy.join(", "), modern.join(", "));
     Err(Refusal::validation(format!(
         "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {{{legacy}}} Expression parameters: {{{modern}}}"
     )))

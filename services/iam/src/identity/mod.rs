@@ -5,7 +5,7 @@ mod policies;
 mod resolve;
 mod uses;
 
-use gureum_dispatch::{Credential, Identities, Standing};
+use gureum_dispatch::{Caller, Credential, Identities, Standing};
 use gureum_schema::{Result, Timestamp};
 
 use crate::Iam;
@@ -36,9 +36,9 @@ impl Identities for Iam {
         Ok(self.arn_of_id(unique_id)?)
     }
 
-    fn used(&self, access_key: &str, service: &'static str, region: &str, when: Timestamp) {
-        let caller = self.cache.get(access_key).ok().map(|known| known.caller);
-        self.uses
-            .note(access_key, caller.as_deref(), service, region, when);
+    fn used(&self, caller: &Caller, service: &'static str, region: &str, when: Timestamp) {
+        if let Some(access_key) = &caller.access_key {
+            self.uses.note(access_key, caller, service, region, when);
+        }
     }
 }

@@ -34,13 +34,13 @@ impl Uses {
     pub(crate) fn note(
         &self,
         access_key: &str,
-        caller: Option<&Caller>,
+        caller: &Caller,
         service: &str,
         region: &str,
         when: Timestamp,
     ) {
-        let key = match caller.map(|caller| &caller.kind) {
-            Some(CallerKind::Role { role_id, .. }) => role_id,
+        let key = match &caller.kind {
+            CallerKind::Role { role_id, .. } => role_id,
             _ => access_key,
         };
         let mut pending = self.lock();

@@ -249,7 +249,8 @@ async fn the_last_use_of_a_key_is_known_before_and_after_it_is_written() {
         ("N/A".into(), None)
     );
     let when = gureum_schema::Timestamp(START + 5);
-    rig.iam.used(&key, "sqs", "us-east-1", when);
+    let caller = rig.credential(&key).expect("a key").caller;
+    rig.iam.used(&caller, "sqs", "us-east-1", when);
     assert_eq!(
         used(rig.root::<op::GetAccessKeyLastUsed>(ask()).await),
         ("sqs".into(), Some(when))

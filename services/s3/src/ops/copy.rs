@@ -38,7 +38,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
                 input.expected_bucket_owner.as_deref(),
             )?;
             let encryption = put::encryption!(input);
-            let target = put::asks(&door, &input.key, said!(input), encryption)?;
+            let target = put::asks(door.gate(), &input.key, said!(input), encryption)?;
             let directive = input.metadata_directive.as_deref();
             asks.extend(target.into_iter().map(|ask| {
                 ask.key("s3:x-amz-copy-source", &input.copy_source)

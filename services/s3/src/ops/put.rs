@@ -8,33 +8,56 @@ use gureum_model_s3::types::{PutObjectOutput, PutObjectRequest};
 use gureum_schema::Result;
 
 use crate::S3;
-use crate::asks::Door;
+use crate::asks::{Door, Gate};
 use crate::checksum::{self, Claims};
 use crate::conditions::WriteIf;
 use crate::content::Received;
 use crate::errors;
 use crate::kms::Wanted;
-use crate::model::{Object, Traits};
+use crate::model::{Bucket, Object, Traits};
+use crate::rules::Rules;
 use crate::sealing::{self, Sealing, Wish, show_sealing};
 use crate::traits::{Said, said};
 use crate::versions;
 use crate::{names, tags};
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
-    builder.op_refusing::<op::PutObject, _>(
+    builder.op_finding::<op::PutObject, _, _>(
         &["SSEKMSEncryptionContext", "WriteOffsetBytes"],
         |s3, cx, input| {
-            let door = Door::of(
-                s3,
-                cx,
-                &input.bucket,
-                input.expected_bucket_owner.as_deref(),
-            )?;
+            let owner = input.expected_bucket_owner.as_deref();
+            let (bucket, rules) = Door::of(s3, cx, &input.bucket, owner)?.into_parts();
+            Ok(Putting {
+                input,
+                bucket,
+                rules,
+            })
+        },
+        |_, cx, putting| {
+            let Putting { input, .. } = putting;
             let encryption = encryption!(input);
-            Ok(asks(&door, &input.key, said!(input), encryption)?)
+            let gate = putting.gate(cx);
+            Ok(asks(gate, &input.key, said!(input), encryption)?)
         },
         put,
     )
+}
+
+/// A request with the bucket that it is about.
+struct Putting {
+    input: PutObjectRequest,
+    bucket: Bucket,
+    rules: Arc<Rules>,
+}
+
+impl Putting {
+    fn gate<'a>(&'a self, cx: &'a Cx) -> Gate<'a> {
+        Gate {
+            cx,
+            bucket: &self.bucket,
+            rules: &self.rules,
+        }
+    }
 }
 
 /// What a request says of encryption by the service, as its policies may ask.
@@ -50,14 +73,14 @@ pub(super) use encryption;
 
 /// What whoever makes an object must be allowed to do to it.
 pub(super) fn asks(
-    door: &Door<'_>,
+    gate: Gate<'_>,
     key: &str,
     said: Said<'_>,
     (encryption, kms_key): (Option<&str>, Option<&str>),
 ) -> errors::Result<Vec<Ask>> {
     let tags = tags::from_header(said.tagging)?;
     let ask = |action| {
-        let mut ask = door
+        let mut ask = gate
             .ask_object(action, key)
             .key_opt("s3:x-amz-acl", said.acl.canned)
             .key_opt("s3:x-amz-storage-class", said.class)
@@ -96,9 +119,11 @@ pub(super) fn asks(
     Ok(asks)
 }
 
-async fn put(s3: Arc<S3>, cx: Cx, mut input: PutObjectRequest) -> Result<PutObjectOutput> {
+async fn put(s3: Arc<S3>, cx: Cx, putting: Putting) -> Result<PutObjectOutput> {
+    let Putting {
+        mut input, bucket, ..
+    } = putting;
     names::check_key(&input.key)?;
-    let bucket = s3.bucket(&input.bucket)?;
     let traits = said!(input).read(&s3, &cx, &bucket)?;
     let condition = WriteIf::read(input.if_match.as_deref(), input.if_none_match.as_deref())?;
     if condition.is_given() {

@@ -40,7 +40,12 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
                     input.expected_bucket_owner.as_deref(),
                 )?;
                 let encryption = put::encryption!(input);
-                Ok(put::asks(&door, &input.key, said!(input), encryption)?)
+                Ok(put::asks(
+                    door.gate(),
+                    &input.key,
+                    said!(input),
+                    encryption,
+                )?)
             },
             create,
         )

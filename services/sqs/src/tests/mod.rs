@@ -29,7 +29,7 @@ impl Identities for Nobody {
         Ok(None)
     }
 
-    fn used(&self, _: &str, _: &'static str, _: &str, _: Timestamp) {}
+    fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
 }
 
 /// A cloud with nothing but SQS in it, and the root of an account as its caller.
