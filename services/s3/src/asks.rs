@@ -35,11 +35,6 @@ pub(crate) struct Gate<'a> {
 }
 
 impl<'a> Door<'a> {
-    /// A service calls in its own name.
-    pub(crate) fn is_for_service(&self) -> bool {
-        matches!(self.cx.caller.kind, CallerKind::Service { .. })
-    }
-
     /// Of the bucket `name`, which `owner` is expected to own where it is given.
     pub(crate) fn of(s3: &S3, cx: &'a Cx, name: &str, owner: Option<&str>) -> Result<Self> {
         let door = Self::abroad(s3, cx, name, owner)?;
@@ -177,6 +172,11 @@ impl<'a> Door<'a> {
 }
 
 impl Gate<'_> {
+    /// A service calls in its own name.
+    pub(crate) fn is_for_service(&self) -> bool {
+        matches!(self.cx.caller.kind, CallerKind::Service { .. })
+    }
+
     /// May the caller do `action` to this object, there or not?
     pub(crate) fn ask_object(&self, action: &'static str, key: &str) -> Ask {
         self.on(action, names::object_arn(&self.bucket.name, key))

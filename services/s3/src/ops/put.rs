@@ -106,7 +106,7 @@ pub(super) fn asks(
     }
     // The policies by which services deliver logs allow putting objects, on condition of this list, and
     // no more.
-    let delivered = door.is_for_service() && said.acl.canned == Some("bucket-owner-full-control");
+    let delivered = gate.is_for_service() && said.acl.canned == Some("bucket-owner-full-control");
     if !said.acl.is_silent() && !delivered {
         asks.push(ask("s3:PutObjectAcl"));
     }
