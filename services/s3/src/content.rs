@@ -114,7 +114,7 @@ impl S3 {
                 if condition.is_given() {
                     condition.check(versions::newest(tx, &bucket, key)?.as_ref(), key)?;
                 }
-                let mut version = self.version(&bucket, key, object.clone());
+                let version = self.version(&bucket, key, object.clone());
                 versions::retain_piece(tx, piece)?;
                 let heavy = matches!(object.stored, Stored::Inline).then(|| Content {
                     bucket: bucket.id,
@@ -123,7 +123,7 @@ impl S3 {
                     pieces: vec![piece.clone()],
                     parts: Vec::new(),
                 });
-                versions::file(tx, &bucket, &mut version, heavy)?;
+                let version = versions::file(tx, &bucket, version, heavy)?;
                 self.tell_of(tx, Cause::Request(cx), &bucket, &version, event)?;
                 Ok((bucket, version))
             })

@@ -59,21 +59,23 @@ pub(crate) fn by_id(
 }
 
 /// Files `version` as the newest of its key, as the bucket's versioning demands, with the heavy
-/// part of it if it has one. Sets its number.
+/// part of it if it has one. Gives it back with its number.
 pub(crate) fn file(
     tx: &mut Tx,
     bucket: &Bucket,
-    version: &mut Version,
+    mut version: Version,
     heavy: Option<Content>,
-) -> Result<()> {
-    make_room(tx, bucket, version)?;
+) -> Result<Version> {
+    make_room(tx, bucket, &mut version)?;
     if let Some(heavy) = heavy {
         tx.put(&Content {
             seq: version.seq,
             ..heavy
         })?;
     }
-    tx.put(&Current(version.clone()))
+    let current = Current(version);
+    tx.put(&current)?;
+    Ok(current.0)
 }
 
 /// Files a delete marker as the newest version of its key.

@@ -112,11 +112,19 @@ impl Check<'_> {
     }
 
     fn structure(&mut self, value: &dyn Struct, path: &Path<'_>) {
-        for (index, member) in value.schema().members().iter().enumerate() {
+        let schema = value.schema();
+        let union = matches!(schema.kind, Kind::Structure { union: true, .. });
+        for (index, member) in schema.members().iter().enumerate() {
             let path = path.member(member);
             // A required member that is missing stands there as an empty default.
-            if !(member.required && self.is_missing(&path)) {
-                self.value(member, &value.field(index).view(), &path);
+            if member.required && self.is_missing(&path) {
+                continue;
+            }
+            let view = value.field(index).view();
+            self.value(member, &view, &path);
+            // The only one of a union is the last to look at.
+            if union && !matches!(view, View::None) {
+                return;
             }
         }
     }

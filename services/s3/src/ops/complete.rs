@@ -232,8 +232,8 @@ fn assemble(
         parts: parts.iter().map(Part::info).collect(),
         pieces: parts.into_iter().map(|part| part.piece).collect(),
     };
-    let mut version = s3.version(&bucket, &input.key, object);
-    versions::file(tx, &bucket, &mut version, Some(heavy))?;
+    let version = s3.version(&bucket, &input.key, object);
+    let version = versions::file(tx, &bucket, version, Some(heavy))?;
     let event = "ObjectCreated:CompleteMultipartUpload";
     s3.tell_of(tx, Cause::Request(cx), &bucket, &version, event)?;
     Ok((bucket, version))
