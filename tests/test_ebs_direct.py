@@ -2,13 +2,15 @@
 
 import base64
 import hashlib
-
+import os
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import private_cloud
 from test_ebs import becomes, completed, create, ec2, inside, zone_of  # noqa: F401
-from test_ec2 import launch, until
+from test_ec2 import code, launch, until
 
 BLOCK = 512 * 1024
 ABSENT = "snap-0123456789abcdef0"
@@ -160,3 +162,107 @@ def test_what_is_not_valid(cloud, ec2, ebs):  # noqa: F811
         ec2.delete_volume(VolumeId=it)
     for it in (first, far):
         ec2.delete_snapshot(SnapshotId=it)
+
+
+def write(ebs, snapshot, index, data, **more):
+    checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    about = {"DataLength": BLOCK, "Checksum": checksum, "ChecksumAlgorithm": "SHA256", **more}
+    ebs.put_snapshot_block(SnapshotId=snapshot, BlockIndex=index, BlockData=data, **about)
+    return hashlib.sha256(data).digest()
+
+
+def complete(ebs, snapshot, digests, **more):
+    """Completes a snapshot of blocks with these digests, in the order of their numbers."""
+    whole = base64.b64encode(hashlib.sha256(b"".join(digests)).digest()).decode()
+    about = {"Checksum": whole, "ChecksumAlgorithm": "SHA256", "ChecksumAggregationMethod": "LINEAR", **more}
+    return ebs.complete_snapshot(**{"SnapshotId": snapshot, "ChangedBlocksCount": len(digests), **about})
+
+
+def test_a_snapshot_is_written_and_restored(cloud, ec2, ebs, machine, name):  # noqa: F811
+    tags = [{"Key": "Name", "Value": name("snap")}]
+    once = {"VolumeSize": 1, "Description": "uploaded", "Tags": tags, "ClientToken": name("token")}
+    started = ebs.start_snapshot(**once)
+    first = started["SnapshotId"]
+    assert (started["Status"], started["BlockSize"], started["VolumeSize"]) == ("pending", BLOCK, 1)
+    assert ebs.start_snapshot(**once)["SnapshotId"] == first
+    assert refused(ebs.start_snapshot, **{**once, "VolumeSize": 2})[0] == "ConflictException"
+    blocks = {0: os.urandom(BLOCK), 5: os.urandom(BLOCK), 2047: os.urandom(BLOCK)}
+    digests = [write(ebs, first, index, data, Progress=50) for index, data in blocks.items()]
+    (shown,) = ec2.describe_snapshots(SnapshotIds=[first])["Snapshots"]
+    assert (shown["State"], shown["Progress"], shown["Tags"]) == ("pending", "50%", tags)
+    assert code(ec2.create_volume, AvailabilityZone="us-east-1a", SnapshotId=first) == "IncorrectState"
+    assert refused(complete, ebs=ebs, snapshot=first, digests=digests[1:])[0] == "ValidationException"
+    assert refused(complete, ebs=ebs, snapshot=first, digests=digests[::-1])[0] == "ValidationException"
+    assert complete(ebs, first, digests)["Status"] == "completed"
+    assert completed(ec2, first)["Description"] == "uploaded"
+    assert content(ebs, first) == blocks
+    late = {"snapshot": first, "index": 1, "data": blocks[0]}
+    assert refused(write, ebs=ebs, **late) == ("ValidationException", "INVALID_SNAPSHOT_ID")
+
+    # Over TLS, where the body is not signed.
+    ebs = cloud.client("ebs", tls=True)
+    second = ebs.start_snapshot(VolumeSize=2, ParentSnapshotId=first)["SnapshotId"]
+    assert code(ec2.delete_snapshot, SnapshotId=first) == "InvalidSnapshot.InUse"
+    zeros = bytes(BLOCK)
+    complete(ebs, second, [write(ebs, second, 5, zeros)])
+    completed(ec2, second)
+    (changed,) = ebs.list_changed_blocks(FirstSnapshotId=first, SecondSnapshotId=second)["ChangedBlocks"]
+    assert changed["BlockIndex"] == 5
+    ec2.delete_snapshot(SnapshotId=first)
+    instance, run = machine
+    volume = attached(ec2, instance, SnapshotId=second, Size=2)
+    for index, data in {**blocks, 5: zeros}.items():
+        read_back = run(f"dd if=/dev/sdf bs={BLOCK} skip={index} count=1 2>/dev/null | sha256sum | cut -d' ' -f1")
+        assert read_back == hashlib.sha256(data).hexdigest()
+    assert run("blockdev --getsize64 /dev/sdf") == str(2 << 30)
+    detached(ec2, volume)
+    ec2.delete_volume(VolumeId=volume)
+    ec2.delete_snapshot(SnapshotId=second)
+
+
+def test_blocks_that_cannot_be_written(ec2, ebs):  # noqa: F811
+    ec2.delete_volume(VolumeId=create(ec2))
+    assert refused(ebs.start_snapshot, VolumeSize=70000)[1] == "INVALID_VOLUME_SIZE"
+    both = {"VolumeSize": 1, "ParentSnapshotId": ABSENT, "Encrypted": True}
+    assert refused(ebs.start_snapshot, **both)[1] == "INVALID_PARAMETER_VALUE"
+    assert refused(ebs.start_snapshot, VolumeSize=1, ParentSnapshotId=ABSENT)[1] == "SNAPSHOT_NOT_FOUND"
+    wrong = {"VolumeSize": 1, "Tags": [{"Key": "aws:mine", "Value": "x"}]}
+    assert refused(ebs.start_snapshot, **wrong)[1] == "INVALID_TAG"
+    snapshot = ebs.start_snapshot(VolumeSize=1, Encrypted=True)["SnapshotId"]
+    data = os.urandom(BLOCK)
+    one = {"ebs": ebs, "snapshot": snapshot, "index": 0, "data": data}
+    assert refused(write, **{**one, "index": 2048})[1] == "INVALID_BLOCK"
+    assert refused(write, **{**one, "data": data[1:]})[1] == "INVALID_BLOCK"
+    assert refused(write, **{**one, "snapshot": ABSENT})[1] == "SNAPSHOT_NOT_FOUND"
+    other = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    assert refused(write, **one, Checksum=other)[1] == "INVALID_BLOCK"
+    assert refused(write, **one, DataLength=4096)[1] == "INVALID_PARAMETER_VALUE"
+    complete(ebs, snapshot, [write(**one)])
+    assert completed(ec2, snapshot)["Encrypted"] and content(ebs, snapshot) == {0: data}
+    ec2.delete_snapshot(SnapshotId=snapshot)
+
+
+def test_a_snapshot_is_written_through_kill_9():
+    with private_cloud() as cloud:
+        ec2_, ebs_ = cloud.client("ec2"), cloud.client("ebs")
+        ec2_.delete_volume(VolumeId=create(ec2_))
+        snapshot = ebs_.start_snapshot(VolumeSize=1)["SnapshotId"]
+        digests = [write(ebs_, snapshot, index, bytes([index]) * BLOCK) for index in range(3)]
+        cloud.kill()
+        cloud.start()
+        digests.append(write(ebs_, snapshot, 3, bytes([3]) * BLOCK))
+        complete(ebs_, snapshot, digests)
+        cloud.kill()
+        cloud.start()
+        assert content(ebs_, snapshot) == {index: bytes([index]) * BLOCK for index in range(4)}
+        abandoned = ebs_.start_snapshot(VolumeSize=1)["SnapshotId"]
+        write(ebs_, abandoned, 0, bytes(BLOCK))
+        for it in (snapshot, abandoned):
+            ec2_.delete_snapshot(SnapshotId=it)
+        for part in ("volumes", "snapshots", "layers"):
+            for _ in range(150):
+                if not list((cloud.directory / "volumes" / part).iterdir()):
+                    break
+                time.sleep(0.1)
+            else:
+                raise AssertionError(list((cloud.directory / "volumes" / part).iterdir()))

@@ -5,13 +5,18 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use gureum_block::{Block, Changed, Depot, Error, Leaving, Limits, Source};
 use gureum_compute::Device;
 use gureum_ec2::machines::{Disks, Keys, PlaneError, Stored};
 use gureum_room::Privilege;
+use sha2::{Digest as _, Sha256};
 
 use crate::machines::Host;
 
+/// What the names of volumes begin with that are nobody's: instance stores, what images are made of,
+/// snapshots in the making.
+const TEMPORARY: [&str; 3] = ["i-", "ami-", "snap-"];
 /// What volumes need of the host.
 const DEVICES: [&str; 2] = ["/dev/fuse", "/dev/loop-control"];
 
@@ -77,7 +82,10 @@ impl Disks for Host {
             Ok(Stored {
                 volumes: mine(&volumes, "vol-"),
                 snapshots: mine(&depot.snapshots()?, "snap-"),
-                stores: &mine(&volumes, "i-") | &mine(&volumes, "ami-"),
+                stores: TEMPORARY
+                    .iter()
+                    .flat_map(|prefix| mine(&volumes, prefix))
+                    .collect(),
                 devices: devices.into_iter().collect(),
             })
         })
@@ -222,6 +230,29 @@ impl Disks for Host {
         let snapshot = snapshot.to_owned();
         self.stored(move |depot| {
             depot.read_piece(&snapshot, piece, &|name| keys.get(name).cloned())
+        })
+        .await
+    }
+
+    async fn write_piece(
+        &self,
+        volume: &str,
+        piece: u64,
+        bytes: Bytes,
+        keys: Keys,
+    ) -> Result<(), PlaneError> {
+        let volume = volume.to_owned();
+        self.stored(move |depot| {
+            depot.write_piece(&volume, piece, &bytes, &|name| keys.get(name).cloned())
+        })
+        .await
+    }
+
+    async fn written(&self, volume: &str, keys: Keys) -> Result<Vec<[u8; 32]>, PlaneError> {
+        let volume = volume.to_owned();
+        self.stored(move |depot| {
+            let find = |name: &str| keys.get(name).cloned();
+            depot.written(&volume, &find, |bytes| Sha256::digest(bytes).into())
         })
         .await
     }

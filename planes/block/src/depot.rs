@@ -272,6 +272,40 @@ impl Depot {
         Ok(bytes)
     }
 
+    /// Writes one [`PIECE`] of a volume that nobody has open; it is on stable storage afterwards.
+    pub fn write_piece(
+        &self,
+        volume: &str,
+        piece: u64,
+        bytes: &[u8],
+        keys: &Keys<'_>,
+    ) -> Result<()> {
+        let mut image = self.image(volume, keys)?;
+        image.write(piece.saturating_mul(PIECE), bytes)?;
+        image.flush()
+    }
+
+    /// The [`PIECE`]s of a volume that nobody has open that were written since it was made or last
+    /// snapshotted, and what they hold now, one after the other.
+    pub fn written<T>(
+        &self,
+        volume: &str,
+        keys: &Keys<'_>,
+        mut each: impl FnMut(&[u8]) -> T,
+    ) -> Result<Vec<T>> {
+        let stack: Stack = self.read(&self.volume(volume)?, volume)?;
+        let image = self.assemble(&stack, keys)?;
+        let mut bytes = vec![0; PIECE as usize];
+        let pieces = image.touched(stack.layers.len().saturating_sub(1), PIECE);
+        let read = pieces.into_iter().map(|piece| {
+            let start = piece * PIECE;
+            let part = &mut bytes[..stack.size.saturating_sub(start).min(PIECE) as usize];
+            image.read(start, part)?;
+            Ok(each(part))
+        });
+        read.collect()
+    }
+
     /// Removes the layers that no volume and no snapshot names. Returns how many.
     pub fn sweep(&self) -> Result<usize> {
         let _lock = self.lock(FlockOperation::LockExclusive)?;

@@ -163,6 +163,16 @@ pub trait Disks: Send + Sync + 'static {
         piece: u64,
         keys: Keys,
     ) -> Result<Vec<u8>, PlaneError>;
+    /// Writes a piece of a volume that is no device, durably.
+    async fn write_piece(
+        &self,
+        volume: &str,
+        piece: u64,
+        bytes: Bytes,
+        keys: Keys,
+    ) -> Result<(), PlaneError>;
+    /// The SHA-256 of each piece of a volume that was written since it was made or snapshotted.
+    async fn written(&self, volume: &str, keys: Keys) -> Result<Vec<[u8; 32]>, PlaneError>;
     /// Shows a device to a running machine, under this name in its `/dev`.
     async fn plug(&self, machine: &str, name: &str, device: &Path) -> Result<(), PlaneError>;
     async fn unplug(&self, machine: &str, name: &str) -> Result<(), PlaneError>;
@@ -173,7 +183,7 @@ pub trait Disks: Send + Sync + 'static {
 pub struct Stored {
     pub volumes: BTreeSet<String>,
     pub snapshots: BTreeSet<String>,
-    /// Instance stores, and what images are unpacked from.
+    /// Instance stores, what images are unpacked from, and snapshots that are being written.
     pub stores: BTreeSet<String>,
     /// Those of the volumes and stores that are block devices.
     pub devices: BTreeSet<String>,

@@ -51,6 +51,8 @@ pub struct Ec2 {
     pub(crate) copied: Marks,
     /// Held while the content of volumes is being handled.
     pub(crate) handling: tokio::sync::Mutex<()>,
+    /// Held while blocks of snapshots are being written.
+    pub(crate) drafting: tokio::sync::Mutex<()>,
     /// Held while networks are being changed.
     pub(crate) weaving: tokio::sync::Mutex<()>,
 }
@@ -91,6 +93,7 @@ impl Ec2 {
             kept_down: Marks::default(),
             copied: Marks::default(),
             handling: tokio::sync::Mutex::default(),
+            drafting: tokio::sync::Mutex::default(),
             weaving: tokio::sync::Mutex::default(),
         }))
     }

@@ -206,6 +206,32 @@ fn only_what_changed_is_listed() {
 }
 
 #[test]
+fn a_snapshot_is_written_piece_by_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let depot = Depot::open(dir.path()).unwrap();
+    let zeros = vec![0; PIECE as usize];
+    depot
+        .create("vol", 4 * PIECE, Source::Blank, None, &key)
+        .unwrap();
+    for (piece, byte) in [(2, 7), (0, 1)] {
+        let bytes = vec![byte; PIECE as usize];
+        depot.write_piece("vol", piece, &bytes, &key).unwrap();
+    }
+    let first = |bytes: &[u8]| bytes[0];
+    assert_eq!(depot.written("vol", &key, first).unwrap(), [1, 7]);
+    let mut image = depot.image("vol", &key).unwrap();
+    depot.snapshot("vol", "one", &mut image, &key).unwrap();
+    depot
+        .create("two", 4 * PIECE, Source::Snapshot("one"), None, &key)
+        .unwrap();
+    // Zeros that were written count too.
+    depot.write_piece("two", 2, &zeros, &key).unwrap();
+    assert_eq!(depot.written("two", &key, first).unwrap(), [0]);
+    assert_eq!(depot.read_piece("one", 2, &key).unwrap()[0], 7);
+    assert!(depot.write_piece("two", 4, &zeros, &key).is_err());
+}
+
+#[test]
 fn a_sealed_volume_is_nowhere_in_the_clear_and_needs_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let depot = Depot::open(dir.path()).unwrap();

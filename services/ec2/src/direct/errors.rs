@@ -14,6 +14,9 @@ pub(super) enum Why {
     Unrelated,
     Parameter,
     Key,
+    Block,
+    Size,
+    Tag,
 }
 
 pub(super) fn invalid_because(why: Why, message: impl Into<String>) -> Error {
@@ -24,6 +27,9 @@ pub(super) fn invalid_because(why: Why, message: impl Into<String>) -> Error {
         Why::Unrelated => "UNRELATED_SNAPSHOTS",
         Why::Parameter => "INVALID_PARAMETER_VALUE",
         Why::Key => "INVALID_CUSTOMER_KEY",
+        Why::Block => "INVALID_BLOCK",
+        Why::Size => "INVALID_VOLUME_SIZE",
+        Why::Tag => "INVALID_TAG",
     };
     Error::new("ValidationException", 400, message).with("Reason", reason)
 }
@@ -43,13 +49,17 @@ pub(super) fn broken(cause: impl std::fmt::Display) -> Error {
     Error::new("InternalServerException", 500, message)
 }
 
-/// What EC2 refuses, as this API words it. Only keys are refused there for what the caller did.
+/// What EC2 refuses, as this API words it. Of what the caller did, keys and tokens are refused there.
 pub(super) fn refused(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Sender {
             code: "UnauthorizedOperation",
             message,
         } => denied_because("DEPENDENCY_ACCESS_DENIED", message),
+        Refusal::Sender {
+            code: "IdempotentParameterMismatch",
+            message,
+        } => Error::new("ConflictException", 409, message),
         Refusal::Sender { message, .. } => invalid_because(Why::Key, message),
         Refusal::NotImplemented(what) => Error::not_implemented(what),
         other => broken(Error::from(other)),

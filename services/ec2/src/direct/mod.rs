@@ -1,14 +1,16 @@
-//! The EBS direct APIs: snapshots read block by block, without a volume.
+//! The EBS direct APIs: snapshots read and written block by block, without a volume.
 //!
 //! A service of its own towards clients, on the snapshots of this one. Blocks are the pieces of the
 //! block plane (512 KiB), named by tokens that a listing gives out, each good for one block of one
 //! snapshot until it expires. What is encrypted is read in the clear by who may use its key.
+//! A snapshot that is being written is a volume of the block plane under the snapshot's name.
 //!
 //! <https://docs.aws.amazon.com/ebs/latest/APIReference/Welcome.html>
 
 mod errors;
 mod read;
 mod token;
+mod write;
 
 use std::sync::Arc;
 
@@ -49,6 +51,21 @@ impl Ec2 {
                     Ok(vec![ask(ec2, cx, action, &input.snapshot_id)])
                 },
                 read::get,
+            )
+            .op::<op::StartSnapshot, _>(write::asks, write::start)
+            .op::<op::PutSnapshotBlock, _>(
+                |ec2, cx, input| {
+                    let action = "ebs:PutSnapshotBlock";
+                    Ok(vec![ask(ec2, cx, action, &input.snapshot_id)])
+                },
+                write::put,
+            )
+            .op::<op::CompleteSnapshot, _>(
+                |ec2, cx, input| {
+                    let action = "ebs:CompleteSnapshot";
+                    Ok(vec![ask(ec2, cx, action, &input.snapshot_id)])
+                },
+                write::complete,
             )
             .build()
     }

@@ -20,13 +20,13 @@ use crate::sharing::FindShared as _;
 use crate::state::Ec2;
 
 /// Bytes of a block.
-const BLOCK_SIZE: i32 = PIECE as i32;
+pub(super) const BLOCK_SIZE: i32 = PIECE as i32;
 /// Blocks of a page.
 const MOST: usize = 10_000;
 
 impl Ec2 {
     /// A snapshot that the caller may read, and that is complete.
-    fn readable(&self, cx: &Cx, id: &str) -> Result<SnapshotRow> {
+    pub(super) fn readable(&self, cx: &Cx, id: &str) -> Result<SnapshotRow> {
         let found = self.store.read().usable::<SnapshotRow>(&Here::of(cx), id);
         let row = found.map_err(refused)?.ok_or_else(|| absent(id))?;
         match row.progress {
@@ -38,7 +38,7 @@ impl Ec2 {
         }
     }
 
-    fn disks(&self) -> Result<Arc<dyn Disks>> {
+    pub(super) fn block_store(&self) -> Result<Arc<dyn Disks>> {
         let planes = self.planes().map_err(refused)?;
         Ok(Arc::clone(&planes.disks))
     }
@@ -63,7 +63,7 @@ pub(super) async fn list(
     let listing = Listing::new(&ec2, &cx, format!("ebs:ListSnapshotBlocks {id}"));
     let asked = (input.next_token.as_deref(), input.starting_block_index);
     let from = listing.from(asked)?;
-    let disks = ec2.disks()?;
+    let disks = ec2.block_store()?;
     let keys = ec2.keys_of(&cx, &*disks, &row).await?;
     let pieces = disks.pieces(id, keys).await.map_err(broken)?;
     let (page, next) = cut(&pieces, |piece| *piece, from, most(input.max_results));
@@ -95,7 +95,7 @@ pub(super) async fn list_changed(
     let listing = Listing::new(&ec2, &cx, format!("ebs:ListChangedBlocks {old} {new}"));
     let asked = (input.next_token.as_deref(), input.starting_block_index);
     let from = listing.from(asked)?;
-    let disks = ec2.disks()?;
+    let disks = ec2.block_store()?;
     let mut keys = ec2.keys_of(&cx, &*disks, &first).await?;
     keys.extend(ec2.keys_of(&cx, &*disks, &second).await?);
     let changed = disks.changed(old, new, keys).await.map_err(broken)?;
@@ -138,7 +138,7 @@ pub(super) async fn get(
     ec2.check_readable(&cx, row.encryption.as_ref())
         .await
         .map_err(refused)?;
-    let disks = ec2.disks()?;
+    let disks = ec2.block_store()?;
     let keys = ec2.keys_of(&cx, &*disks, &row).await?;
     let bytes = disks.read_piece(id, piece, keys).await.map_err(broken)?;
     Ok(t::GetSnapshotBlockResponse {

@@ -54,11 +54,26 @@ impl Shareable for SnapshotRow {
 pub(crate) enum Origin {
     Volume(String),
     Snapshot(String),
+    /// Of blocks that are written one by one, over this snapshot if there is one.
+    Blocks(Option<String>),
+}
+
+/// A snapshot that is being written. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Draft {
+    /// How long nothing may be written.
+    pub(crate) patience: i64,
+    /// When it is given up, unless something is written.
+    pub(crate) until: i64,
+    /// How far its writer says to be.
+    pub(crate) percent: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Progress {
     Pending,
+    /// Its blocks are being written.
+    Writing(Draft),
     /// When.
     Completed(i64),
     /// Why.
@@ -68,8 +83,25 @@ pub(crate) enum Progress {
 resource!(SnapshotRow, "ec2.snapshot", KIND);
 
 impl SnapshotRow {
+    /// Whether it is to be taken.
     pub(crate) fn is_pending(&self) -> bool {
         self.progress == Progress::Pending
+    }
+
+    /// How it is being written, if it is.
+    pub(crate) fn draft(&self) -> Option<&Draft> {
+        match &self.progress {
+            Progress::Writing(draft) => Some(draft),
+            _ => None,
+        }
+    }
+
+    fn percent(&self) -> i32 {
+        match &self.progress {
+            Progress::Completed(_) => 100,
+            Progress::Writing(draft) => draft.percent,
+            Progress::Pending | Progress::Failed(_) => 0,
+        }
     }
 }
 
@@ -92,7 +124,7 @@ impl SnapshotRow {
     fn volume(&self) -> String {
         match &self.of {
             Origin::Volume(id) => id.clone(),
-            Origin::Snapshot(_) => NO_VOLUME.to_owned(),
+            Origin::Snapshot(_) | Origin::Blocks(_) => NO_VOLUME.to_owned(),
         }
     }
 
@@ -131,7 +163,7 @@ impl Described for SnapshotRow {
 
     fn shape(&self, _: &impl Reader, _: &Names) -> Result<t::Snapshot> {
         let (state, message, completed) = match &self.progress {
-            Progress::Pending => ("pending", None, None),
+            Progress::Pending | Progress::Writing(_) => ("pending", None, None),
             Progress::Completed(at) => ("completed", None, Some(Timestamp(*at))),
             Progress::Failed(why) => ("error", Some(why.clone()), None),
         };
@@ -144,7 +176,7 @@ impl Described for SnapshotRow {
             state: Some(state.into()),
             state_message: message,
             start_time: Some(Timestamp(self.meta.created)),
-            progress: Some(if completed.is_some() { "100%" } else { "0%" }.into()),
+            progress: Some(format!("{}%", self.percent())),
             owner_id: Some(self.meta.account.to_string()),
             description: Some(self.description.clone()),
             volume_size: Some(self.size),

@@ -259,7 +259,12 @@ pub(super) fn user(w: &Change<'_>, row: &SnapshotRow) -> Result<Option<String>> 
     }
     for copy in w.tx.scan(Scan::<SnapshotRow>::all()) {
         let copy = copy?;
-        if copy.is_pending() && copy.of == Origin::Snapshot(id.clone()) {
+        let begins = match &copy.of {
+            Origin::Snapshot(from) => copy.is_pending() && from == id,
+            Origin::Blocks(parent) => copy.draft().is_some() && parent.as_ref() == Some(id),
+            Origin::Volume(_) => false,
+        };
+        if begins {
             return Ok(Some(copy.meta.id));
         }
     }

@@ -28,6 +28,27 @@ impl Ec2 {
         }
     }
 
+    /// Gives up snapshots that nobody writes to any more.
+    pub(super) async fn give_up(&self, rows: &[SnapshotRow], tally: &mut Tally) {
+        let now = self.clock.now();
+        let late = |row: &&SnapshotRow| row.draft().is_some_and(|draft| draft.until <= now);
+        for row in rows.iter().filter(late) {
+            let given_up = self.store.transact(|tx| {
+                let row = tx.get::<SnapshotRow>(row.key())?;
+                // A block that was written meanwhile has put it off.
+                if let Some(mut row) = row.filter(|row| late(&row)) {
+                    let why = "Nothing was written to it for too long, or it was not completed.";
+                    row.progress = Progress::Failed(why.into());
+                    tx.put(&row)?;
+                }
+                Ok(())
+            });
+            let given_up: Result<()> = given_up.await;
+            let done = given_up.map(|()| tally::Progress::Moved).map_err(fail);
+            tally.note(row.id(), done.map_err(Into::into));
+        }
+    }
+
     /// Takes snapshots at once: what is written to their volumes after the answer is not in them.
     pub(crate) async fn take_now(&self, cloud: &Arc<Cloud>, rows: &[SnapshotRow]) {
         let Some(planes) = &self.planes else { return };
@@ -80,6 +101,8 @@ impl Ec2 {
                 let keys = self.keys(tools, volume, encrypted).await?;
                 disks.snapshot(volume, id, keys).await
             }
+            // Whoever writes it keeps it.
+            Origin::Blocks(_) => Ok(()),
             Origin::Snapshot(from) => {
                 let key = row.encryption.as_ref().map(|it| it.data_key.as_str());
                 let mut names = BTreeSet::new();

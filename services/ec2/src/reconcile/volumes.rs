@@ -153,6 +153,7 @@ impl Ec2 {
         drop(snapshot);
         let mut tally = Tally::default();
         self.take_snapshots(tools, &snapshots, &mut tally).await;
+        self.give_up(&snapshots, &mut tally).await;
         for row in &volumes {
             let instance = row.attachment.as_ref().map(|it| &it.instance);
             let seen = Seen {
@@ -419,7 +420,7 @@ pub(crate) fn let_go(tx: &mut Tx, row: &InstanceRow) -> Result<()> {
 }
 
 /// Instances that run, so that a device can come or go, and the stores that are needed: of all that
-/// are up, and what images are being made of.
+/// are up, what images are being made of, and snapshots that are being written.
 fn alive(reader: &impl Reader) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let (mut running, mut stores) = (BTreeSet::new(), BTreeSet::new());
     for row in rows::<InstanceRow>(reader)? {
@@ -433,6 +434,9 @@ fn alive(reader: &impl Reader) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let unpacked = rows::<ImageRow>(reader)?.into_iter();
     let unpacked = unpacked.filter(|row| row.registered.is_some() && row.is_pending());
     stores.extend(unpacked.map(|row| row.files));
+    let written = rows::<SnapshotRow>(reader)?.into_iter();
+    let written = written.filter(|row| row.draft().is_some());
+    stores.extend(written.map(|row| row.meta.id));
     Ok((running, stores))
 }
 
