@@ -137,6 +137,10 @@ impl Case {
 impl Drop for Case {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // Processes of volumes do not tell their directory: they are known by their names.
+            for name in resident::names(self.room.dir()).unwrap_or_default() {
+                let _ = resident::kill(self.room.dir(), &name);
+            }
             let dir = self.dir.path().display().to_string();
             let _ = Command::new("pkill").args(["-9", "-f", &dir]).status();
         }
