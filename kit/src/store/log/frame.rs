@@ -160,7 +160,7 @@ fn whole(read: std::io::Result<()>) -> std::io::Result<bool> {
 }
 
 /// The changes of a frame, in their order: keys with the value to set, or `None` to remove.
-pub(super) struct Changes<'f>(&'f [u8]);
+pub(in super::super) struct Changes<'f>(&'f [u8]);
 
 impl<'f> Iterator for Changes<'f> {
     type Item = Result<(&'f [u8], Option<&'f [u8]>), StoreError>;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::StoreError;
 use super::engine::{Commit, Version};
+pub(super) use frame::Changes;
 use frame::{Frames, Head, SECTOR};
 use segment::Segment;
 pub(super) use segment::Segments;
@@ -46,23 +47,24 @@ pub(super) struct Sealed(Segment);
 
 impl Log {
     /// Opens the log and replays what is younger than `stored`, the last commit that tables hold:
-    /// each change goes to `apply`, and `seal` is called behind each segment but the last.
+    /// each batch goes to `apply`, with its last commit, and `seal` is called behind each segment but
+    /// the last.
     pub(super) fn open(
         dir: &Path,
         stored: Version,
-        mut apply: impl FnMut(&[u8], Option<&[u8]>),
+        mut apply: impl FnMut(Version, Changes<'_>) -> Result<(), StoreError>,
         mut seal: impl FnMut(Sealed),
     ) -> Result<Log, StoreError> {
         let (segments, found) = Segments::open(dir)?;
         let mut last = stored;
         let mut active = None;
         for segment in found {
-            let end = replay(dir, &segment, &mut last, &mut |key, value| {
+            let end = replay(dir, &segment, &mut last, &mut |version, changes| {
                 // What follows belongs to another memtable.
                 if let Some((before, _)) = active.take() {
                     seal(Sealed(before));
                 }
-                apply(key, value);
+                apply(version, changes)
             })?;
             if end == 0 {
                 segments.keep(segment);
@@ -159,7 +161,7 @@ fn replay(
     dir: &Path,
     segment: &Segment,
     last: &mut Version,
-    apply: &mut impl FnMut(&[u8], Option<&[u8]>),
+    apply: &mut impl FnMut(Version, Changes<'_>) -> Result<(), StoreError>,
 ) -> Result<u64, StoreError> {
     let path = segment.path(dir);
     let damaged = |what: String| StoreError::Corrupt(format!("{} {what}", path.display()));
@@ -174,10 +176,7 @@ fn replay(
                 "goes on from commit {needed}, but only {found} was found before it; restore a backup"
             )));
         }
-        for change in changes {
-            let (key, value) = change?;
-            apply(key, value);
-        }
+        apply(head.version, changes)?;
         *last = head.version;
     }
     let end = frames.at;

@@ -26,7 +26,13 @@ fn open(dir: &Path, stored: Version) -> Result<(Log, Read, usize), StoreError> {
     let log = Log::open(
         dir,
         stored,
-        |key, value| read.push((key.to_vec(), value.map(<[u8]>::to_vec))),
+        |_, changes| {
+            for change in changes {
+                let (key, value) = change?;
+                read.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            }
+            Ok(())
+        },
         |_| sealed += 1,
     )?;
     Ok((log, read, sealed))

@@ -75,6 +75,12 @@ impl Keeper {
         self.shared.work().failed
     }
 
+    /// Whether there are closed memtables that are not tables yet.
+    #[cfg(test)]
+    pub(super) fn is_behind(&self) -> bool {
+        !self.shared.work().sealed.is_empty()
+    }
+
     /// Waits while background work lags behind.
     pub(super) fn await_room(&self) {
         let behind = |work: &mut Work| {

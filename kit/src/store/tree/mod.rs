@@ -125,15 +125,12 @@ impl Live {
         let log = Log::open(
             &state.join("log"),
             stored,
-            |key, value| rows.set(key, value.map(<[u8]>::to_vec).map(Into::into)),
+            |version, changes| rows.replay(version, changes),
             |segment| {
                 rows.seal();
                 sealed.push(segment);
             },
         )?;
-        if log.last() > stored {
-            rows.mark(log.last());
-        }
         rows.publish();
         let keeper = Keeper::start(rows.clone(), log.segments(), sealed)?;
         Ok(Live {
@@ -161,5 +158,47 @@ impl Live {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn commit(version: Version) -> Arc<Commit> {
+        let key = version.to_be_bytes().to_vec();
+        let changes = BTreeMap::from([(key, Some(Bytes::from_static(b"row")))]);
+        Arc::new(Commit { version, changes })
+    }
+
+    /// Killed with two memtables full, and again when only the first of them had become a table.
+    #[test]
+    fn a_table_made_of_what_was_replayed_tells_how_far_it_goes() {
+        let dir = tempfile::tempdir().expect("dir");
+        let live = Live::open(dir.path()).expect("open");
+        live.write(&[commit(1)]).expect("write");
+        live.write(&[commit(2)]).expect("write");
+        // Not handed to the keeper, as if killed here.
+        live.log.lock().expect("log").seal().expect("seal");
+        live.rows.seal();
+        live.write(&[commit(3)]).expect("write");
+        drop(live);
+        let live = Live::open(dir.path()).expect("open");
+        assert_eq!(live.found, 3);
+        while live.keeper.is_behind() {
+            std::thread::sleep(PAUSE);
+        }
+        drop(live);
+        let live = Live::open(dir.path()).expect("open");
+        assert_eq!(live.found, 3);
+        let view = Frozen::of(live.rows.clone());
+        for version in 1..=3u64 {
+            let row = view.get(&version.to_be_bytes()).expect("get");
+            assert_eq!(row.as_deref(), Some(b"row".as_slice()), "commit {version}");
+        }
     }
 }

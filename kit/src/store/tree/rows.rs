@@ -17,6 +17,7 @@ use lsm_tree::{
 
 use super::super::StoreError;
 use super::super::engine::{Commit, Pairs, Version, View};
+use super::super::log::Changes;
 use super::super::row::table_prefix;
 use super::super::scan::Span;
 
@@ -83,7 +84,7 @@ impl Rows {
     }
 
     /// Sets or removes one pair, not yet visibly.
-    pub(super) fn set(&self, key: &[u8], value: Option<Bytes>) {
+    fn set(&self, key: &[u8], value: Option<Bytes>) {
         match value {
             Some(value) => self.tree.insert(key, value, self.seqno.next()),
             None => self.tree.remove(key, self.seqno.next()),
@@ -91,10 +92,20 @@ impl Rows {
     }
 
     /// Notes the last commit beside the pairs, so that a table tells which commits it holds.
-    pub(super) fn mark(&self, version: Version) {
+    fn mark(&self, version: Version) {
         let key = mark_key();
         self.tree
             .insert(key, version.to_be_bytes(), self.seqno.next());
+    }
+
+    /// Puts a batch into the memtable that the log had, not yet visibly.
+    pub(super) fn replay(&self, version: Version, changes: Changes<'_>) -> Result<(), StoreError> {
+        for change in changes {
+            let (key, value) = change?;
+            self.set(key, value.map(Bytes::copy_from_slice));
+        }
+        self.mark(version);
+        Ok(())
     }
 
     /// Puts a batch into the memtable and shows it.
