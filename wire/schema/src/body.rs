@@ -173,7 +173,11 @@ impl Body {
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(if whole.is_empty() { first } else { whole.into() })
+        Ok(if whole.is_empty() {
+            first
+        } else {
+            whole.into()
+        })
     }
 }
 
