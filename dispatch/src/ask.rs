@@ -56,7 +56,8 @@ impl Ask {
     }
 
     /// Adds condition keys where any policy may read them. Where none decides, as over what an
-    /// account's root does with what is its own, they would be made in vain.
+    /// account's root does with what is its own, they would be made in vain. The resource's own
+    /// policy must have been given before.
     #[must_use]
     pub fn described(self, cx: &Cx, keys: impl FnOnce(Self) -> Self) -> Self {
         if self.meets_policies(cx) {
