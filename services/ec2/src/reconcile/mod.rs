@@ -5,6 +5,7 @@ mod images;
 mod instances;
 mod networks;
 pub(crate) mod plan;
+mod reach;
 pub(crate) mod volumes;
 pub(crate) mod vpc_plan;
 mod zones;
