@@ -272,7 +272,7 @@ out["api"] = known("s3.us-east-1.amazonaws.com")
 out["public"] = ask("/latest/meta-data/public-hostname")[0]
 '''
     instance, out = run(mine, ask_for)
-    assert out == {"api": "169.254.169.249", "public": 200}
+    assert out == {"api": "169.254.169.247", "public": 200}
     vpc = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["VpcId"]
     try:
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
@@ -281,7 +281,7 @@ out["public"] = ask("/latest/meta-data/public-hostname")[0]
     finally:
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsSupport={"Value": True})
         ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
-    eventually(lambda: inside(mine, instance, ask_for) == {"api": "169.254.169.249", "public": 200})
+    eventually(lambda: inside(mine, instance, ask_for) == {"api": "169.254.169.247", "public": 200})
     ec2.terminate_instances(InstanceIds=[instance])
 
 
@@ -289,7 +289,7 @@ LOOK = '''
 out["v1"] = ask("/latest/meta-data/instance-id")[0]
 out["name"] = socket.gethostbyname("s3.us-east-1.amazonaws.com")
 '''
-FOUND = {"v1": 200, "name": "169.254.169.249"}
+FOUND = {"v1": 200, "name": "169.254.169.247"}
 
 
 def keepers(cloud):
@@ -379,4 +379,4 @@ while time.monotonic() < deadline:
     time.sleep(1)
     mine.start()
     out = result(mine.client("ec2"), instance, after=1)
-    assert out == {"first": 200, "silent": True, "again": 200, "name": "169.254.169.249"}
+    assert out == {"first": 200, "silent": True, "again": 200, "name": "169.254.169.247"}

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use gureum_dispatch::Cloud;
 use gureum_dns::{Serving, View, Zone};
 use gureum_ec2::Ec2;
-use gureum_ec2::machines::{API, PlaneError};
+use gureum_ec2::machines::{API, GATEWAYS, PlaneError};
 use gureum_network::{Kind, METADATA, Network, RESOLVER, VpcPlan};
 use gureum_wire::front::{Opening, Porter};
 use tokio::sync::Mutex;
@@ -108,9 +108,12 @@ impl LinkLocal {
         ports.sort_unstable();
         ports.dedup();
         let mut door = Vec::new();
-        for port in ports {
-            let listener = TcpListener::from(self.tcp(vpc, API, port).await?);
-            door.push(behind.porter.open(listener)?);
+        let gateways = GATEWAYS.map(|(_, address)| address);
+        for address in [API].into_iter().chain(gateways) {
+            for port in &ports {
+                let listener = TcpListener::from(self.tcp(vpc, address, *port).await?);
+                door.push(behind.porter.open(listener)?);
+            }
         }
         let others = match self.internet {
             true => gureum_dns::resolvers(),

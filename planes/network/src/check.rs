@@ -57,7 +57,8 @@ fn ids(plan: &VpcPlan) -> Checked {
     let ids = ids.chain(plan.prefix_lists.iter().map(|l| &l.id));
     let ids = ids.chain(plan.groups.iter().map(|g| &g.id));
     let ids = ids.chain(plan.acls.iter().map(|a| &a.id));
-    for id in ids.chain(linked(plan)).chain(&plan.counted) {
+    let opened = plan.doors.iter().flat_map(|door| &door.open_to);
+    for id in ids.chain(linked(plan)).chain(&plan.counted).chain(opened) {
         plain(id)?;
     }
     different("name of link", linked(plan).map(|id| names::device(id)))

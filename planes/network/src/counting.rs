@@ -150,18 +150,24 @@ fn accepted(set: &mut Ruleset) {
     }
     let hook = "type filter hook forward priority filter + 15; policy accept;";
     set.base("received", hook, &[&received.jump()]);
+    let hook = "type filter hook input priority filter + 5; policy accept;";
+    let called = format!("iifname . ip daddr @doors {}", sent.jump());
+    set.base("called", hook, &[&called]);
+    let hook = "type filter hook output priority filter + 5; policy accept;";
+    let answered = format!("oifname . ip saddr @doors {}", received.jump());
+    set.base("answered", hook, &[&answered]);
 }
 
 /// Whatever drops a packet counts it first.
 fn refused(set: &mut Ruleset) {
     let [.., sent, received] = COUNTS;
     for (count, judges, lists) in [
-        (sent, "egress", "acl-egress."),
-        (received, "ingress", "acl-ingress."),
+        (sent, &["egress", "services"][..], "acl-egress."),
+        (received, &["ingress"], "acl-ingress."),
     ] {
         let end = format!("drop-{}", count.chain());
         for (name, chain) in &mut set.chains {
-            if name == judges {
+            if judges.contains(&name.as_str()) {
                 chain.rules.push(format!("goto {end}"));
             } else if name.starts_with(lists) {
                 for rule in &mut chain.rules {

@@ -4,8 +4,9 @@
 //! `public` (a public address becomes a private one), `departure` (the access list, where it leaves a
 //! subnet), `egress` (security groups of the sender), `arrival` (the access list, where it enters a
 //! subnet), `ingress` (security groups of the receiver), `private` (a private address becomes a public
-//! one). Nothing is ever answered for a packet that is dropped. What the router serves itself is
-//! judged by `services` alone, as in AWS. Where flows are counted, `counting` adds to these chains.
+//! one). Nothing is ever answered for a packet that is dropped. What the router serves to everybody is
+//! judged by `services` alone, as in AWS; what it serves at doors is judged there as if it left, and
+//! its answers by `served`. Where flows are counted, `counting` adds to these chains.
 
 use crate::counting;
 use crate::names::{self, CORE};
@@ -88,7 +89,15 @@ fn base_chains(set: &mut Ruleset) {
         &[
             "ct state established,related accept",
             "ip daddr @services accept",
+            "iifname . ip daddr != @doors drop",
+            "iifname vmap @leaving-subnet",
+            "iifname vmap @egress-by-interface",
         ],
+    );
+    set.base(
+        "served",
+        "type filter hook output priority filter; policy accept;",
+        &["oifname . ip saddr @doors oifname vmap @entering-subnet"],
     );
 }
 
@@ -119,12 +128,20 @@ fn addresses(plan: &VpcPlan, set: &mut Ruleset) {
             .elements
             .insert(public.private.to_string(), public.public.to_string());
     }
+    let mut doors = Set::of("ifname . ipv4_addr");
+    for door in &plan.doors {
+        for id in &door.open_to {
+            let device = quoted(&names::device(id));
+            doors.insert(format!("{device} . {}", door.address));
+        }
+    }
     let mut peerings = Set::of("ifname");
     plan.peerings
         .iter()
         .for_each(|peering| peerings.insert(quoted(&names::device(&peering.id))));
 
     set.set("services", services);
+    set.set("doors", doors);
     set.set("checked", checked);
     set.set("senders", senders);
     set.set("receivers", receivers);

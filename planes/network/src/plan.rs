@@ -19,6 +19,8 @@ pub struct VpcPlan {
     pub internet: bool,
     /// Further addresses that the router itself serves, beside metadata and resolver.
     pub services: Vec<Ipv4Addr>,
+    /// What the router serves to some interfaces, as if it lay beyond it.
+    pub doors: Vec<DoorPlan>,
     pub subnets: Vec<SubnetPlan>,
     pub route_tables: Vec<RouteTablePlan>,
     pub prefix_lists: Vec<PrefixListPlan>,
@@ -30,6 +32,15 @@ pub struct VpcPlan {
     pub peerings: Vec<PeeringPlan>,
     /// Interfaces and NAT gateways whose flows are counted, for [`crate::Network::flows`] to fetch.
     pub counted: BTreeSet<String>,
+}
+
+/// An address that the router serves to interfaces whose routes lead there; their groups and the
+/// access lists of their subnets judge on the way to it, and the lists on the way back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorPlan {
+    pub address: Ipv4Addr,
+    /// Ids of interfaces.
+    pub open_to: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,6 +74,7 @@ pub(crate) fn compile(plan: &VpcPlan) -> Wanted {
     };
     for address in services(plan)
         .into_iter()
+        .chain(plan.doors.iter().map(|door| door.address))
         .chain(plan.subnets.iter().map(gateway))
     {
         wanted.router.address("lo", host(address));
@@ -116,7 +117,7 @@ pub(crate) fn compile(plan: &VpcPlan) -> Wanted {
     wanted
 }
 
-/// Addresses at which the router itself serves.
+/// Addresses at which the router itself serves everybody.
 pub(crate) fn services(plan: &VpcPlan) -> BTreeSet<Ipv4Addr> {
     let mut all: BTreeSet<_> = plan.services.iter().copied().chain([METADATA]).collect();
     if plan.dns {

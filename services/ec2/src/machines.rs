@@ -17,6 +17,11 @@ use gureum_network::{Flows, VpcPlan};
 
 /// Where the front door is in every VPC, beside the router's other link-local addresses.
 pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 249);
+/// Where it is for the services of the VPC's region that have gateway endpoints, by their names.
+pub const GATEWAYS: [(&str, Ipv4Addr); 2] = [
+    ("dynamodb", Ipv4Addr::new(169, 254, 169, 248)),
+    ("s3", Ipv4Addr::new(169, 254, 169, 247)),
+];
 
 /// What a plane failed of, in words.
 pub type PlaneError = Box<dyn std::error::Error + Send + Sync>;

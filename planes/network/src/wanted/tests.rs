@@ -29,6 +29,10 @@ pub(crate) fn plan() -> VpcPlan {
         dns: true,
         internet: true,
         services: vec![],
+        doors: vec![DoorPlan {
+            address: ip("169.254.169.249"),
+            open_to: ["eni-1".to_owned()].into(),
+        }],
         subnets: vec![
             subnet("subnet-pub", "10.1.11.0/24", "rtb-pub"),
             subnet("subnet-priv", "10.1.12.0/24", "rtb-priv"),

@@ -1,7 +1,7 @@
 //! What passed an interface and what was dropped there is counted, flow by flow, once.
 
 use crate::lab::*;
-use gureum_network::{AclEntry, Flow, Flows, VpcPlan};
+use gureum_network::{AclEntry, DoorPlan, Flow, Flows, Kind, VpcPlan};
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
 
@@ -69,6 +69,37 @@ fn both_sides_of_a_flow_are_counted_and_only_once() {
         lab.apply(&plan).await;
         lab.hears("a", "10.0.2.10:80", "b sees 10.0.1.10").await;
         assert_eq!(fetch(lab, &ids).await, Flows::default());
+    });
+}
+
+#[test]
+fn calls_at_doors_are_counted_as_if_they_left() {
+    lab(async |lab| {
+        let mut plan = vpc("vpc-1");
+        plan.instance("a", "10.0.1.10", &["open"]);
+        let a = plan.interfaces[0].id.clone();
+        plan.doors = vec![DoorPlan {
+            address: "10.255.0.1".parse().unwrap(),
+            open_to: [a.clone()].into(),
+        }];
+        counted(&mut plan, &[&a]);
+        lab.apply(&plan).await;
+        let at = crate::lab::address("10.255.0.1:80");
+        let listener = lab.network.listen("vpc-1", at, Kind::Tcp).await.unwrap();
+        let listener = std::net::TcpListener::from(listener);
+        listener.set_nonblocking(false).unwrap();
+        serve(listener, "door");
+        lab.hears("a", "10.255.0.1:80", "door sees 10.0.1.10").await;
+        let flows = fetch(lab, &[&a]).await;
+        assert_eq!(to(&flows, 80), [(a.as_str(), true, true)]);
+        let answer = flows.flows.iter().find(|flow| flow.ports.0 == 80).unwrap();
+        assert!(answer.accepted && !answer.outward && answer.bytes > 0);
+
+        plan.groups[0].egress.clear();
+        lab.apply(&plan).await;
+        lab.silent("a", "10.255.0.1:80").await;
+        let flows = fetch(lab, &[&a]).await;
+        assert_eq!(to(&flows, 80), [(a.as_str(), true, false)]);
     });
 }
 

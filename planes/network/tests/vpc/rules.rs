@@ -1,7 +1,7 @@
 //! Who may send what to whom.
 
 use crate::lab::*;
-use gureum_network::{GroupRule, Peer, Ports, PrefixListPlan, Traffic};
+use gureum_network::{AclEntry, DoorPlan, GroupRule, Peer, Ports, PrefixListPlan, Traffic};
 use std::net::UdpSocket;
 
 #[test]
@@ -165,6 +165,62 @@ fn services_of_the_link_are_reached_whatever_the_groups_say() {
         }
         // Nothing else of the router answers.
         lab.silent("a", "10.0.1.1:80").await;
+    });
+}
+
+#[test]
+fn a_door_is_open_to_some_and_their_rules_judge() {
+    lab(async |lab| {
+        let mut plan = vpc("vpc-1");
+        let mut narrow = group("narrow", &[]);
+        narrow.egress = vec![GroupRule {
+            traffic: tcp(80),
+            peer: Peer::Cidr("10.255.0.0/16".parse().unwrap()),
+        }];
+        plan.group(narrow);
+        plan.instance("a", "10.0.1.10", &["open"])
+            .instance("b", "10.0.2.10", &["narrow"])
+            .instance("c", "10.0.2.11", &["open"]);
+        let open_to = |names: &[&str]| names.iter().map(|name| format!("eni-{name}")).collect();
+        let door = |address: &str, names: &[&str]| DoorPlan {
+            address: address.parse().unwrap(),
+            open_to: open_to(names),
+        };
+        plan.doors = vec![door("10.255.0.1", &["a", "b"]), door("10.254.0.1", &["b"])];
+        lab.apply(&plan).await;
+        for at in ["10.255.0.1:80", "10.255.0.1:81", "10.254.0.1:80"] {
+            let kind = gureum_network::Kind::Tcp;
+            let listener = lab
+                .network
+                .listen("vpc-1", crate::lab::address(at), kind)
+                .await;
+            let listener = std::net::TcpListener::from(listener.unwrap());
+            listener.set_nonblocking(false).unwrap();
+            serve(listener, at);
+        }
+        for (name, address) in [("a", "10.0.1.10"), ("b", "10.0.2.10")] {
+            let answer = format!("10.255.0.1:80 sees {address}");
+            lab.hears(name, "10.255.0.1:80", &answer).await;
+        }
+        // No route leads there; the group lets nothing there; neither.
+        lab.silent("c", "10.255.0.1:80").await;
+        lab.silent("a", "10.254.0.1:80").await;
+        lab.silent("b", "10.254.0.1:80").await;
+        lab.silent("b", "10.255.0.1:81").await;
+
+        // The list of a subnet stands between its machines and the door, both ways.
+        let deny = |port| AclEntry {
+            allow: false,
+            traffic: port,
+            cidr: "10.255.0.0/16".parse().unwrap(),
+        };
+        plan.acls[0].egress.insert(0, deny(tcp(81)));
+        plan.acls[1].ingress.insert(0, deny(Traffic::All));
+        lab.apply(&plan).await;
+        lab.hears("a", "10.255.0.1:80", "10.255.0.1:80 sees 10.0.1.10")
+            .await;
+        lab.silent("a", "10.255.0.1:81").await;
+        lab.silent("b", "10.255.0.1:80").await;
     });
 }
 

@@ -5,8 +5,10 @@ use gureum_model_ec2::types as t;
 use gureum_schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cidr::Cidr;
 use crate::errors::Result;
 use crate::filter::Paths;
+use crate::machines::GATEWAYS;
 use crate::names::Names;
 use crate::resource::{Described, Kind, Meta, resource};
 use crate::tags;
@@ -46,6 +48,13 @@ pub(crate) fn prefix_list(region: &Region, service: &str) -> String {
     let seed = format!("prefix list of {service} in {region}");
     let hash = gureum_kit::idempotency::fingerprint(seed.as_bytes());
     format!("pl-{}", &hex::encode(hash)[..8])
+}
+
+/// What the prefix lists of services hold: an address each.
+pub(crate) fn blocks(region: &Region, list: &str) -> Option<Cidr> {
+    let mut gateways = GATEWAYS.into_iter();
+    let (_, address) = gateways.find(|(service, _)| prefix_list(region, service) == list)?;
+    Some(Cidr::around(address, 32))
 }
 
 impl EndpointRow {

@@ -6,10 +6,11 @@ use gureum_dispatch::Cx;
 use gureum_model_ec2::types as t;
 use gureum_schema::{Result as Reply, Struct};
 
+use crate::cidr::Cidr;
 use crate::describe::{Query, query};
 use crate::errors::{Refusal, Result, refuse_on, unsuccessful};
 use crate::filter::Paths;
-use crate::model::endpoint::{self, EndpointRow, SERVICES, prefix_list, service_name};
+use crate::model::endpoint::{self, EndpointRow, SERVICES, blocks, prefix_list, service_name};
 use crate::model::route::RouteTableRow;
 use crate::model::vpc::VpcRow;
 use crate::state::{Change, Ec2};
@@ -246,7 +247,7 @@ pub(crate) async fn describe_prefix_lists(
         .filter(|(id, _)| wanted.is_empty() || wanted.contains(id))
         .map(|(id, service)| {
             let shape = t::PrefixList {
-                cidrs: Some(Vec::new()),
+                cidrs: Some(blocks(&cx.region, id).iter().map(Cidr::to_string).collect()),
                 prefix_list_id: Some(id.clone()),
                 prefix_list_name: Some(service_name(&cx.region, service)),
             };

@@ -9,7 +9,7 @@ use gureum_schema::{Result as Reply, Struct};
 use crate::cidr::Cidr;
 use crate::describe::{Query, chosen, query};
 use crate::errors::{Refusal, Result};
-use crate::model::endpoint::{SERVICES, prefix_list, service_name};
+use crate::model::endpoint::{SERVICES, blocks, prefix_list, service_name};
 use crate::model::group::{GroupRow, Peer};
 use crate::model::prefix_list::{Entries, KIND, PrefixListRow};
 use crate::resource::{Described as _, Find as _, Here, arn};
@@ -289,7 +289,11 @@ pub(crate) async fn entries(
     let (snapshot, here) = ec2.read(&cx).await?;
     let id = &input.prefix_list_id;
     let entries = match service_of(&here, id) {
-        Some(_) => Entries::new(),
+        Some(_) => {
+            let blocks = blocks(&here.region, id);
+            let entry = |block: Cidr| (block.to_string(), String::new());
+            blocks.into_iter().map(entry).collect()
+        }
         None => {
             let row = snapshot.need::<PrefixListRow>(&here, id)?;
             let version = input.target_version.unwrap_or(row.version());

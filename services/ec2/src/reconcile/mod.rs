@@ -6,6 +6,7 @@ mod instances;
 mod leftovers;
 mod networks;
 pub(crate) mod plan;
+mod reach;
 mod snapshots;
 mod tally;
 pub(crate) mod volumes;

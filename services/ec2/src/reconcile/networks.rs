@@ -17,6 +17,7 @@ use super::zones::zones;
 use crate::errors::Result;
 use crate::machines::{PlaneError, Planes};
 use crate::model::acl::AclRow;
+use crate::model::endpoint::EndpointRow;
 use crate::model::flow_log::FlowLogRow;
 use crate::model::gateway::InternetGatewayRow;
 use crate::model::group::{GroupRow, Peer};
@@ -65,6 +66,7 @@ struct Everything {
     peerings: Vec<PeeringRow>,
     prefix_lists: Vec<PrefixListRow>,
     flow_logs: Vec<FlowLogRow>,
+    endpoints: Vec<EndpointRow>,
     /// Instances that are up.
     up: BTreeSet<String>,
 }
@@ -90,6 +92,7 @@ impl Everything {
             peerings: rows(snapshot)?,
             prefix_lists: rows(snapshot)?,
             flow_logs: rows(snapshot)?,
+            endpoints: rows(snapshot)?,
             up: up.map(|row| row.meta.id).collect(),
         })
     }
@@ -139,6 +142,7 @@ impl Everything {
             up,
             elsewhere,
             flow_logs: &self.flow_logs,
+            endpoints: mine(&self.endpoints, id),
             prefix_lists: self
                 .prefix_lists
                 .iter()

@@ -7,8 +7,8 @@ use gureum_network as net;
 use ipnet::Ipv4Net;
 
 use crate::cidr::Cidr;
-use crate::machines::API;
 use crate::model::acl::{self, AclRow, Source};
+use crate::model::endpoint::{self, EndpointRow};
 use crate::model::flow_log::FlowLogRow;
 use crate::model::group::{GroupRow, Peer, What};
 use crate::model::interface::{InterfaceRow, Purpose};
@@ -18,6 +18,7 @@ use crate::model::prefix_list::PrefixListRow;
 use crate::model::route::{RouteTableRow, Target};
 use crate::model::subnet::SubnetRow;
 use crate::model::vpc::VpcRow;
+use crate::reconcile::reach;
 
 /// Ethernet's; instances see it on `eth0`.
 const MTU: u32 = 1500;
@@ -40,8 +41,19 @@ pub(crate) struct Rows<'a> {
     pub(crate) elsewhere: &'a BTreeMap<String, Vec<Ipv4Addr>>,
     /// The prefix lists of the VPC's account and region.
     pub(crate) prefix_lists: Vec<&'a PrefixListRow>,
+    pub(crate) endpoints: Vec<&'a EndpointRow>,
     /// Those of everybody.
     pub(crate) flow_logs: &'a [FlowLogRow],
+}
+
+impl Rows<'_> {
+    /// The route table of a subnet: its own, or the main one.
+    pub(crate) fn table_of(&self, subnet: &str) -> Option<&RouteTableRow> {
+        let mut tables = self.tables.iter();
+        let own = tables.find(|table| table.associations.iter().any(|it| it.subnet == subnet));
+        let table = own.or_else(|| self.tables.iter().find(|table| table.main.is_some()));
+        table.copied()
+    }
 }
 
 pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
@@ -50,7 +62,8 @@ pub(crate) fn plan(rows: &Rows<'_>) -> net::VpcPlan {
         cidrs: rows.vpc.cidrs().map(network).collect(),
         dns: rows.vpc.dns_support,
         internet: rows.internet,
-        services: vec![API],
+        services: Vec::new(),
+        doors: reach::doors(rows),
         subnets: rows
             .subnets
             .iter()
@@ -81,12 +94,9 @@ fn network(cidr: Cidr) -> Ipv4Net {
     Ipv4Net::new(cidr.first(), cidr.prefix()).unwrap_or_default()
 }
 
-/// A subnet without an association of its own follows the main table.
 fn subnet(rows: &Rows<'_>, subnet: &SubnetRow) -> net::SubnetPlan {
     let id = &subnet.meta.id;
-    let mut tables = rows.tables.iter();
-    let own = tables.find(|table| table.associations.iter().any(|it| it.subnet == *id));
-    let table = own.or_else(|| rows.tables.iter().find(|table| table.main.is_some()));
+    let table = rows.table_of(id);
     let mut acls = rows.acls.iter();
     let acl = acls.find(|acl| acl.associations.iter().any(|it| it.subnet == *id));
     net::SubnetPlan {
@@ -126,7 +136,7 @@ fn groups(rows: &Rows<'_>) -> Vec<net::GroupPlan> {
     own.chain(others).collect()
 }
 
-/// The lists that rules name. Those of AWS's services hold nothing here.
+/// The lists that rules name: the account's, and those of services.
 fn prefix_lists(rows: &Rows<'_>) -> Vec<net::PrefixListPlan> {
     let named = rows.groups.iter().flat_map(|group| &group.rules);
     let named: BTreeSet<&str> = named
@@ -139,9 +149,11 @@ fn prefix_lists(rows: &Rows<'_>) -> Vec<net::PrefixListPlan> {
         let mut lists = rows.prefix_lists.iter();
         let list = lists.find(|list| list.meta.id == id);
         let entries = list.map(|list| list.blocks().map(network).collect());
+        let of_service = || endpoint::blocks(&rows.vpc.meta.region, id);
+        let entries = entries.unwrap_or_else(|| of_service().map(network).into_iter().collect());
         net::PrefixListPlan {
             id: id.to_owned(),
-            entries: entries.unwrap_or_default(),
+            entries,
         }
     };
     named.into_iter().map(plan).collect()
@@ -357,6 +369,7 @@ mod tests {
             up: &|id| id == "i-1",
             elsewhere: &BTreeMap::new(),
             prefix_lists: Vec::new(),
+            endpoints: Vec::new(),
             flow_logs: &[],
         });
         (plan, row)

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use gureum_dns::{A, Error, Name, PTR, RData, SOA, Zone, name};
 use gureum_network::METADATA;
 
-use crate::machines::API;
+use crate::machines::{API, GATEWAYS};
 use crate::model::interface::InterfaceRow;
 use crate::model::vpc::VpcRow;
 use crate::names::{self, Names};
@@ -45,7 +45,16 @@ pub(super) fn zones(
             back(&mut reverse, address.private, &host)
         })
     })?;
-    let mut zones = vec![private, public(vpc, interfaces, named, names)?, apis(AWS)?];
+    let mut zones = vec![
+        private,
+        public(vpc, interfaces, named, names)?,
+        apis(AWS, API)?,
+    ];
+    for (service, address) in GATEWAYS {
+        for domain in [AWS, &names.domain] {
+            zones.push(apis(&format!("{service}.{region}.{domain}"), address)?);
+        }
+    }
     zones.append(&mut reverse);
     Ok(zones)
 }
@@ -57,7 +66,7 @@ fn public(
     named: &dyn Fn(&str) -> bool,
     names: &Names,
 ) -> Result<Zone, Error> {
-    let mut zone = apis(&names.domain)?;
+    let mut zone = apis(&names.domain, API)?;
     for row in interfaces.iter().filter(|row| named(&row.vpc)) {
         for address in &row.addresses {
             let Some(public) = &address.public else {
@@ -75,10 +84,10 @@ fn public(
 }
 
 /// A domain of which every name is an API's.
-fn apis(domain: &str) -> Result<Zone, Error> {
+fn apis(domain: &str, at: Ipv4Addr) -> Result<Zone, Error> {
     let mut zone = empty(domain)?;
-    point(&mut zone, domain, API)?;
-    point(&mut zone, &format!("*.{domain}"), API)?;
+    point(&mut zone, domain, at)?;
+    point(&mut zone, &format!("*.{domain}"), at)?;
     Ok(zone)
 }
 
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn zones_of_apis_hold_every_name() {
-        let zone = apis(AWS).expect("zone");
+        let zone = apis(AWS, API).expect("zone");
         for host in [
             "amazonaws.com",
             "s3.us-east-1.amazonaws.com",
