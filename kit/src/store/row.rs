@@ -51,6 +51,8 @@ pub(super) fn encode<R: Row>(row: &R) -> Result<Vec<u8>, StoreError> {
         table: R::TABLE,
         reason: error.to_string(),
     })?;
+    // Rows stay in memory as they are.
+    out.shrink_to_fit();
     Ok(out)
 }
 
