@@ -169,3 +169,39 @@ def test_a_pool_that_is_taken(cloud, instance):
             other.client("ec2").run_instances(
                 ImageId="ami-0000000000000ba5e", InstanceType="t3.nano", MinCount=1, MaxCount=1
             )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root, public addresses are no addresses of the host")
+@pytest.mark.skipif(not os.path.exists("/usr/sbin/sshd"), reason="needs the distribution's SSH server")
+def test_the_key_of_an_instance_lets_in(ec2, gone, name, tmp_path):  # noqa: F811
+    name = name()
+    private = tmp_path / "key"
+    private.write_text(ec2.create_key_pair(KeyName=name, KeyType="ed25519")["KeyMaterial"])
+    private.chmod(0o600)
+    group = ec2.create_security_group(GroupName=name, Description=name)["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
+    )
+    ident = launch(ec2, KeyName=name, SecurityGroupIds=[group])["Instances"][0]["InstanceId"]
+    gone.append(ident)
+    until(ec2, "running", ident)
+    machine = show(ec2, ident)
+
+    def ssh(*options):
+        return subprocess.run(
+            ["ssh", "-F", "none", "-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes",
+             "-o", f"UserKnownHostsFile={tmp_path}/hosts", "-o", "ConnectTimeout=5", *options,
+             f"ec2-user@{machine['PublicIpAddress']}", "hostname; id -un"],
+            capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        )
+
+    eventually(lambda: ssh("-i", private).returncode == 0)
+    done = ssh("-i", private)
+    assert done.stdout.split() == [machine["PrivateDnsName"], "ec2-user"]
+    # The server tells its host key on the console, and nobody comes in without the pair's.
+    fingerprint = subprocess.run(
+        ["ssh-keygen", "-l", "-F", machine["PublicIpAddress"], "-f", f"{tmp_path}/hosts"],
+        capture_output=True, text=True,
+    ).stdout.split()[-1]
+    assert fingerprint in console(ec2, ident, fingerprint)
+    assert "Permission denied" in ssh("-o", "IdentityFile=none").stderr
