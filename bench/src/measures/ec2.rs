@@ -41,7 +41,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(vec![Row::skipped("instances", "this needs root")]);
     }
-    let mut site = Site::open(setting)?;
+    let mut site = Site::open(setting, "ec2")?;
     let mut rows = one_after_the_other(&mut site)?;
     rows.push(at_once(&mut site)?);
     rows.extend(quota(&mut site)?);

@@ -36,7 +36,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(vec![Row::skipped("networks", "this needs root")]);
     }
-    let mut site = Site::open(setting)?;
+    let mut site = Site::open(setting, "network")?;
     let open = site.open_group()?;
     let mut groups = site.closed_groups()?;
     let plain = site.pair(std::slice::from_ref(&open))?;

@@ -54,8 +54,9 @@ impl Traces {
 }
 
 impl Site {
-    pub(crate) fn open(setting: &Setting) -> Result<Self> {
-        let data = setting.home.join("ec2");
+    /// A cloud of its own, in a directory of this name.
+    pub(crate) fn open(setting: &Setting, name: &str) -> Result<Self> {
+        let data = setting.home.join(name);
         let server = Server::gureum_with(&setting.program, &data, &[("GUREUM_PUBLIC_POOL", POOL)])?;
         let runtime = runtime()?;
         let connection = runtime.block_on(Connection::open(server.address))?;
