@@ -15,14 +15,15 @@ from test_ec2 import code, console, launch, show, until
 ABSENT = "vol-0123456789abcdef0"
 
 # Says what is at /dev/sdf whenever that changes, and writes on what is blank.
-# /dev/sdg is held open from its appearance until /dev/sdh appears.
+# /dev/sdg is held open from its appearance until /dev/sdh appears. A device that goes while it is read
+# looks blank, and must not be written anew as a file: that would keep the next device from its name.
 WATCH = r"""#!/bin/sh
 last=
 while sleep 0.1; do
     now=none
     if [ -b /dev/sdf ]; then
         now="$(blockdev --getsize64 /dev/sdf) $(head -c 6 /dev/sdf | tr -d '\0')"
-        case $now in *' ') printf %s "$(hostname | md5sum | head -c 6)" | dd of=/dev/sdf conv=notrunc,fsync 2>/dev/null ;; esac
+        case $now in *' ') printf %s "$(hostname | md5sum | head -c 6)" | dd of=/dev/sdf conv=nocreat,notrunc,fsync 2>/dev/null ;; esac
     fi
     [ "$now" = "$last" ] || echo "sdf: $now;"
     last=$now
