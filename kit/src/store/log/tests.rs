@@ -98,8 +98,13 @@ fn a_frame_of_another_segment_within_a_value_is_no_frame() {
     frame::encode(&mut frame, 12345, 0, &[single(99, b"forged")]).expect("encode");
     let dir = tempfile::tempdir().expect("dir");
     let (mut log, ..) = open(dir.path(), 0).expect("open");
-    log.append(&[single(1, &frame.repeat(4))]).expect("append");
-    log.append(&[single(2, &frame.repeat(4))]).expect("append");
+    log.append(&[single(1, b"x")]).expect("append");
+    // Wherever the value begins, one of the copies begins with a sector.
+    let value = [frame.clone(), vec![0; 1]].concat().repeat(SECTOR);
+    log.append(&[single(2, &value)]).expect("append");
+    let bytes = std::fs::read(&segments(dir.path())[0]).expect("read");
+    let head = &frame[..40];
+    assert!(bytes.chunks(SECTOR).any(|sector| sector.starts_with(head)));
     let end = log.end;
     drop(log);
     // Tear the last one, so that what follows is searched.

@@ -70,16 +70,18 @@ impl Tree {
 
     /// What can be written to. Called from the commit thread only.
     fn sound(&self) -> Result<Arc<Live>, StoreError> {
-        match self.live() {
-            Ok(live) if !live.keeper.has_failed() => Ok(live),
-            _ => self.reopen(),
+        if let Ok(live) = self.live()
+            && !live.keeper.has_failed()
+        {
+            return Ok(live);
         }
+        self.reopen()
     }
 
     /// Opens the tree anew after its background work failed. Called from the commit thread only.
     fn reopen(&self) -> Result<Arc<Live>, StoreError> {
-        if let Some(old) = self.set(None).map(|old| Arc::downgrade(&old)) {
-            // Readers hold it for the moment of a read.
+        if let Some(old) = self.set(None).map(|old| Arc::downgrade(&old.rows)) {
+            // Views hold the rows for as long as somebody reads.
             let mut waited = Duration::ZERO;
             while old.strong_count() > 0 && waited < REOPEN_WAIT {
                 std::thread::sleep(PAUSE);

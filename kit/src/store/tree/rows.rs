@@ -123,8 +123,8 @@ impl Rows {
         drop(writing);
     }
 
-    /// Shows new views everything, also the tables that came since the last batch. Memory that
-    /// only older views need is given back.
+    /// Shows new views everything, also the tables that came since the last batch. What only older
+    /// views need can go with the next table then.
     pub(super) fn publish(&self) {
         let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.views().visible = self.seqno.get();
