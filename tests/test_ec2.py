@@ -144,7 +144,7 @@ def test_launches_that_cannot_be(ec2, name):
         pytest.skip("needs a host that can run instances")
     assert code(ec2.run_instances, **{**NANO, "SubnetId": "subnet-00000000000000000"}) == "InvalidSubnetID.NotFound"
     assert code(ec2.run_instances, **{**NANO, "IamInstanceProfile": {"Name": name}}) == "InvalidParameterValue"
-    assert code(ec2.run_instances, **NANO, Monitoring={"Enabled": True}) == "NotImplemented"
+    assert code(ec2.run_instances, **NANO, EbsOptimized=True) == "NotImplemented"
     assert code(ec2.run_instances, **{**NANO, "DryRun": True}) == "DryRunOperation"
     assert code(ec2.run_instances, **{**NANO, "InstanceType": "m5.metal"}) == "InvalidParameterValue"
     huge = {**NANO, "InstanceType": "t3.large", "MinCount": 100, "MaxCount": 100}

@@ -23,12 +23,17 @@ time.sleep(1000)
 """
 
 
-def launch(cloud, script):
+def launch(cloud, script, detailed):
     ec2 = cloud.client("ec2")
     (image,) = ec2.describe_images(Owners=["amazon"])["Images"]
     try:
         made = ec2.run_instances(
-            ImageId=image["ImageId"], InstanceType="t3.nano", MinCount=1, MaxCount=1, UserData=script
+            ImageId=image["ImageId"],
+            InstanceType="t3.nano",
+            MinCount=1,
+            MaxCount=1,
+            UserData=script,
+            Monitoring={"Enabled": detailed},
         )
     except ClientError as error:
         if "this host" in str(error):
@@ -37,13 +42,20 @@ def launch(cloud, script):
     return made["Instances"][0]["InstanceId"]
 
 
+def monitored(ec2):
+    """Whose figures are kept by the minute."""
+    wanted = {"Name": "monitoring-state", "Values": ["enabled"]}
+    found = ec2.describe_instances(Filters=[wanted])["Reservations"]
+    return {instance["InstanceId"] for reservation in found for instance in reservation["Instances"]}
+
+
 def sum_of(points):
     return sum(value for _, value in points)
 
 
 def test_figures_are_measured_and_kept():
     with private_cloud() as cloud:
-        busy, talking = launch(cloud, BUSY), launch(cloud, TALKING)
+        busy, talking = launch(cloud, BUSY, True), launch(cloud, TALKING, True)
 
         def figures(instance):
             return cloud.page(f"resources/{instance}")["figures"]
@@ -52,8 +64,8 @@ def test_figures_are_measured_and_kept():
             live = figures(instance)["now"] or {"figures": {}}
             return live["figures"].get(name)
 
-        def minutes(instance, name):
-            return figures(instance)["minutes"].get(name, [])
+        def points(instance, name):
+            return figures(instance)["points"].get(name, [])
 
         eventually(lambda: now(busy, "NetworkOut") is not None and now(talking, "NetworkOut") is not None)
         if now(busy, "CPUUtilization") is None:
@@ -63,11 +75,35 @@ def test_figures_are_measured_and_kept():
         eventually(lambda: now(talking, "CPUUtilization") < 50)
         assert "%" in cloud.gureum("status").stdout
         # What was measured stays, also when the cloud is killed.
-        eventually(lambda: minutes(busy, "CPUUtilization") and sum_of(minutes(talking, "NetworkOut")) > 2_000_000)
-        kept = minutes(busy, "CPUUtilization")
-        sent = sum_of(minutes(talking, "NetworkOut"))
+        eventually(lambda: points(busy, "CPUUtilization") and sum_of(points(talking, "NetworkOut")) > 2_000_000)
+        kept = points(busy, "CPUUtilization")
+        sent = sum_of(points(talking, "NetworkOut"))
         assert 2_000_000 <= sent <= 2_500_000
-        assert [value for _, value in minutes(busy, "StatusCheckFailed")][0] == 0
+        assert [value for _, value in points(busy, "StatusCheckFailed")][0] == 0
         cloud.kill()
         cloud.start()
-        assert minutes(busy, "CPUUtilization")[: len(kept)] == kept
+        assert points(busy, "CPUUtilization")[: len(kept)] == kept
+
+
+def test_monitoring_is_switched_for_all_or_none():
+    with private_cloud() as cloud:
+        first, second = launch(cloud, BUSY, True), launch(cloud, BUSY, False)
+        ec2 = cloud.client("ec2")
+        assert monitored(ec2) == {first}
+        changed = ec2.monitor_instances(InstanceIds=[first, second])["InstanceMonitorings"]
+        assert [(one["InstanceId"], one["Monitoring"]["State"]) for one in changed] == [
+            (first, "enabled"),
+            (second, "enabled"),
+        ]
+        assert monitored(ec2) == {first, second}
+        with pytest.raises(ClientError, match="InvalidInstanceID.NotFound"):
+            ec2.unmonitor_instances(InstanceIds=[first, "i-00000000000000000"])
+        with pytest.raises(ClientError, match="DryRunOperation"):
+            ec2.unmonitor_instances(InstanceIds=[first], DryRun=True)
+        assert monitored(ec2) == {first, second}
+        ec2.terminate_instances(InstanceIds=[second])
+        with pytest.raises(ClientError, match="IncorrectInstanceState"):
+            ec2.unmonitor_instances(InstanceIds=[first, second])
+        (off,) = ec2.unmonitor_instances(InstanceIds=[first])["InstanceMonitorings"]
+        assert off["Monitoring"] == {"State": "disabled"}
+        assert monitored(ec2) == {second}

@@ -1,5 +1,5 @@
-//! `metrics.instances`: measures what instances do, every few seconds, and writes down a point a minute.
-//! Figures are named as CloudWatch names them.
+//! `metrics.instances`: measures what instances do, every few seconds, and writes it down every five
+//! minutes, or every minute where that is wanted. Figures are named as CloudWatch names them.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/viewing_metrics_with_cloudwatch.html>
 
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use gureum_ec2::{Ec2, Told};
 use gureum_kit::reconcile::RunError;
 use gureum_kit::{Clock, Outcome, Reconciler};
-use gureum_metrics::{Figures, MINUTE, Metrics};
+use gureum_metrics::{Figures, MINUTE, Measured, Metrics};
 use gureum_schema::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,6 +19,9 @@ use crate::machines::Host;
 use crate::readings::Reading;
 
 const PERIOD: Duration = Duration::from_secs(5);
+/// Between two points of basic monitoring, in milliseconds; those of detailed monitoring are a minute
+/// apart.
+const BASIC: i64 = 5 * MINUTE;
 /// Rates over less than this, in milliseconds, say nothing.
 const LEAST: i64 = 1000;
 /// How often old points are looked for, and how far back they are shown; in milliseconds.
@@ -43,7 +46,9 @@ struct State {
 
 /// What was read of one instance, and when.
 struct Track {
-    /// When its current minute began for us.
+    /// When its checks were last written down.
+    checked: i64,
+    /// When its current period began for us.
     mark: (i64, Reading),
     last: (i64, Reading),
     /// What it did between the last two readings, and how long that was in milliseconds.
@@ -74,17 +79,17 @@ impl Gauge {
             tracing::warn!(%error, "cannot read the figures");
             Default::default()
         });
-        let mut minutes = serde_json::Map::new();
+        let mut shown = serde_json::Map::new();
         for (name, points) in series {
             let point =
                 |it: &gureum_metrics::Point| json!([Timestamp(it.at).to_string(), it.value]);
-            minutes.insert(name, points.iter().map(point).collect());
+            shown.insert(name, points.iter().map(point).collect());
         }
         let live = self.state().tracks.get(&told.id).map(|track| {
             let (span, figures) = &track.live;
             json!({ "seconds": *span as f64 / 1000.0, "figures": object(figures) })
         });
-        json!({ "minutes": minutes, "now": live })
+        json!({ "points": shown, "now": live })
     }
 
     /// How much of its processor time an instance has used lately, in percent.
@@ -118,14 +123,18 @@ impl Gauge {
                     Some(then) => Track::new(then, Reading::default()),
                     None => Track::new(now, reading),
                 });
-                if let Some(minute) = track.read(now, reading, told.responsive) {
-                    written.push((told.account, told.id.clone(), minute));
-                }
+                let period = if told.detailed { MINUTE } else { BASIC };
+                let points = track.read((now, reading), period, told.responsive);
+                written.extend(points.into_iter().map(|(at, figures)| Measured {
+                    account: told.account,
+                    subject: told.id.clone(),
+                    at,
+                    figures,
+                }));
                 state.tracks.insert(told.id.clone(), track);
             }
         }
-        let minute = now.div_euclid(MINUTE) * MINUTE - MINUTE;
-        self.metrics.write(minute, &written).await?;
+        self.metrics.write(&written).await?;
         let tidied = std::mem::replace(&mut self.state().tidied, now);
         match now - tidied >= TIDY {
             true => Ok(self.metrics.forget(now).await?),
@@ -147,40 +156,51 @@ fn object(figures: &Figures) -> Value {
 impl Track {
     fn new(now: i64, reading: Reading) -> Self {
         Self {
+            checked: now,
             mark: (now, reading),
             last: (now, reading),
             live: (0, Vec::new()),
         }
     }
 
-    /// Takes a new reading; when a minute has ended, what was done in it.
-    fn read(&mut self, now: i64, reading: Reading, responsive: bool) -> Option<Figures> {
+    /// Takes a new reading. What was done in a period that has ended by it, and how the checks
+    /// went in a minute that has, each with when that began.
+    fn read(
+        &mut self,
+        reading: (i64, Reading),
+        period: i64,
+        responsive: bool,
+    ) -> Vec<(i64, Figures)> {
+        let now = reading.0;
         if now - self.last.0 >= LEAST {
-            self.live = (
-                now - self.last.0,
-                figures(self.last, (now, reading), responsive),
-            );
-            self.last = (now, reading);
+            let mut live = work(self.last, reading);
+            live.extend(checks(responsive));
+            self.live = (now - self.last.0, live);
+            self.last = reading;
         }
-        let ended = now.div_euclid(MINUTE) > self.mark.0.div_euclid(MINUTE);
-        if !ended || now - self.mark.0 < LEAST {
-            return None;
+        let mut points = Vec::new();
+        if let Some(began) = ended(self.mark.0, now, period) {
+            points.push((began, work(self.mark, reading)));
+            self.mark = reading;
         }
-        let minute = figures(self.mark, (now, reading), responsive);
-        self.mark = (now, reading);
-        Some(minute)
+        if let Some(began) = ended(self.checked, now, MINUTE) {
+            points.push((began, checks(responsive)));
+            self.checked = now;
+        }
+        points
     }
+}
+
+/// When the last whole period began, if one has ended since `mark`.
+fn ended(mark: i64, now: i64, period: i64) -> Option<i64> {
+    let (before, after) = (mark.div_euclid(period), now.div_euclid(period));
+    (after > before && now - mark >= LEAST).then_some((after - 1) * period)
 }
 
 const CPU: &str = "CPUUtilization";
 
-/// What an instance did between two readings: percent of its own quota, bytes, packets, and whether
-/// it fails its checks.
-fn figures(
-    (then, before): (i64, Reading),
-    (now, after): (i64, Reading),
-    responsive: bool,
-) -> Figures {
+/// What an instance did between two readings: percent of its own quota, bytes, packets.
+fn work((then, before): (i64, Reading), (now, after): (i64, Reading)) -> Figures {
     let mut figures = Vec::new();
     let mut put = |name: &str, value: f64| figures.push((name.to_owned(), value));
     // Counters begin anew when an instance boots.
@@ -200,11 +220,18 @@ fn figures(
     put("NetworkOut", done(old.bytes_out, new.bytes_out));
     put("NetworkPacketsIn", done(old.packets_in, new.packets_in));
     put("NetworkPacketsOut", done(old.packets_out, new.packets_out));
-    let failed = f64::from(u8::from(!responsive));
-    put("StatusCheckFailed", failed);
-    put("StatusCheckFailed_Instance", failed);
-    put("StatusCheckFailed_System", 0.0);
     figures
+}
+
+/// Whether it fails its checks.
+fn checks(responsive: bool) -> Figures {
+    let failed = f64::from(u8::from(!responsive));
+    let checks = [
+        ("StatusCheckFailed", failed),
+        ("StatusCheckFailed_Instance", failed),
+        ("StatusCheckFailed_System", 0.0),
+    ];
+    checks.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 #[async_trait]
@@ -250,29 +277,38 @@ mod tests {
     #[test]
     fn figures_are_against_the_own_quota() {
         // A tenth of a core for five seconds is half a second; half of that was used.
-        let seen = figures((0, reading(0, 10)), (5000, reading(250_000_000, 30)), true);
+        let seen = work((0, reading(0, 10)), (5000, reading(250_000_000, 30)));
         assert_eq!(value(&seen, CPU), 50.0);
         assert_eq!(value(&seen, "NetworkIn"), 20.0);
-        assert_eq!(value(&seen, "StatusCheckFailed"), 0.0);
         // Counters that went back.
-        let seen = figures(
+        let seen = work(
             (0, reading(900_000_000, 900)),
             (5000, reading(50_000_000, 7)),
-            false,
         );
         assert_eq!((value(&seen, CPU), value(&seen, "NetworkIn")), (10.0, 7.0));
-        assert_eq!(value(&seen, "StatusCheckFailed_Instance"), 1.0);
     }
 
     #[test]
-    fn minutes_end_with_the_clock() {
+    fn periods_end_with_the_clock() {
         let mut track = Track::new(MINUTE - 20_000, reading(0, 0));
-        assert!(track.read(MINUTE - 10_000, reading(0, 1), true).is_none());
-        let minute = track
-            .read(MINUTE + 3000, reading(0, 5), true)
-            .expect("minute");
-        assert_eq!(value(&minute, "NetworkIn"), 5.0);
-        assert_eq!(value(&track.live.1, "NetworkIn"), 4.0);
-        assert!(track.read(MINUTE + 8000, reading(0, 6), true).is_none());
+        let mut read = |at, bytes, detailed| {
+            let period = if detailed { MINUTE } else { BASIC };
+            let points = track.read((at, reading(0, bytes)), period, false);
+            let live = value(&track.live.1, "NetworkIn");
+            assert_eq!(value(&track.live.1, "StatusCheckFailed"), 1.0);
+            (points, live)
+        };
+        assert_eq!(read(MINUTE - 10_000, 1, true), (Vec::new(), 1.0));
+        let (points, live) = read(MINUTE + 3000, 5, true);
+        assert_eq!(live, 4.0);
+        assert_eq!(points.iter().map(|it| it.0).collect::<Vec<_>>(), [0, 0]);
+        assert_eq!(value(&points[0].1, "NetworkIn"), 5.0);
+        assert_eq!(points[1].1, checks(false));
+        assert_eq!(read(MINUTE + 8000, 6, true).0, Vec::new());
+        // What was done since the last point is in the next one, however far that is away.
+        assert_eq!(read(2 * MINUTE, 7, false).0, [(MINUTE, checks(false))]);
+        let (points, _) = read(BASIC, 9, false);
+        assert_eq!((points[0].0, value(&points[0].1, "NetworkIn")), (0, 4.0));
+        assert_eq!(points[1], (BASIC - MINUTE, checks(false)));
     }
 }

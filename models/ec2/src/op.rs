@@ -267,6 +267,8 @@ gureum_schema::operations! {
         types::ModifyVpcAttributeRequest => types::ModifyVpcAttributeOutput;
     ModifyVpcEndpoint = operations::MODIFY_VPC_ENDPOINT:
         types::ModifyVpcEndpointRequest => types::ModifyVpcEndpointResult;
+    MonitorInstances = operations::MONITOR_INSTANCES:
+        types::MonitorInstancesRequest => types::MonitorInstancesResult;
     RebootInstances = operations::REBOOT_INSTANCES:
         types::RebootInstancesRequest => types::RebootInstancesOutput;
     RegisterImage = operations::REGISTER_IMAGE:
@@ -303,6 +305,8 @@ gureum_schema::operations! {
         types::TerminateInstancesRequest => types::TerminateInstancesResult;
     UnassignPrivateIpAddresses = operations::UNASSIGN_PRIVATE_IP_ADDRESSES:
         types::UnassignPrivateIpAddressesRequest => types::UnassignPrivateIpAddressesOutput;
+    UnmonitorInstances = operations::UNMONITOR_INSTANCES:
+        types::UnmonitorInstancesRequest => types::UnmonitorInstancesResult;
     UpdateSecurityGroupRuleDescriptionsEgress = operations::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS:
         types::UpdateSecurityGroupRuleDescriptionsEgressRequest => types::UpdateSecurityGroupRuleDescriptionsEgressResult;
     UpdateSecurityGroupRuleDescriptionsIngress = operations::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS:

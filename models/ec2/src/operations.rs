@@ -2543,7 +2543,10 @@ pub(crate) static MODIFY_VPN_TUNNEL_CERTIFICATE: OperationSpec =
 pub(crate) static MODIFY_VPN_TUNNEL_OPTIONS: OperationSpec =
     OperationSpec::new("ModifyVpnTunnelOptions", "POST", "/");
 pub(crate) static MONITOR_INSTANCES: OperationSpec =
-    OperationSpec::new("MonitorInstances", "POST", "/");
+    OperationSpec::new("MonitorInstances", "POST", "/").io(
+        &schemas::MONITOR_INSTANCES_REQUEST,
+        &schemas::MONITOR_INSTANCES_RESULT,
+    );
 pub(crate) static MOVE_ADDRESS_TO_VPC: OperationSpec =
     OperationSpec::new("MoveAddressToVpc", "POST", "/");
 pub(crate) static MOVE_BYOIP_CIDR_TO_IPAM: OperationSpec =
@@ -2743,7 +2746,10 @@ pub(crate) static UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS: OperationSpec =
 pub(crate) static UNLOCK_SNAPSHOT: OperationSpec =
     OperationSpec::new("UnlockSnapshot", "POST", "/");
 pub(crate) static UNMONITOR_INSTANCES: OperationSpec =
-    OperationSpec::new("UnmonitorInstances", "POST", "/");
+    OperationSpec::new("UnmonitorInstances", "POST", "/").io(
+        &schemas::UNMONITOR_INSTANCES_REQUEST,
+        &schemas::UNMONITOR_INSTANCES_RESULT,
+    );
 pub(crate) static UPDATE_CAPACITY_MANAGER_MONITORED_TAG_KEYS: OperationSpec =
     OperationSpec::new("UpdateCapacityManagerMonitoredTagKeys", "POST", "/");
 pub(crate) static UPDATE_CAPACITY_MANAGER_ORGANIZATIONS_ACCESS: OperationSpec =

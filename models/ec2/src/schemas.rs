@@ -5441,6 +5441,25 @@ pub static INSTANCE_METADATA_PROTOCOL_STATE: Schema =
     Schema::new("InstanceMetadataProtocolState", Kind::String).values(&["disabled", "enabled"]);
 pub static INSTANCE_METADATA_TAGS_STATE: Schema =
     Schema::new("InstanceMetadataTagsState", Kind::String).values(&["disabled", "enabled"]);
+pub static INSTANCE_MONITORING: Schema = Schema::structure(
+    "InstanceMonitoring",
+    &[
+        Member::new("InstanceId", &STRING)
+            .json("instanceId")
+            .xml("instanceId"),
+        Member::new("Monitoring", &MONITORING)
+            .json("monitoring")
+            .xml("monitoring"),
+    ],
+);
+pub static INSTANCE_MONITORING_LIST: Schema = Schema::list(
+    "InstanceMonitoringList",
+    &Member::new("member", &INSTANCE_MONITORING)
+        .json("item")
+        .xml("item")
+        .ec2("Item"),
+    false,
+);
 pub static INSTANCE_NETWORK_INTERFACE: Schema = Schema::structure(
     "InstanceNetworkInterface",
     &[
@@ -9293,6 +9312,26 @@ pub static MODIFY_VPC_ENDPOINT_RESULT: Schema = Schema::structure(
     "ModifyVpcEndpointResult",
     &[Member::new("Return", &BOOLEAN).json("return").xml("return")],
 );
+pub static MONITOR_INSTANCES_REQUEST: Schema = Schema::structure(
+    "MonitorInstancesRequest",
+    &[
+        Member::new("InstanceIds", &INSTANCE_ID_STRING_LIST)
+            .json("InstanceId")
+            .xml("InstanceId")
+            .ec2("InstanceId")
+            .required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static MONITOR_INSTANCES_RESULT: Schema = Schema::structure(
+    "MonitorInstancesResult",
+    &[
+        Member::new("InstanceMonitorings", &INSTANCE_MONITORING_LIST)
+            .json("instancesSet")
+            .xml("instancesSet")
+            .ec2("InstancesSet"),
+    ],
+);
 pub static MONITORING: Schema = Schema::structure(
     "Monitoring",
     &[Member::new("State", &MONITORING_STATE)
@@ -12685,6 +12724,26 @@ pub static UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Schema = Schema::structure(
             .json("privateIpAddress")
             .xml("privateIpAddress")
             .ec2("PrivateIpAddress"),
+    ],
+);
+pub static UNMONITOR_INSTANCES_REQUEST: Schema = Schema::structure(
+    "UnmonitorInstancesRequest",
+    &[
+        Member::new("InstanceIds", &INSTANCE_ID_STRING_LIST)
+            .json("InstanceId")
+            .xml("InstanceId")
+            .ec2("InstanceId")
+            .required(),
+        Member::new("DryRun", &BOOLEAN).json("dryRun").xml("dryRun"),
+    ],
+);
+pub static UNMONITOR_INSTANCES_RESULT: Schema = Schema::structure(
+    "UnmonitorInstancesResult",
+    &[
+        Member::new("InstanceMonitorings", &INSTANCE_MONITORING_LIST)
+            .json("instancesSet")
+            .xml("instancesSet")
+            .ec2("InstancesSet"),
     ],
 );
 pub static UNSUCCESSFUL_ITEM: Schema = Schema::structure(

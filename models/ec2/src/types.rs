@@ -3672,6 +3672,13 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct InstanceMonitoring {
+    pub instance_id: Option<String>,
+    pub monitoring: Option<Monitoring>,
+}
+structure!(InstanceMonitoring, schemas::INSTANCE_MONITORING, 0 instance_id, 1 monitoring);
+
+#[derive(Clone, Default)]
 pub struct InstanceNetworkInterface {
     pub association: Option<InstanceNetworkInterfaceAssociation>,
     pub attachment: Option<InstanceNetworkInterfaceAttachment>,
@@ -5269,6 +5276,19 @@ pub struct ModifyVpcEndpointResult {
 structure!(ModifyVpcEndpointResult, schemas::MODIFY_VPC_ENDPOINT_RESULT, 0 return_);
 
 #[derive(Clone, Default)]
+pub struct MonitorInstancesRequest {
+    pub instance_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+}
+structure!(MonitorInstancesRequest, schemas::MONITOR_INSTANCES_REQUEST, 0 instance_ids, 1 dry_run);
+
+#[derive(Clone, Default)]
+pub struct MonitorInstancesResult {
+    pub instance_monitorings: Option<Vec<InstanceMonitoring>>,
+}
+structure!(MonitorInstancesResult, schemas::MONITOR_INSTANCES_RESULT, 0 instance_monitorings);
+
+#[derive(Clone, Default)]
 pub struct Monitoring {
     pub state: Option<String>,
 }
@@ -6805,6 +6825,21 @@ structure!(
     UnassignPrivateIpAddressesRequest, schemas::UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST,
     0 ipv4_prefixes, 1 network_interface_id, 2 private_ip_addresses,
 );
+
+#[derive(Clone, Default)]
+pub struct UnmonitorInstancesRequest {
+    pub instance_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    UnmonitorInstancesRequest, schemas::UNMONITOR_INSTANCES_REQUEST, 0 instance_ids, 1 dry_run,
+);
+
+#[derive(Clone, Default)]
+pub struct UnmonitorInstancesResult {
+    pub instance_monitorings: Option<Vec<InstanceMonitoring>>,
+}
+structure!(UnmonitorInstancesResult, schemas::UNMONITOR_INSTANCES_RESULT, 0 instance_monitorings);
 
 #[derive(Clone, Default)]
 pub struct UnsuccessfulItem {

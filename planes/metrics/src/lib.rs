@@ -22,6 +22,16 @@ pub const KEPT: i64 = 15 * 24 * HOUR;
 /// Figures of one moment: names and values.
 pub type Figures = Vec<(String, f64)>;
 
+/// What was measured of one subject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    pub account: AccountId,
+    pub subject: String,
+    /// A moment of the minute in which what was measured began, in milliseconds since the epoch.
+    pub at: i64,
+    pub figures: Figures,
+}
+
 /// All points of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -33,28 +43,24 @@ impl Metrics {
         Self { store }
     }
 
-    /// Writes down what was measured in the minute that began at `at` (milliseconds since the epoch),
-    /// in one transaction. Figures of a minute that has some already take their place.
-    pub async fn write(
-        &self,
-        at: i64,
-        measured: &[(AccountId, String, Figures)],
-    ) -> Result<(), StoreError> {
+    /// Writes down what was measured, in one transaction. Figures of a minute that has some already
+    /// take their place.
+    pub async fn write(&self, measured: &[Measured]) -> Result<(), StoreError> {
         if measured.is_empty() {
             return Ok(());
         }
-        let at = at.div_euclid(MINUTE) * MINUTE;
-        let hour = at.div_euclid(HOUR) * HOUR;
         self.store
             .transact(|tx| {
-                for (account, subject, figures) in measured {
-                    let empty = HourRow::new(*account, subject.clone(), hour);
+                for one in measured {
+                    let at = one.at.div_euclid(MINUTE) * MINUTE;
+                    let hour = at.div_euclid(HOUR) * HOUR;
+                    let empty = HourRow::new(one.account, one.subject.clone(), hour);
                     let mut row = tx.get::<HourRow>(empty.key())?.unwrap_or(empty);
-                    row.add(at, figures);
+                    row.add(at, &one.figures);
                     tx.put(&row)?;
                     tx.put(&SubjectRow {
-                        account: *account,
-                        subject: subject.clone(),
+                        account: one.account,
+                        subject: one.subject.clone(),
                         last: at,
                     })?;
                 }

@@ -9,12 +9,13 @@ fn account() -> AccountId {
     "000000000000".parse().expect("account")
 }
 
-fn one(subject: &str, value: f64) -> Vec<(AccountId, String, Figures)> {
-    vec![(
-        account(),
-        subject.to_owned(),
-        vec![("load".to_owned(), value)],
-    )]
+fn one(at: i64, subject: &str, value: f64) -> [Measured; 1] {
+    [Measured {
+        account: account(),
+        subject: subject.to_owned(),
+        at,
+        figures: vec![("load".to_owned(), value)],
+    }]
 }
 
 #[tokio::test]
@@ -25,10 +26,10 @@ async fn a_minute_is_written_once_and_read_in_order() {
         (2 * HOUR + 5 * MINUTE, 2.0),
         (3 * HOUR + 59_999, 3.0),
     ] {
-        metrics.write(at, &one("a", value)).await.expect("write");
+        metrics.write(&one(at, "a", value)).await.expect("write");
     }
     metrics
-        .write(3 * HOUR, &one("ab", 9.0))
+        .write(&one(3 * HOUR, "ab", 9.0))
         .await
         .expect("write");
     let series = metrics.read(account(), "a", (0, 10 * HOUR)).expect("read");
@@ -55,9 +56,9 @@ async fn what_is_old_goes() {
     let metrics = Metrics::new(Store::memory());
     let now = KEPT + 10 * HOUR;
     for at in [0, 5 * HOUR, now] {
-        metrics.write(at, &one("a", 1.0)).await.expect("write");
+        metrics.write(&one(at, "a", 1.0)).await.expect("write");
     }
-    metrics.write(0, &one("gone", 1.0)).await.expect("write");
+    metrics.write(&one(0, "gone", 1.0)).await.expect("write");
     metrics.forget(now).await.expect("forget");
     let series = metrics.read(account(), "a", (0, i64::MAX)).expect("read");
     assert_eq!(
@@ -84,7 +85,7 @@ proptest! {
         let metrics = Metrics::new(Store::memory());
         let mut oracle = BTreeMap::new();
         for (at, value) in &writes {
-            runtime.block_on(metrics.write(*at, &one("a", *value))).expect("write");
+            runtime.block_on(metrics.write(&one(*at, "a", *value))).expect("write");
             oracle.insert(at / MINUTE * MINUTE, *value);
         }
         let span = (from, from + length);

@@ -61,6 +61,7 @@ pub(crate) struct Launch {
     pub(crate) keep_from_stop: bool,
     pub(crate) terminate_on_shutdown: bool,
     pub(crate) metadata: MetadataOptions,
+    pub(crate) detailed: bool,
 }
 
 /// `eth0`.
@@ -82,10 +83,6 @@ impl Launch {
         brought: &Brought,
     ) -> Result<Self> {
         refuse_on(&[
-            (
-                "Monitoring.Enabled",
-                input.monitoring.as_ref().map(|it| it.enabled),
-            ),
             ("EbsOptimized", input.ebs_optimized),
             ("EnablePrimaryIpv6", input.enable_primary_ipv6),
             (
@@ -126,6 +123,7 @@ impl Launch {
             volume_tags: tags::for_kind(volume::KIND.name, specs)?,
             keep_from_termination: input.disable_api_termination == Some(true),
             keep_from_stop: input.disable_api_stop == Some(true),
+            detailed: input.monitoring.as_ref().is_some_and(|it| it.enabled),
             terminate_on_shutdown: shutdown(input.instance_initiated_shutdown_behavior.as_deref())?,
             metadata: metadata(input.metadata_options.as_ref())?,
         })

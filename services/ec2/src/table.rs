@@ -303,7 +303,7 @@ fn interfaces(table: Table) -> Table {
 /// Instances, and what they are made of.
 fn instances(table: Table) -> Table {
     use ops::{images, instance_attributes as attributes, instance_states as states, own_images};
-    use ops::{instances, profiles, register, shares};
+    use ops::{instances, monitoring, profiles, register, shares};
     operations! { table;
         DescribeInstances ["IncludeManagedResources"] |a, _| a => instances::describe;
         DescribeInstanceStatus ["IncludeManagedResources"] |a, _| a => instances::describe_status;
@@ -314,6 +314,9 @@ fn instances(table: Table) -> Table {
         StopInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::stop;
         RebootInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::reboot;
         TerminateInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => states::terminate;
+
+        MonitorInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => monitoring::monitor;
+        UnmonitorInstances |a, i| a.on_all::<InstanceRow>(&i.instance_ids) => monitoring::unmonitor;
 
         DescribeInstanceAttribute |a, i| a.on::<InstanceRow>(&i.instance_id)
             => attributes::describe;

@@ -25,6 +25,8 @@ pub struct Told {
     pub dns_names: Vec<String>,
     /// The ids of its interfaces.
     pub interfaces: Vec<String>,
+    /// Its figures are kept by the minute.
+    pub detailed: bool,
     /// Its machine reacts, or does not run.
     pub responsive: bool,
 }
@@ -68,6 +70,7 @@ impl Ec2 {
             addresses,
             dns_names,
             interfaces,
+            detailed: row.detailed,
             responsive: row.responsive,
         }
     }

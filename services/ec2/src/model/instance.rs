@@ -58,6 +58,9 @@ pub(crate) struct InstanceRow {
     /// What its own shutdown leads to.
     pub(crate) terminate_on_shutdown: bool,
     pub(crate) metadata: MetadataOptions,
+    /// A point a minute is kept of what it does, instead of one in five.
+    #[serde(default)]
+    pub(crate) detailed: bool,
     pub(crate) profile: Option<Profile>,
     pub(crate) client_token: Option<String>,
     /// It has a public address from the pool whenever it is up.
@@ -176,6 +179,14 @@ impl Profile {
 resource!(InstanceRow, "ec2.instance", KIND, vpc: vpc);
 
 impl InstanceRow {
+    /// How often its figures are kept.
+    pub(crate) fn monitoring(&self) -> t::Monitoring {
+        let state = if self.detailed { "enabled" } else { "disabled" };
+        t::Monitoring {
+            state: Some(state.into()),
+        }
+    }
+
     /// Its interfaces, `eth0` first.
     pub(crate) fn interfaces(&self, reader: &impl Reader) -> Result<Vec<InterfaceRow>> {
         let mut rows = reader.all::<InterfaceRow>(&self.meta.here())?;
@@ -396,10 +407,7 @@ impl InstanceRow {
                 tenancy: Some("default".into()),
                 ..Default::default()
             }),
-            // There are no metrics yet that could be taken more often.
-            monitoring: Some(t::Monitoring {
-                state: Some("disabled".into()),
-            }),
+            monitoring: Some(self.monitoring()),
             subnet_id: (!gone).then(|| self.subnet.clone()),
             vpc_id: (!gone).then(|| self.vpc.clone()),
             ..Default::default()

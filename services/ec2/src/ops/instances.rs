@@ -225,6 +225,7 @@ fn row(
         keep_from_stop: launch.keep_from_stop,
         terminate_on_shutdown: launch.terminate_on_shutdown,
         metadata: launch.metadata.clone(),
+        detailed: launch.detailed,
         profile: None,
         client_token: None,
         auto_public: false,

@@ -242,7 +242,7 @@ fn data_of(row: &InstanceRow, shape: t::Instance) -> t::ResponseLaunchTemplateDa
             }
         }),
         monitoring: Some(t::LaunchTemplatesMonitoring {
-            enabled: Some(false),
+            enabled: Some(row.detailed),
         }),
         placement: Some(t::LaunchTemplatePlacement {
             availability_zone: Some(row.zone.clone()),

@@ -20,6 +20,7 @@ pub(crate) mod interfaces;
 pub(crate) mod key_pairs;
 pub(crate) mod launch_template_versions;
 pub(crate) mod launch_templates;
+pub(crate) mod monitoring;
 pub(crate) mod nat_gateways;
 pub(crate) mod own_images;
 pub(crate) mod peerings;
