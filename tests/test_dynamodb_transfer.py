@@ -130,9 +130,8 @@ def test_exports_are_refused_and_fail_as_on_aws(client, ddb, table, bucket, name
     recover(ddb, source)
     with refused("InvalidExportTimeException"):
         export(ddb, source, bucket, ExportTime=time.time() - 3600)
-    for more in ({"ExportFormat": "ION"}, {"ExportType": "INCREMENTAL_EXPORT"}):
-        with refused("NotImplemented"):
-            export(ddb, source, bucket, **more)
+    with refused("NotImplemented"):
+        export(ddb, source, bucket, ExportFormat="ION")
     with refused("TableNotFoundException"):
         arn = ddb.describe_table(TableName=source)["Table"]["TableArn"]
         ddb.export_table_to_point_in_time(TableArn=arn + "x", S3Bucket=bucket)
@@ -142,6 +141,39 @@ def test_exports_are_refused_and_fail_as_on_aws(client, ddb, table, bucket, name
     assert failed["ExportStatus"] == "FAILED" and failed["FailureCode"] == "S3NoSuchBucket"
     failed = wait_export(ddb, export(ddb, source, bucket, S3BucketOwner="999999999999"))
     assert failed["ExportStatus"] == "FAILED" and failed["FailureCode"] == "S3AccessDenied"
+
+
+def incremental(start, end=None, **more):
+    spec = {"ExportFromTime": start} | ({} if end is None else {"ExportToTime": end})
+    return {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": spec} | more
+
+
+def test_incremental_exports_are_refused_as_on_aws(ddb, table, bucket):
+    source = table()
+    created = ddb.describe_table(TableName=source)["Table"]["CreationDateTime"].timestamp()
+    with refused("PointInTimeRecoveryUnavailableException"):
+        export(ddb, source, bucket)
+    recover(ddb, source)
+    spec = incremental(created)["IncrementalExportSpecification"]
+    for more, words in (
+        ({"IncrementalExportSpecification": spec}, "Export Type expected to be Incremental Export"),
+        ({"ExportType": "INCREMENTAL_EXPORT"}, "Incremental Export Specification expected"),
+        ({"ExportType": "FULL_EXPORT", "IncrementalExportSpecification": spec}, "When Export Type is Full Export"),
+        (incremental(created) | {"IncrementalExportSpecification": {}}, "ExportFromTime must be provided"),
+        (incremental(created, ExportTime=created), "ExportTime"),
+    ):
+        with refused("ValidationException", words):
+            export(ddb, source, bucket, **more)
+    moment = whole_second()
+    for (start, end), words in (
+        ((created - 3600, created), "cannot be less than the table creation time"),
+        ((created, created + 3600), "cannot be greater than the current time"),
+        ((created + 1, created), "should not be greater or equal"),
+        ((created, moment), "less than 15 minutes"),
+    ):
+        with refused("InvalidExportTimeException", words):
+            export(ddb, source, bucket, **incremental(start, end))
+    assert ddb.list_exports(TableArn=ddb.describe_table(TableName=source)["Table"]["TableArn"])["ExportSummaries"] == []
 
 
 def test_exports_are_listed_and_asked_for_once(ddb, table, bucket):

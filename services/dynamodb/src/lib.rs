@@ -19,8 +19,8 @@
 //!
 //! Honest gaps: a global index that lacks write capacity does not hold up writes
 //! to its table, and on-demand tables are never throttled.
-//! Incremental exports, contributor insights, Kinesis destinations, and index keys of more than two
-//! attributes are not there.
+//! Contributor insights, Kinesis destinations, and index keys of more than two attributes are not
+//! there.
 
 mod asks;
 mod backfill;

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 use gureum_kit::{Reader, Row, Scan, Tx, idempotency};
 
-use crate::backup::model::{Undo, readers};
+use crate::backup::model::{Changed, Undo, readers};
 use crate::errors::{Refusal, Result};
 use crate::global::model::Route;
 use crate::global::version;
@@ -186,12 +186,14 @@ impl DynamoDb {
                         for stamp in &changes {
                             tx.delete::<Undo>((space, *stamp))?;
                         }
+                        let gathered = forget_gathered(tx, space)?;
                         let versions = version::forget(tx, space, BATCH)?;
-                        if keys.is_empty() && changes.is_empty() && versions == 0 {
+                        let removed = keys.len() + changes.len() + gathered + versions;
+                        if removed == 0 {
                             forget_reading(tx, space)?;
                             tx.delete::<Grave>(space)?;
                         }
-                        Ok::<_, Refusal>(keys.len() + changes.len() + versions)
+                        Ok::<_, Refusal>(removed)
                     })
                     .await?;
                 if removed == 0 {
@@ -266,6 +268,17 @@ fn is_over(item: &Item, ttl: &str, now: i64) -> bool {
     number
         .to_i64()
         .is_some_and(|at| at <= now && at > now - LONG_AGO)
+}
+
+/// Removes some of what was gathered for an incremental export; how many rows.
+fn forget_gathered(tx: &mut Tx, space: u64) -> Result<usize> {
+    let rows = tx.scan(Scan::<Changed>::of((space,)).limit(BATCH));
+    let keys = rows.map(|row| Ok(row?.key()));
+    let keys = keys.collect::<Result<Vec<_>>>()?;
+    for key in &keys {
+        tx.delete::<Changed>(key)?;
+    }
+    Ok(keys.len())
 }
 
 /// Forgets how a stream was cut into shards, and how far other regions followed it.

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use gureum_kit::{Reader, Scan};
 
-use super::model::{Backup, Copy, Cursor, Purpose, Step, Undo};
+use super::gathering::gather;
+use super::model::{Backup, Changed, Copy, Cursor, Purpose, Step, Undo};
 use super::undo;
 use crate::errors::{Refusal, Result};
 use crate::items;
@@ -20,13 +21,14 @@ use crate::state::DynamoDb;
 use crate::transfer::model::{Export, ExportStage};
 use crate::value::key;
 
-const BATCH_ITEMS: usize = 500;
-const BATCH_BYTES: usize = 1 << 20;
+pub(super) const BATCH_ITEMS: usize = 500;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
 
 /// A change that a batch makes to the target.
 enum Edit {
     Put(Entry),
     Delete(EntryKey),
+    Change(Changed),
 }
 
 impl DynamoDb {
@@ -52,7 +54,7 @@ impl DynamoDb {
         }
     }
 
-    async fn copy_step(&self, copy: Copy) -> Result<()> {
+    pub(super) async fn copy_step(&self, copy: Copy) -> Result<()> {
         if let Purpose::Table(key) = &copy.purpose
             && let Some(live) = self.find(key)
         {
@@ -89,8 +91,8 @@ impl DynamoDb {
                     },
                     None => Step::counting(),
                 };
-                let edit = |(_, change): (u64, Undo)| undoing(copy.target, change);
-                edits.extend(found.into_iter().map(edit));
+                let found = found.into_iter().filter(|(_, change)| !change.is_mark());
+                edits.extend(found.map(|(_, change)| undoing(copy.target, change)));
             }
             Step::Count {
                 cursor,
@@ -110,6 +112,13 @@ impl DynamoDb {
                 };
                 edits = self.index_entries(&view, &copy, &found)?;
             }
+            Step::Gather(step) => {
+                let Some((step, changed)) = gather(&view, &copy, step)? else {
+                    return self.copied(&copy, 0, 0).await;
+                };
+                next.step = Step::Gather(step);
+                edits.extend(changed.into_iter().map(Edit::Change));
+            }
         }
         drop(view);
         self.store
@@ -122,6 +131,7 @@ impl DynamoDb {
                     match edit {
                         Edit::Put(entry) => tx.put(entry)?,
                         Edit::Delete(key) => tx.delete::<Entry>(key)?,
+                        Edit::Change(changed) => tx.put(changed)?,
                     }
                 }
                 tx.put(&next)?;
@@ -225,7 +235,12 @@ pub(crate) fn batch(view: &impl Reader, space: u64, cursor: Option<&Cursor>) -> 
 }
 
 /// The last changes from `cut` to `before`, the last one first.
-fn changes(view: &impl Reader, log: u64, cut: u64, before: u64) -> Result<Vec<(u64, Undo)>> {
+pub(super) fn changes(
+    view: &impl Reader,
+    log: u64,
+    cut: u64,
+    before: u64,
+) -> Result<Vec<(u64, Undo)>> {
     let scan = Scan::<Undo>::of((log,))
         .from((log, cut))
         .until((log, before))

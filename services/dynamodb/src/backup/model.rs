@@ -48,7 +48,7 @@ pub(crate) struct Restored {
     pub(crate) at: i64,
 }
 
-/// What an item was before a change of it.
+/// What an item was before a change of it; or a mark, which has no item (see [`super::undo::mark`]).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Undo {
     pub(crate) log: u64,
@@ -57,6 +57,13 @@ pub(crate) struct Undo {
     pub(crate) partition: Bytes,
     pub(crate) sort: Bytes,
     pub(crate) old: Option<Held>,
+}
+
+impl Undo {
+    /// Keys of items are never empty.
+    pub(crate) fn is_mark(&self) -> bool {
+        self.partition.is_empty()
+    }
 }
 
 impl Row for Undo {
@@ -94,6 +101,21 @@ pub(crate) enum Step {
         items: i64,
         bytes: i64,
     },
+    /// Gathering what changed since the moment, in place of the items.
+    Gather(Gather),
+}
+
+/// How far the gathering of what changed in a window has come. Commits are told by their numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Gather {
+    /// Finding the commits of the window, which lasts to this moment. The log has a mark behind it.
+    Begin { until: i64 },
+    /// Noting the changes from `next` on; `end` is the first behind the window.
+    Note { next: u64, end: u64 },
+    /// Taking the items that were noted as they are, behind this one.
+    Take { end: u64, cursor: Option<Cursor> },
+    /// Undoing the changes from `end` on, those before `before` being next; the last comes first.
+    Undo { end: u64, before: u64 },
 }
 
 /// What a copy is for.
@@ -131,9 +153,13 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     pub(crate) fn at(entry: &Entry) -> Self {
+        Self::of(&entry.partition, &entry.sort)
+    }
+
+    fn of(partition: &Bytes, sort: &Bytes) -> Self {
         Self {
-            partition: entry.partition.clone(),
-            sort: entry.sort.clone(),
+            partition: partition.clone(),
+            sort: sort.clone(),
         }
     }
 
@@ -149,6 +175,58 @@ impl Cursor {
                 sort.to_vec(),
             )),
         }
+    }
+}
+
+/// An item that changed in a window of time: what it was before, and what it is after. Either is
+/// `None` where the item is not there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    /// The target of the copy that gathers.
+    pub(crate) space: u64,
+    pub(crate) partition: Bytes,
+    pub(crate) sort: Bytes,
+    /// When the request came in that made the last change.
+    pub(crate) at: i64,
+    pub(crate) before: Option<Held>,
+    pub(crate) after: Option<Held>,
+}
+
+/// Space, place of the partition, partition key, sort key.
+pub(crate) type ChangedKey = (u64, u64, Vec<u8>, Vec<u8>);
+
+impl Changed {
+    pub(crate) fn key_of(space: u64, partition: &Bytes, sort: &Bytes) -> ChangedKey {
+        let place = key::place(partition);
+        (space, place, partition.to_vec(), sort.to_vec())
+    }
+
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor::of(&self.partition, &self.sort)
+    }
+
+    /// The changed items of a space behind the cursor.
+    pub(crate) fn rest(space: u64, cursor: Option<&Cursor>) -> Scan<Self> {
+        let scan = Scan::<Self>::of((space,));
+        match cursor {
+            None => scan,
+            Some(Cursor { partition, sort }) => scan.after(Self::key_of(space, partition, sort)),
+        }
+    }
+
+    /// The size of both images.
+    pub(crate) fn size(&self) -> usize {
+        let images = self.before.iter().chain(&self.after);
+        images.map(Held::size).sum()
+    }
+}
+
+impl Row for Changed {
+    const TABLE: &'static str = "dynamodb.changed";
+    type Key = ChangedKey;
+
+    fn key(&self) -> ChangedKey {
+        Self::key_of(self.space, &self.partition, &self.sort)
     }
 }
 

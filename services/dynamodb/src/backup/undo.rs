@@ -5,6 +5,7 @@
 //! one whose request came later. It holds everything that was acknowledged by then, nothing that was
 //! asked for afterwards, and no half of a transaction.
 
+use bytes::Bytes;
 use gureum_kit::{Reader, Scan, Tx};
 
 use super::model::Undo;
@@ -37,6 +38,22 @@ pub(crate) fn note(
             partition: at.partition.clone().into(),
             sort: at.sort.clone().into(),
             old: old.map(seal).transpose()?,
+        },
+    )?;
+    Ok(())
+}
+
+/// Leaves a mark in the log, so that no commit from here on comes before a cut at a moment until now,
+/// whenever its request came in. Windows that meet at such a moment share no change and miss none.
+pub(crate) fn mark(tx: &mut Tx, log: u64, now: i64) -> Result<()> {
+    tx.append(
+        (log,),
+        &Undo {
+            log,
+            at: now,
+            partition: Bytes::new(),
+            sort: Bytes::new(),
+            old: None,
         },
     )?;
     Ok(())

@@ -9,13 +9,15 @@ use gureum_model_dynamodb::types as t;
 use gureum_schema::Timestamp;
 
 use super::transfers::{self, TOKEN};
-use crate::backup::model::{Copy, Purpose, Step, key_below, new_id};
+use crate::backup::model::{Copy, Gather, Purpose, Step, key_below, new_id};
+use crate::backup::undo;
 use crate::errors::{Refusal, Result};
 use crate::model::{Table, TableKey};
 use crate::ops::restore::no_recovery;
 use crate::state::{DynamoDb, key_of_arn, new_space, short};
 use crate::transfer::asked::Asked;
 use crate::transfer::model::{Bucket, Export, ExportStage};
+use crate::transfer::window::Window;
 
 pub(crate) async fn export_table(
     db: Arc<DynamoDb>,
@@ -26,6 +28,7 @@ pub(crate) async fn export_table(
         .filter(|(region, ..)| *region == cx.region)
         .ok_or_else(|| Refusal::validation("Invalid TableArn"))?;
     check(&input)?;
+    let window = Window::asked(&input, cx.now.0)?;
     let (id, asked) = (new_id(cx.now.0), Asked::by(&cx)?);
     let scope = format!("dynamodb:Export/{}/{}", cx.account(), cx.region);
     let fingerprint = transfers::fingerprint(&t::ExportTableToPointInTimeInput {
@@ -53,7 +56,7 @@ pub(crate) async fn export_table(
                     }
                 }
             }
-            let export = begin(tx, &key, &input, (&id, &asked), cx.now.0)?;
+            let export = begin(tx, &key, &input, window, (&id, &asked), cx.now.0)?;
             if let Some(token) = &token {
                 let arn = export.arn().into_bytes().into();
                 idempotency::remember(tx, cx.now.0, token, arn)?;
@@ -71,11 +74,6 @@ fn check(input: &t::ExportTableToPointInTimeInput) -> Result<()> {
     if input.export_format.as_deref() == Some("ION") {
         return Err(Refusal::NotImplemented("The ION format".into()));
     }
-    if input.export_type.as_deref() == Some("INCREMENTAL_EXPORT")
-        || input.incremental_export_specification.is_some()
-    {
-        return Err(Refusal::NotImplemented("An incremental export".into()));
-    }
     if input.s3_sse_kms_key_id.is_some() && input.s3_sse_algorithm.as_deref() != Some("KMS") {
         return Err(Refusal::validation(
             "S3SseKmsKeyId can only be given with the S3SseAlgorithm KMS",
@@ -84,27 +82,36 @@ fn check(input: &t::ExportTableToPointInTimeInput) -> Result<()> {
     Ok(())
 }
 
-/// The export, and the copy of the table that it writes out.
+/// The export, and the copy of the table, or the gathering of its changes, that it writes out.
 fn begin(
     tx: &mut Tx,
     key: &TableKey,
     input: &t::ExportTableToPointInTimeInput,
+    window: Option<Window>,
     (id, asked): (&str, &Asked),
     now: i64,
 ) -> Result<Export> {
     let table = tx.get::<Table>(key)?;
     let table = table.ok_or_else(|| Refusal::NoTable(key.2.clone()))?;
+    if let Some(window) = window {
+        window.check(table.created, now)?;
+    }
     let (Some(recovery), Some(log)) = (table.history.recovery, table.history.log) else {
         return Err(no_recovery(&table));
     };
     let earliest = recovery.earliest(now);
-    let moment = input.export_time.map_or(now, |at| at.0);
-    if moment > now || moment.div_euclid(1000) < earliest.div_euclid(1000) {
+    let moment = match window {
+        Some(window) => window.to,
+        None => input.export_time.map_or(now, |at| at.0),
+    };
+    let first = window.map_or(moment, |window| window.from);
+    if moment > now || first.div_euclid(1000) < earliest.div_euclid(1000) {
         return Err(Refusal::Special(
             "InvalidExportTimeException",
             "Given time must be in the continuous backup window".into(),
         ));
     }
+    undo::mark(tx, log, now)?;
     let source = table.id;
     let export = Export {
         table,
@@ -120,6 +127,7 @@ fn begin(
         sse: input.s3_sse_algorithm.clone(),
         kms_key: input.s3_sse_kms_key_id.clone(),
         at: moment,
+        window,
         started: now,
         ended: None,
         space: new_space(),
@@ -128,11 +136,22 @@ fn begin(
         items: 0,
         bytes: 0,
     };
+    // A copy is of the end of a moment, and what came at a window's first moment is within.
+    let (as_of, step) = match window {
+        None => (moment.max(earliest), Step::Items(None)),
+        Some(Window { from, to, .. }) => {
+            let until = to - 1;
+            (
+                from.max(earliest) - 1,
+                Step::Gather(Gather::Begin { until }),
+            )
+        }
+    };
     tx.put(&Copy {
         target: export.space,
         source,
-        as_of: Some((log, moment.max(earliest))),
-        step: Step::Items(None),
+        as_of: Some((log, as_of)),
+        step,
         purpose: Purpose::Export(export.key()),
     })?;
     tx.put(&export)?;
@@ -171,7 +190,7 @@ pub(crate) async fn list_exports(
     let summary = |export: &Export| t::ExportSummary {
         export_arn: Some(export.arn()),
         export_status: Some(status(export).to_owned()),
-        export_type: Some("FULL_EXPORT".to_owned()),
+        export_type: Some(export.kind().to_owned()),
     };
     Ok(t::ListExportsOutput {
         export_summaries: Some(page.found.iter().map(summary).collect()),
@@ -201,7 +220,7 @@ fn described(export: &Export) -> t::ExportDescription {
         export_manifest: done.then(|| export.object("manifest-summary.json")),
         table_arn: Some(export.table.arn().to_string()),
         table_id: Some(export.table.uuid.clone()),
-        export_time: Some(Timestamp(export.at)),
+        export_time: export.window.is_none().then_some(Timestamp(export.at)),
         client_token: export.token.clone(),
         s3_bucket: Some(export.bucket.name.clone()),
         s3_bucket_owner: export.bucket.owner.clone(),
@@ -213,7 +232,7 @@ fn described(export: &Export) -> t::ExportDescription {
         export_format: Some("DYNAMODB_JSON".to_owned()),
         billed_size_bytes: done.then_some(export.bytes),
         item_count: done.then_some(export.items),
-        export_type: Some("FULL_EXPORT".to_owned()),
-        incremental_export_specification: None,
+        export_type: Some(export.kind().to_owned()),
+        incremental_export_specification: export.window.map(Window::described),
     }
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::*;
-use crate::backup::model::{History, Purpose, Recovery, Step};
+use crate::backup::model::{Changed, History, Purpose, Recovery, Step};
 use crate::errors::Refusal;
 use crate::global::model::Route;
 use crate::items;
@@ -156,6 +156,7 @@ fn furnish_jobs(tx: &mut Tx, table: &Table) -> Result<(), Refusal> {
         sse: None,
         kms_key: None,
         at: NOW,
+        window: None,
         started: NOW,
         ended: None,
         space: table.id + 4,
@@ -190,6 +191,14 @@ fn furnish_jobs(tx: &mut Tx, table: &Table) -> Result<(), Refusal> {
     };
     tx.put(&copy(backup.space, Purpose::Backup(backup.key())))?;
     tx.put(&copy(export.space, Purpose::Export(export.key())))?;
+    tx.put(&Changed {
+        space: export.space,
+        partition: Bytes::from_static(b"p"),
+        sort: Bytes::new(),
+        at: NOW,
+        before: None,
+        after: None,
+    })?;
     tx.put(&backup)?;
     tx.put(&export)?;
     tx.put(&import)?;

@@ -19,13 +19,19 @@ use serde_json::json;
 use super::json;
 use super::model::{DataFile, Export, ExportStage};
 use super::running::{Stop, Transferring, s3};
+use super::window::Window;
 use crate::backup::copying::batch;
-use crate::backup::model::{Copy, Cursor};
+use crate::backup::gathering::changed;
+use crate::backup::model::{Changed, Copy, Cursor};
 use crate::errors::{Refusal, Result};
-use crate::model::{Grave, Table};
+use crate::items;
+use crate::model::{Grave, Table, base};
+use crate::sealing::Held;
 
 /// About how much text one data file packs.
 const FILE: usize = 8 << 20;
+/// What an incremental export is billed for at least: 10 MB.
+const LEAST_BILLED: i64 = 10_000_000;
 
 impl Transferring {
     /// Writes the next file, or the manifests when all are written.
@@ -41,8 +47,11 @@ impl Transferring {
         }
         self.db.open_own(&export.table).await?;
         self.db.unlock(&mut export.table)?;
-        let page = self.page(&export.table, export.space, cursor)?;
-        let Some(last) = page.last else {
+        let page = self.page(export, cursor)?;
+        let Some(last) = page.last.filter(|_| page.items > 0) else {
+            if export.window.is_some() {
+                export.bytes = export.bytes.max(LEAST_BILLED);
+            }
             manifests(&cx, export, self.db.clock.now()).await?;
             export.ended = Some(self.db.clock.now());
             export.stage = ExportStage::Done;
@@ -50,7 +59,7 @@ impl Transferring {
         };
         // Named by its place, so that one that is written again takes the place of the first.
         let stem = Md5::digest(format!("{} {}", export.id, export.files.len()));
-        let key = export.object(&format!("data/{}.json.gz", hex::encode(&stem[..13])));
+        let key = export.data_file(&format!("{}.json.gz", hex::encode(&stem[..13])));
         let packed = tokio::task::spawn_blocking(move || pack(&page.text)).await;
         let packed = packed.map_err(|error| Stop::Later(Error::internal(error.to_string())))??;
         let md5 = STANDARD.encode(Md5::digest(&packed));
@@ -92,20 +101,20 @@ impl Transferring {
         Ok(())
     }
 
-    /// The next items of a copy of this table, packed as text.
-    fn page(&self, table: &Table, space: u64, mut cursor: Option<Cursor>) -> Result<Page> {
+    /// What the next data file of this export holds.
+    fn page(&self, export: &Export, cursor: Option<Cursor>) -> Result<Page> {
         let view = self.db.store.read();
-        let mut page = Page::default();
+        let mut page = Page {
+            last: cursor,
+            ..Page::default()
+        };
         while page.text.len() < FILE {
-            let found = batch(&view, space, cursor.as_ref())?;
-            let Some(last) = found.last() else { break };
-            cursor = Some(Cursor::at(last));
-            page.last.clone_from(&cursor);
-            page.items += found.len() as i64;
-            for entry in found {
-                page.bytes += entry.item.size() as i64;
-                page.text.push_str(&json::line(entry.open(table)?));
-                page.text.push('\n');
+            let more = match export.window {
+                None => page.add_items(&view, export)?,
+                Some(window) => page.add_changes(&view, export, window)?,
+            };
+            if !more {
+                break;
             }
         }
         Ok(page)
@@ -119,6 +128,66 @@ struct Page {
     items: i64,
     bytes: i64,
     last: Option<Cursor>,
+}
+
+impl Page {
+    /// Adds some of the items that were copied for this export; whether there were any left.
+    fn add_items(&mut self, view: &impl Reader, export: &Export) -> Result<bool> {
+        let found = batch(view, export.space, self.last.as_ref())?;
+        let Some(last) = found.last() else {
+            return Ok(false);
+        };
+        self.last = Some(Cursor::at(last));
+        for entry in found {
+            let line = json::line(entry.open(&export.table)?);
+            self.add(&line, entry.item.size());
+        }
+        Ok(true)
+    }
+
+    /// Adds some of the changes that were gathered for this export; whether there were any left.
+    fn add_changes(&mut self, view: &impl Reader, export: &Export, window: Window) -> Result<bool> {
+        let found = changed(view, export.space, self.last.as_ref())?;
+        let Some(last) = found.last() else {
+            return Ok(false);
+        };
+        self.last = Some(last.cursor());
+        for row in found {
+            if let Some(change) = change(&export.table, &row, window)? {
+                self.add(&json::change(change), row.size());
+            }
+        }
+        Ok(true)
+    }
+
+    fn add(&mut self, line: &str, size: usize) {
+        self.items += 1;
+        self.bytes += size as i64;
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+}
+
+/// What there is to tell of an item that was written in the window; nothing of one that was neither
+/// there before nor after.
+fn change(table: &Table, row: &Changed, window: Window) -> Result<Option<json::Change>> {
+    let base = base(&row.partition, &row.sort);
+    let open = |image: &Option<Held>| {
+        let image = image.as_ref();
+        image
+            .map(|image| image.open(table.data_key()?, &base))
+            .transpose()
+    };
+    let (old, new) = (open(&row.before)?, open(&row.after)?);
+    let Some(item) = new.as_ref().or(old.as_ref()) else {
+        return Ok(None);
+    };
+    Ok(Some(json::Change {
+        keys: items::key_in(table, item)?.attributes,
+        at: row.at,
+        old: old.filter(|_| window.old_images),
+        new,
+    }))
 }
 
 fn pack(text: &str) -> Result<Bytes, Stop> {
@@ -163,14 +232,13 @@ async fn manifests(cx: &Cx, export: &Export, now: i64) -> Result<(), Stop> {
     };
     let files: String = export.files.iter().map(line).collect();
     let time = |at: i64| Timestamp(at).iso_millis();
-    let summary = json!({
-        "version": "2020-06-30",
+    let mut summary = json!({
+        "version": if export.window.is_some() { "2023-08-01" } else { "2020-06-30" },
         "exportArn": export.arn(),
         "startTime": time(export.started),
         "endTime": time(now),
         "tableArn": export.table.arn().to_string(),
         "tableId": export.table.uuid,
-        "exportTime": time(export.at),
         "s3Bucket": export.bucket.name,
         "s3Prefix": export.bucket.prefix,
         "s3SseAlgorithm": export.sse.as_deref().unwrap_or("AES256"),
@@ -179,8 +247,16 @@ async fn manifests(cx: &Cx, export: &Export, now: i64) -> Result<(), Stop> {
         "billedSizeBytes": export.bytes,
         "itemCount": export.items,
         "outputFormat": "DYNAMODB_JSON",
-        "exportType": "FULL_EXPORT",
+        "exportType": export.kind(),
     });
+    match export.window {
+        None => summary["exportTime"] = time(export.at).into(),
+        Some(window) => {
+            summary["exportFromTime"] = time(window.from).into();
+            summary["exportToTime"] = time(window.to).into();
+            summary["outputView"] = window.view().into();
+        }
+    }
     for (name, text) in [
         ("manifest-files", files),
         ("manifest-summary", summary.to_string()),

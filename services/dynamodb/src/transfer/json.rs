@@ -10,9 +10,34 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::value::{Item, item_from, item_to};
 
+/// How an item changed between two moments. An image that is not there, or not told, is `None`.
+pub(crate) struct Change {
+    pub(crate) keys: Item,
+    /// When it was last written, in milliseconds since the epoch.
+    pub(crate) at: i64,
+    pub(crate) old: Option<Item>,
+    pub(crate) new: Option<Item>,
+}
+
 /// One line of a data file, without its end.
 pub(crate) fn line(item: Item) -> String {
     json!({ "Item": object(item_to(item)) }).to_string()
+}
+
+/// One line of a data file of an incremental export, without its end.
+pub(crate) fn change(change: Change) -> String {
+    let micros = change.at.saturating_mul(1000).to_string();
+    let mut line = json!({
+        "Metadata": { "WriteTimestampMicros": { "N": micros } },
+        "Keys": object(item_to(change.keys)),
+    });
+    let images = [("OldImage", change.old), ("NewImage", change.new)];
+    for (name, image) in images {
+        if let Some(image) = image {
+            line[name] = object(item_to(image));
+        }
+    }
+    line.to_string()
 }
 
 fn object(wire: BTreeMap<String, Wire>) -> Json {
@@ -100,6 +125,25 @@ mod tests {
                 prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(Value::M),
             ]
         })
+    }
+
+    #[test]
+    fn a_change_has_the_images_that_there_are() {
+        let item = |name: &str| Item::from([(name.to_owned(), Value::S("x".to_owned()))]);
+        let line = |old, new| {
+            change(Change {
+                keys: item("k"),
+                at: 1_700_000_000_123,
+                old,
+                new,
+            })
+        };
+        let begin = r#"{"Metadata":{"WriteTimestampMicros":{"N":"1700000000123000"}},"Keys":{"k":{"S":"x"}}"#;
+        assert_eq!(line(None, None), format!("{begin}}}"));
+        assert_eq!(
+            line(Some(item("o")), Some(item("n"))),
+            format!(r#"{begin},"OldImage":{{"o":{{"S":"x"}}}},"NewImage":{{"n":{{"S":"x"}}}}}}"#)
+        );
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use gureum_kit::{Region, Row};
 use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
+use super::window::Window;
 use crate::backup::model::{BelowKey, Cursor, arn_below};
 use crate::model::Table;
 
@@ -17,8 +18,11 @@ pub(crate) struct Export {
     pub(crate) bucket: Bucket,
     pub(crate) sse: Option<String>,
     pub(crate) kms_key: Option<String>,
-    /// The moment that is exported.
+    /// The moment that is exported; of an incremental export, the end of its window.
     pub(crate) at: i64,
+    /// What is exported is what changed in it.
+    #[serde(default)]
+    pub(crate) window: Option<Window>,
     pub(crate) started: i64,
     pub(crate) ended: Option<i64>,
     /// Where the copy is that is written out.
@@ -68,15 +72,34 @@ impl Export {
         arn_below(&self.key(), "export")
     }
 
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.window {
+            Some(_) => "INCREMENTAL_EXPORT",
+            None => "FULL_EXPORT",
+        }
+    }
+
     /// The key of an object of this export.
     pub(crate) fn object(&self, name: &str) -> String {
+        self.below(&format!("{}/{name}", self.id))
+    }
+
+    /// The key of a data file. Incremental exports to one place keep theirs in one folder.
+    pub(crate) fn data_file(&self, name: &str) -> String {
+        match self.window {
+            Some(_) => self.below(&format!("data/{name}")),
+            None => self.object(&format!("data/{name}")),
+        }
+    }
+
+    fn below(&self, name: &str) -> String {
         let prefix = self.bucket.prefix.as_deref().unwrap_or_default();
         let slash = if prefix.is_empty() || prefix.ends_with('/') {
             ""
         } else {
             "/"
         };
-        format!("{prefix}{slash}AWSDynamoDB/{}/{name}", self.id)
+        format!("{prefix}{slash}AWSDynamoDB/{name}")
     }
 }
 
