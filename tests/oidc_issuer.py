@@ -46,23 +46,29 @@ def certificate(subject, key, issuer, issuer_key, authority):
     return made.sign(issuer_key, hashes.SHA256())
 
 
+def tls():
+    """What a server on this machine needs for TLS, and the authority that vouches for it."""
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = certificate("Test CA", authority_key, "Test CA", authority_key, True)
+    leaf = certificate("localhost", key, "Test CA", authority_key, False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as home:
+        chain, secret = pathlib.Path(home, "chain"), pathlib.Path(home, "key")
+        chain.write_bytes(leaf.public_bytes(PEM) + authority.public_bytes(PEM))
+        secret.write_bytes(key.private_bytes(
+            PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        context.load_cert_chain(chain, secret)
+    return context, authority
+
+
 class Issuer:
     """`with Issuer() as issuer:` serves `issuer.url`; `issuer.thumbprint` is its authority's."""
 
     def __enter__(self):
         self.fetches = []
         self.rotate("first")
-        authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        authority = certificate("Test CA", authority_key, "Test CA", authority_key, True)
-        leaf = certificate("localhost", key, "Test CA", authority_key, False)
+        context, authority = tls()
         self.thumbprint = authority.fingerprint(hashes.SHA1()).hex()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory() as home:
-            chain, secret = pathlib.Path(home, "chain"), pathlib.Path(home, "key")
-            chain.write_bytes(leaf.public_bytes(PEM) + authority.public_bytes(PEM))
-            secret.write_bytes(key.private_bytes(
-                PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-            context.load_cert_chain(chain, secret)
         issuer = self
 
         class Pages(http.server.BaseHTTPRequestHandler):

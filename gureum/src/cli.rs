@@ -84,9 +84,13 @@ pub(crate) struct UpArgs {
     /// Keep instances from the internet: no packet and no name question leaves this host
     #[arg(long, env = "GUREUM_NO_INTERNET")]
     pub(crate) no_internet: bool,
-    /// Mail server that takes the cloud's mail out of this machine, `smtp://HOST:PORT`
+    /// Mail server that takes the cloud's mail out of this machine: `smtp://HOST:PORT`, or with TLS
+    /// and a login `smtp://USER@HOST` (STARTTLS) or `smtps://USER@HOST`
     #[arg(long, env = "GUREUM_MAIL_RELAY")]
     pub(crate) mail_relay: Option<String>,
+    /// File with the password for it, that nobody else may read
+    #[arg(long, env = "GUREUM_MAIL_RELAY_PASSWORD_FILE")]
+    pub(crate) mail_relay_password_file: Option<PathBuf>,
     /// Account of the root access key [default: 000000000000]
     #[arg(long, env = "GUREUM_ACCOUNT_ID")]
     pub(crate) account_id: Option<String>,

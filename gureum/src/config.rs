@@ -4,13 +4,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use gureum_kit::{AccountId, Region};
+use gureum_kit::{AccountId, Region, secret};
 use gureum_mail::Relay;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use crate::cli::{CloudArgs, UpArgs};
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 
 /// Where public addresses come from, unless somebody says otherwise: the network for benchmarks
 /// (RFC 2544), which nobody routes.
@@ -66,6 +66,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Mail {
     relay: Option<String>,
+    password_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -104,7 +105,11 @@ impl Config {
             web_ports: parse_web_ports(args.web_ports.or(file.web_ports))?,
             public_pool: parse_public_pool(args.public_pool.or(file.public_pool))?,
             internet: !(args.no_internet || file.no_internet == Some(true)),
-            mail_relay: parse_relay(args.mail_relay.or(file.mail.relay))?,
+            mail_relay: relay(
+                args.mail_relay.or(file.mail.relay),
+                args.mail_relay_password_file.or(file.mail.password_file),
+                std::env::var("GUREUM_MAIL_RELAY_PASSWORD").ok(),
+            )?,
             account: parse_account(args.account_id.or(file.account_id))?,
             root_key: root_key(
                 args.root_access_key_id.or(file.root_access_key_id),
@@ -178,12 +183,31 @@ fn parse_public_pool(text: Option<String>) -> Result<Ipv4Net, Failure> {
     pool.ok_or_else(|| bad("public_pool", &text, wanted))
 }
 
-fn parse_relay(text: Option<String>) -> Result<Option<Relay>, Failure> {
-    let relay = text.map(|text| {
-        let wanted = "a mail server such as smtp://127.0.0.1:25";
-        text.parse().map_err(|()| bad("mail_relay", &text, wanted))
+/// The mail relay, with the password in the file, or else the one from the environment.
+fn relay(
+    url: Option<String>,
+    file: Option<PathBuf>,
+    password: Option<String>,
+) -> Result<Option<Relay>, Failure> {
+    let Some(url) = url else {
+        return match file.is_none() && password.is_none() {
+            true => Ok(None),
+            false => Err(Failure::new(
+                "mail_relay: there is a password for it, but it is not set.",
+            )),
+        };
+    };
+    let password = match file {
+        Some(file) => Some(secret::read_line(&file).or_fail("mail_relay_password_file")?),
+        None => password,
+    };
+    // The URL is not shown: there may be a password in it.
+    let relay = Relay::new(&url, password).map_err(|why| {
+        Failure::new(format!("mail_relay: {why}.")).hint(
+            "A password comes from `--mail-relay-password-file FILE` or GUREUM_MAIL_RELAY_PASSWORD.",
+        )
     });
-    relay.transpose()
+    relay.map(Some)
 }
 
 pub(crate) fn parse_region(text: Option<String>) -> Result<Region, Failure> {
@@ -247,6 +271,8 @@ fn bad(key: &str, value: &str, wanted: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn load(args: UpArgs) -> Result<Config, String> {
@@ -317,6 +343,49 @@ mod tests {
         for (args, key) in cases {
             let error = load(args).err().unwrap_or_default();
             assert!(error.starts_with(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_relay_has_its_password_from_a_private_file_or_the_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        let file = |mode| {
+            std::fs::write(&path, "geheim\n").unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+            Some(path.clone())
+        };
+        let given = |url: &str, file, password: Option<&str>| {
+            relay(Some(url.into()), file, password.map(str::to_owned))
+        };
+        assert!(matches!(relay(None, None, None), Ok(None)));
+        for relay in [
+            given("smtp://ann@mail", file(0o600), None),
+            given("smtp://ann@mail", None, Some("geheim")),
+            given("smtps://ann@mail", file(0o600), Some("another")),
+        ] {
+            assert!(relay.unwrap().is_some());
+        }
+        for (failure, why) in [
+            (
+                given("smtp://ann@mail", file(0o640), None),
+                "open to others",
+            ),
+            (given("smtp://ann@mail", None, None), "needs a password"),
+            (given("smtp://mail", None, Some("geheim")), "names no user"),
+            (
+                given("smtp://ann:geheim@mail", None, None),
+                "holds a password",
+            ),
+            (relay(None, None, Some("geheim".into())), "it is not set"),
+        ] {
+            let failure = failure.unwrap_err().to_string();
+            assert!(failure.starts_with("mail_relay"), "{failure}");
+            assert!(
+                failure.contains(why) && !failure.contains("geheim"),
+                "{failure}"
+            );
         }
     }
 

@@ -8,6 +8,9 @@ use std::path::Path;
 
 use crate::names::id;
 
+/// What is read of a secret file that a person wrote, at most.
+const MAX_TEXT: u64 = 4096;
+
 /// What can be wrong with a secret file.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -55,24 +58,47 @@ pub fn read_or_create<const N: usize>(path: &Path) -> Result<[u8; N], SecretErro
         }
         Err(error) => return Err(failed(error)),
     };
-    let about = file.metadata().map_err(failed)?;
-    let mode = about.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::Exposed {
-            path: shown(),
-            mode,
-        });
-    }
-    if about.len() != N as u64 {
+    let found = private(path, &file)?;
+    if found != N as u64 {
         return Err(SecretError::Length {
             path: shown(),
-            found: about.len(),
+            found,
             expected: N as u64,
         });
     }
     let mut secret = [0; N];
     file.read_exact(&mut secret).map_err(failed)?;
     Ok(secret)
+}
+
+/// What a secret file says that a person wrote, without the end of its line.
+pub fn read_line(path: &Path) -> Result<String, SecretError> {
+    let failed = |source| SecretError::Io {
+        path: path.display().to_string(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    private(path, &file)?;
+    let mut text = String::new();
+    file.take(MAX_TEXT)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+/// The length of a file that nobody but its owner may use.
+fn private(path: &Path, file: &File) -> Result<u64, SecretError> {
+    let path = || path.display().to_string();
+    let about = file.metadata().map_err(|source| SecretError::Io {
+        path: path(),
+        source,
+    })?;
+    let mode = about.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => Ok(about.len()),
+        _ => Err(SecretError::Exposed { path: path(), mode }),
+    }
 }
 
 /// Writes the file under another name and links it into place: it appears whole or not at all,
@@ -113,6 +139,31 @@ mod tests {
         let mode = std::fs::metadata(&path).expect("stat").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn a_line_is_read_from_a_private_file_only() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("password");
+        for (text, line) in [
+            ("a b", "a b"),
+            ("a\n", "a"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+        ] {
+            std::fs::write(&path, text).expect("write");
+            let private = std::fs::Permissions::from_mode(0o400);
+            std::fs::set_permissions(&path, private).expect("chmod");
+            assert_eq!(read_line(&path).expect("read"), line);
+            std::fs::remove_file(&path).expect("remove");
+        }
+        std::fs::write(&path, "a").expect("write");
+        let exposed = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&path, exposed).expect("chmod");
+        assert!(matches!(
+            read_line(&path),
+            Err(SecretError::Exposed { mode: 0o644, .. })
+        ));
     }
 
     #[test]

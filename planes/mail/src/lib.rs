@@ -16,6 +16,7 @@
 mod message;
 mod read;
 mod relay;
+mod smtp;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 pub use message::Mail;
 pub use read::{Received, read};
-pub use relay::{Relay, RelayError};
+pub use relay::{Relay, RelayError, RelayUrlError};
 
 /// What can go wrong with the mailbox.
 #[derive(Debug, thiserror::Error)]

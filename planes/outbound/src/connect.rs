@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
@@ -43,31 +44,36 @@ impl Connector {
         // The client writes whole messages; waiting to fill a segment helps nobody.
         let _ = tcp.set_nodelay(true);
         let stream = if secure {
-            Stream::Tls(Box::new(self.shake_hands(host, tcp).await?))
+            let connector = self.tls.connector(&self.trust).await?;
+            Stream::Tls(Box::new(shake_hands(&connector, host, tcp).await?))
         } else {
             Stream::Plain(tcp)
         };
         Ok(TokioIo::new(stream))
     }
+}
 
-    async fn shake_hands(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Error::Url(format!("no certificate can be for {host}")))?;
-        let connector = self.tls.connector(&self.trust).await?;
-        connector.connect(name, tcp).await.map_err(|failed| {
-            let inside = failed.get_ref().and_then(|e| e.downcast_ref());
-            match inside {
-                Some(rustls::Error::InvalidCertificate(why)) => Error::NotTrusted {
-                    host: host.to_owned(),
-                    why: why.to_string(),
-                },
-                _ => Error::Malformed(format!(
-                    "the TLS handshake failed: {}",
-                    error::chain(&failed)
-                )),
-            }
-        })
-    }
+/// Puts TLS around a connection; the other side proves to be `host`.
+pub(crate) async fn shake_hands(
+    connector: &TlsConnector,
+    host: &str,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Error::Url(format!("no certificate can be for {host}")))?;
+    connector.connect(name, tcp).await.map_err(|failed| {
+        let inside = failed.get_ref().and_then(|e| e.downcast_ref());
+        match inside {
+            Some(rustls::Error::InvalidCertificate(why)) => Error::NotTrusted {
+                host: host.to_owned(),
+                why: why.to_string(),
+            },
+            _ => Error::Malformed(format!(
+                "the TLS handshake failed: {}",
+                error::chain(&failed)
+            )),
+        }
+    })
 }
 
 /// A connection to the first of the host's addresses that takes one.

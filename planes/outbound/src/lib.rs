@@ -1,4 +1,4 @@
-//! HTTP and HTTPS as a client: how the cloud speaks to others. May touch: the network, and the
+//! HTTP and HTTPS as a client, and TLS for other protocols: how the cloud speaks to others. May touch: the network, and the
 //! host's list of certificate authorities.
 //!
 //! ```ignore
@@ -32,7 +32,9 @@ use http::{Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::client::TlsStream;
 
 use connect::Connector;
 use request::Target;
@@ -81,6 +83,13 @@ impl Outbound {
         tokio::time::timeout(deadline, self.follow(request))
             .await
             .unwrap_or(Err(Error::Timeout(deadline)))
+    }
+
+    /// Puts TLS around a connection that the caller has made, to speak something other than HTTP over
+    /// it. The other side proves to be `host`, by [`Trust::Roots`]. The caller bounds the time.
+    pub async fn secure(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+        let connector = self.tls.unnamed().await?;
+        connect::shake_hands(&connector, host, tcp).await
     }
 
     async fn follow(&self, mut request: Request) -> Result<Response, Error> {

@@ -85,6 +85,14 @@ impl Tls {
         Ok(TlsConnector::from(config))
     }
 
+    /// For protocols other than HTTP, which are not negotiated by name; [`Trust::Roots`].
+    pub(crate) async fn unnamed(&self) -> Result<TlsConnector, Error> {
+        let roots = self.0.roots.get_or_init(|| self.clone().load()).await;
+        let mut config = ClientConfig::clone(&*self.config(roots, None)?);
+        config.alpn_protocols.clear();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
     /// Reads files: some milliseconds, so not on a thread that serves others.
     async fn load(self) -> Arc<RootCertStore> {
         let load = move || {

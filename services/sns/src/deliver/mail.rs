@@ -51,8 +51,17 @@ impl Sns {
         let Some(relay) = &self.relay else {
             return Ok(());
         };
-        let sent = relay.send(&id, &mail).await;
-        sent.map_err(|error| obstacle(&error, error.is_permanent()))
+        let secure = async |host: String, tcp| {
+            let secured = self.outbound.secure(&host, tcp).await;
+            secured.map_err(std::io::Error::other)
+        };
+        let sent = relay.send(&id, &mail, secure).await;
+        sent.map_err(|error| {
+            if error.is_of_setup() {
+                tracing::warn!(%error, "mail stays here until the relay is set up");
+            }
+            obstacle(&error, error.is_permanent())
+        })
     }
 }
 
