@@ -100,19 +100,8 @@ fn begin(
         return Err(no_recovery(&table));
     };
     let earliest = recovery.earliest(now);
-    let moment = match window {
-        Some(window) => window.to,
-        None => input.export_time.map_or(now, |at| at.0),
-    };
-    let first = window.map_or(moment, |window| window.from);
-    if moment > now || first.div_euclid(1000) < earliest.div_euclid(1000) {
-        return Err(Refusal::Special(
-            "InvalidExportTimeException",
-            "Given time must be in the continuous backup window".into(),
-        ));
-    }
+    let moment = moment(input, window, earliest, now)?;
     undo::mark(tx, log, now)?;
-    let source = table.id;
     let export = Export {
         table,
         id: id.to_owned(),
@@ -136,9 +125,39 @@ fn begin(
         items: 0,
         bytes: 0,
     };
+    tx.put(&copy_for(&export, log, earliest))?;
+    tx.put(&export)?;
+    Ok(export)
+}
+
+/// The moment of which the table is exported; the end of the window, if there is one.
+fn moment(
+    input: &t::ExportTableToPointInTimeInput,
+    window: Option<Window>,
+    earliest: i64,
+    now: i64,
+) -> Result<i64> {
+    let (first, last) = match window {
+        Some(window) => (window.from, window.to),
+        None => {
+            let at = input.export_time.map_or(now, |at| at.0);
+            (at, at)
+        }
+    };
+    if last > now || first.div_euclid(1000) < earliest.div_euclid(1000) {
+        return Err(Refusal::Special(
+            "InvalidExportTimeException",
+            "Export Time is invalid".into(),
+        ));
+    }
+    Ok(last)
+}
+
+/// What must be copied or gathered before the export can be written.
+fn copy_for(export: &Export, log: u64, earliest: i64) -> Copy {
     // A copy is of the end of a moment, and what came at a window's first moment is within.
-    let (as_of, step) = match window {
-        None => (moment.max(earliest), Step::Items(None)),
+    let (moment, step) = match export.window {
+        None => (export.at.max(earliest), Step::Items(None)),
         Some(Window { from, to, .. }) => {
             let until = to - 1;
             (
@@ -147,15 +166,13 @@ fn begin(
             )
         }
     };
-    tx.put(&Copy {
+    Copy {
         target: export.space,
-        source,
-        as_of: Some((log, as_of)),
+        source: export.table.id,
+        as_of: Some((log, moment)),
         step,
         purpose: Purpose::Export(export.key()),
-    })?;
-    tx.put(&export)?;
-    Ok(export)
+    }
 }
 
 fn find(view: &impl Reader, arn: &str) -> Result<Export> {
