@@ -36,6 +36,10 @@ pub(crate) fn authorize(cx: &Cx, ask: &Ask) -> Result<(), String> {
         identity: &identity,
         boundary: policies.boundary.as_ref().map(named),
         session: session.as_deref(),
+        endpoint: cx.endpoint.as_deref().map(|endpoint| NamedPolicy {
+            id: &endpoint.id,
+            policy: &endpoint.policy,
+        }),
         resource_policy: ask.policy.as_deref().map(|policy| NamedPolicy {
             id: "resource-policy",
             policy,
@@ -102,7 +106,16 @@ fn context(cx: &Cx, ask: &Ask) -> Context {
     let caller = &cx.caller;
     let request = &cx.request;
     let mut context = Context::new();
-    context.set("aws:SourceIp", request.source_ip.to_string());
+    let source_ip = request.source_ip.to_string();
+    match &cx.endpoint {
+        // A private address, which says something only together with the network.
+        Some(endpoint) => {
+            context.set("aws:VpcSourceIp", source_ip);
+            context.set("aws:SourceVpc", endpoint.vpc.as_str());
+            context.set("aws:SourceVpce", endpoint.id.as_str());
+        }
+        None => context.set("aws:SourceIp", source_ip),
+    }
     context.set("aws:SecureTransport", request.secure.to_string());
     context.set("aws:UserAgent", request.user_agent.as_str());
     context.set("aws:RequestedRegion", cx.region.as_str());
