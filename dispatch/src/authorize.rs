@@ -164,3 +164,82 @@ fn principal_keys(caller: &Caller, context: &mut Context) {
         context.set(&format!("aws:PrincipalTag/{name}"), value.as_str());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cloud, Credential, Identities, RequestInfo, VpcEndpoint};
+    use gureum_kit::{AccountId, Clock, Region};
+    use gureum_policy::Kind;
+    use gureum_schema::Timestamp;
+
+    struct Nobody;
+
+    impl Identities for Nobody {
+        fn credential(&self, _: &str) -> gureum_schema::Result<Option<Credential>> {
+            Ok(None)
+        }
+
+        fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
+    }
+
+    fn root() -> Arc<Caller> {
+        Arc::new(Caller::root(AccountId::NOBODY))
+    }
+
+    /// A call of root's from outside, and the same through an endpoint that lets objects be read.
+    fn calls() -> (Cx, Cx) {
+        let clock = Clock::manual(0);
+        let cloud = Cloud::builder(Arc::new(Nobody), clock, Region::default()).build();
+        let cx = cloud.cx(root(), Region::default(), RequestInfo::inside("test"));
+        let text = r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+            "Resource": "*", "Condition": {"StringEquals": {"aws:SourceVpce": "vpce-1"}}}}"#;
+        let endpoint = VpcEndpoint {
+            id: "vpce-1".into(),
+            vpc: "vpc-1".into(),
+            policy: Arc::new(Policy::parse(text, Kind::Resource).expect("policy")),
+        };
+        (cx.clone(), cx.through(Some(endpoint)))
+    }
+
+    #[test]
+    fn an_endpoint_decides_over_what_comes_through_it() {
+        let (outside, through) = calls();
+        let (get, put) = ("s3:GetObject", "s3:PutObject");
+        let ask = |action| Ask::new(action, "arn:aws:s3:::b/k");
+        assert_eq!(authorize(&outside, &ask(put)), Ok(()));
+        assert_eq!(authorize(&through, &ask(get)), Ok(()));
+        let refused = authorize(&through, &ask(put)).expect_err("not let through");
+        let cause = "because no VPC endpoint policy allows the s3:PutObject action";
+        assert!(refused.ends_with(cause), "{refused}");
+        // What others do on account of it comes from them.
+        for cx in [through.via("s3"), through.as_caller(root())] {
+            assert_eq!(authorize(&cx, &ask(put)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn policies_see_the_way_of_a_request() {
+        let (outside, through) = calls();
+        let keys = [
+            ("aws:sourceip", "127.0.0.1"),
+            ("aws:vpcsourceip", "127.0.0.1"),
+            ("aws:sourcevpc", "vpc-1"),
+            ("aws:sourcevpce", "vpce-1"),
+        ];
+        let ask = Ask::new("s3:GetObject", "arn:aws:s3:::b/k");
+        let cases = [
+            (&outside, [true, false, false, false]),
+            (&through, [false, true, true, true]),
+            (&through.via("s3"), [true, false, false, false]),
+        ];
+        for (cx, present) in cases {
+            let context = context(cx, &ask);
+            for ((key, value), present) in keys.iter().zip(present) {
+                let expected = [(*value).to_owned()];
+                let expected = present.then_some(&expected[..]);
+                assert_eq!(context.get(key), expected, "{key}");
+            }
+        }
+    }
+}

@@ -81,3 +81,44 @@ impl Ec2 {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 4);
+
+    fn ways(endpoint: &str) -> WaysOfVpc {
+        let region = "us-east-1".parse().expect("region");
+        let account = "123456789012".parse().expect("account");
+        WaysOfVpc::from([(("s3", ADDRESS), (region, account, endpoint.to_owned()))])
+    }
+
+    #[test]
+    fn old_ways_hold_until_they_are_closed() {
+        let ways_here = Ways::default();
+        let seen = |gateway| {
+            let place = ways_here.endpoint("vpc-1", gateway, ADDRESS);
+            place.map(|(_, _, id)| id)
+        };
+        assert_eq!(seen("s3"), None);
+        ways_here.begin("vpc-1", &ways("vpce-1"));
+        ways_here.settle("vpc-1", ways("vpce-1"));
+        assert_eq!(
+            (seen("s3").as_deref(), seen("dynamodb")),
+            (Some("vpce-1"), None)
+        );
+        // It is about to be closed.
+        ways_here.begin("vpc-1", &WaysOfVpc::new());
+        assert_eq!(seen("s3").as_deref(), Some("vpce-1"));
+        ways_here.begin("vpc-1", &ways("vpce-2"));
+        assert_eq!(seen("s3").as_deref(), Some("vpce-2"));
+        ways_here.keep(&["vpc-1"].into());
+        assert!(seen("s3").is_some());
+        ways_here.settle("vpc-1", WaysOfVpc::new());
+        assert_eq!(seen("s3"), None);
+        ways_here.settle("vpc-1", ways("vpce-2"));
+        ways_here.keep(&["vpc-2"].into());
+        assert_eq!(seen("s3"), None);
+    }
+}

@@ -133,3 +133,150 @@ fn forwards(rows: &Rows<'_>, row: &InterfaceRow) -> bool {
         Purpose::Ordinary => !row.source_dest_check && is_up(rows, row),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use gureum_kit::reconcile::Driver;
+    use gureum_kit::{Clock, Row, Store};
+
+    use super::*;
+    use crate::model::endpoint;
+    use crate::model::interface::{Attachment, Public};
+    use crate::model::route::Association;
+    use crate::model::subnet::SubnetRow;
+    use crate::model::vpc::VpcRow;
+    use crate::resource::Here;
+    use crate::state::{Change, Ec2};
+    use crate::{defaults, ops};
+
+    /// What the ways in a network depend on.
+    struct Scene {
+        vpc: VpcRow,
+        subnet: SubnetRow,
+        tables: Vec<RouteTableRow>,
+        interfaces: Vec<InterfaceRow>,
+        endpoint: EndpointRow,
+    }
+
+    impl Scene {
+        /// A subnet of a default VPC with an instance without public address, `i-0`, and one that
+        /// forwards, `i-1`; no endpoint is led to.
+        async fn new() -> Self {
+            let store = Store::memory();
+            let driver = Driver::new(Clock::system());
+            let pool = (Ipv4Addr::new(198, 18, 0, 0), 15);
+            let ec2 = Ec2::open(store.clone(), Clock::system(), &driver, "test", pool, None);
+            let ec2 = ec2.await.expect("service");
+            let here = Here {
+                region: "eu-west-1".parse().expect("region"),
+                account: "123456789012".parse().expect("account"),
+                now: 0,
+            };
+            let made = store.transact(|tx| {
+                let mut w = Change {
+                    tx,
+                    here: &here,
+                    names: &ec2.names,
+                };
+                defaults::make_region(&mut w)?;
+                let subnet = w.all::<SubnetRow>()?.remove(0);
+                let vpc = w.all::<VpcRow>()?.remove(0);
+                let mut interfaces = Vec::new();
+                for n in 0..2 {
+                    let mut row = ops::interfaces::make(&mut w, &subnet, &Default::default())?;
+                    row.attachment = Some(Attachment {
+                        id: format!("eni-attach-{n}"),
+                        instance: format!("i-{n}"),
+                        device_index: 0,
+                        delete_on_termination: true,
+                        at: 0,
+                    });
+                    row.source_dest_check = n == 0;
+                    interfaces.push(row);
+                }
+                Ok::<_, crate::errors::Refusal>(Self {
+                    endpoint: EndpointRow {
+                        meta: here.new_meta(&endpoint::KIND, Default::default()),
+                        vpc: vpc.meta.id.clone(),
+                        service: "s3".into(),
+                        route_tables: Vec::new(),
+                        policy: None,
+                    },
+                    tables: w.all()?,
+                    vpc,
+                    subnet,
+                    interfaces,
+                })
+            });
+            made.await.expect("rows")
+        }
+
+        /// The doors that are open to the first instance, by the last byte of their addresses, and
+        /// whether S3's is by way of the endpoint.
+        fn reached(&self) -> (Vec<u8>, bool) {
+            let rows = Rows {
+                vpc: &self.vpc,
+                internet: true,
+                subnets: vec![&self.subnet],
+                tables: self.tables.iter().collect(),
+                groups: Vec::new(),
+                acls: Vec::new(),
+                interfaces: self.interfaces.iter().collect(),
+                nat_gateways: Vec::new(),
+                peerings: Vec::new(),
+                up: &|_| true,
+                elsewhere: &BTreeMap::new(),
+                prefix_lists: Vec::new(),
+                endpoints: vec![&self.endpoint],
+                flow_logs: &[],
+            };
+            let first = &self.interfaces[0];
+            let doors = doors(&rows).into_iter();
+            let open = doors.filter(|door| door.open_to.contains(&first.meta.id));
+            let ways = ways(&rows);
+            let address = first.primary_private().expect("an address");
+            let way = ways.get(&("s3", address));
+            assert!(way.is_none_or(|place| *place == self.endpoint.key()));
+            let open = open.map(|door| door.address.octets()[3]);
+            (open.collect(), way.is_some())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_goes_before_any_other_way() {
+        let mut scene = Scene::new().await;
+        assert_eq!(scene.reached(), (vec![], false), "no public address");
+        scene.endpoint.route_tables = vec![scene.tables[0].meta.id.clone()];
+        assert_eq!(scene.reached(), (vec![247], true));
+        scene.interfaces[0].addresses[0].public = Some(Public {
+            address: Ipv4Addr::new(198, 18, 0, 1),
+            elastic: None,
+        });
+        assert_eq!(scene.reached(), (vec![249, 248, 247], true));
+        scene.endpoint.route_tables.clear();
+        assert_eq!(scene.reached(), (vec![249, 248, 247], false));
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_found_behind_who_forwards() {
+        let mut scene = Scene::new().await;
+        let forwarder = scene.interfaces[1].meta.id.clone();
+        let mut behind = scene.tables[0].clone();
+        behind.meta.id = "rtb-behind".into();
+        behind.associations = vec![Association {
+            id: "rtbassoc-1".into(),
+            subnet: "subnet-behind".into(),
+        }];
+        scene.endpoint.route_tables = vec![behind.meta.id.clone()];
+        scene.tables.push(behind);
+        scene.tables[0].routes[0].target = Target::Interface(forwarder);
+        // It forwards to itself.
+        assert_eq!(scene.reached(), (vec![], false));
+        scene.interfaces[1].subnet = "subnet-behind".into();
+        assert_eq!(scene.reached(), (vec![247], true));
+        scene.interfaces[1].source_dest_check = true;
+        assert_eq!(scene.reached(), (vec![], false));
+    }
+}
