@@ -204,6 +204,12 @@ def test_an_endpoints_policy_decides_what_comes_through():
         not_mine = policy({"Action": "*"}, {"Effect": "Deny", "Action": "s3:Get*", "Resource": "arn:aws:s3:::mine/*"})
         ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, PolicyDocument=not_mine)
         assert [status for status, _ in from_inside(cloud, one, *gets)] == [403, 200]
+        # It may ask what the object is.
+        tagged = {"StringEquals": {"s3:ExistingObjectTag/kind": "secret"}}
+        secret = policy({"Action": "*"}, {"Effect": "Deny", "Action": "s3:GetObject", "Condition": tagged})
+        s3.put_object_tagging(Bucket="mine", Key="k", Tagging={"TagSet": [{"Key": "kind", "Value": "secret"}]})
+        ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, PolicyDocument=secret)
+        assert [status for status, _ in from_inside(cloud, one, *gets)] == [403, 200]
         ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, ResetPolicy=True)
         assert [status for status, _ in from_inside(cloud, one, *gets)] == [200, 200]
         # DynamoDB's endpoint has a policy of its own.

@@ -84,6 +84,17 @@ impl Cx {
         &self.cloud
     }
 
+    /// The policies that decide over this call whatever it is about: the caller's, and that of the VPC
+    /// endpoint by which it came.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        let policies = &self.caller.policies;
+        let limits = policies.boundary.iter();
+        let limits = limits.chain(policies.session.iter().flatten());
+        let of_caller = policies.identity.iter().chain(limits);
+        let of_endpoint = self.endpoint.iter().map(|endpoint| &endpoint.policy);
+        of_caller.map(|(_, policy)| policy).chain(of_endpoint)
+    }
+
     /// Whether the caller may do this as well: for replies that say more to those who may know
     /// more. What an operation needs is asked before its handler runs.
     pub fn allows(&self, ask: &Ask) -> bool {
