@@ -54,7 +54,7 @@ impl Reconciler for Sweeping {
         self.0.sweep().await.map_err(Error::from)?;
         // Reading everything is kept to a small part of the time, however much there is.
         let took = self.0.clock.now() - began;
-        let pause = Duration::from_millis(took.unsigned_abs() * 30).max(Duration::from_secs(10));
+        let pause = Duration::from_millis(took.unsigned_abs() * 3).max(Duration::from_secs(10));
         Ok(Outcome::Again(pause))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 use gureum_kit::{Reader, Row, Scan, Tx, idempotency};
+use tokio::time::Instant;
 
 use crate::backup::model::{Undo, readers};
 use crate::errors::{Refusal, Result};
@@ -20,6 +21,9 @@ use crate::value::{Item, Value};
 
 /// Rows that are read or removed in one go.
 const BATCH: usize = 1000;
+/// How much longer than it took to read some rows a pass rests before it reads the next, so that
+/// requests hardly notice it.
+const REST: u32 = 9;
 /// Items that expired longer ago than this stay: the attribute holds something else, says AWS.
 const LONG_AGO: i64 = 5 * 365 * 24 * 3600;
 
@@ -88,6 +92,7 @@ impl DynamoDb {
         let mut partition = (Bytes::new(), 0);
         let mut cursor: Option<EntryKey> = None;
         loop {
+            let began = Instant::now();
             let mut scan = Scan::<Entry>::of((space,)).limit(BATCH);
             if let Some(cursor) = &cursor {
                 scan = scan.after(cursor);
@@ -125,7 +130,7 @@ impl DynamoDb {
             if read < BATCH {
                 break;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(began.elapsed() * REST).await;
         }
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
         census.insert(space, count);

@@ -212,12 +212,33 @@ impl Ec2 {
         cx: &Cx,
         encryption: Option<&Encryption>,
     ) -> Result<()> {
+        self.check_opens(encryption, |row| cx.in_region(row.region.clone()))
+            .await
+    }
+
+    /// Refuses what its own account could not open now.
+    pub(crate) async fn check_sealed(
+        &self,
+        cx: &Cx,
+        encryption: Option<&Encryption>,
+    ) -> Result<()> {
+        let own = |row: &DataKeyRow| {
+            let root = Caller::root(row.account);
+            calls::cx(cx.cloud(), &row.region, root)
+        };
+        self.check_opens(encryption, own).await
+    }
+
+    async fn check_opens(
+        &self,
+        encryption: Option<&Encryption>,
+        who: impl FnOnce(&DataKeyRow) -> Cx,
+    ) -> Result<()> {
         let Some(encryption) = encryption else {
             return Ok(());
         };
         let row = data_key(&self.store.read(), &encryption.data_key)?;
-        let cx = cx.in_region(row.region.clone()).via(VIA);
-        open(&cx, &row).await.map_err(refused)?;
+        open(&who(&row).via(VIA), &row).await.map_err(refused)?;
         Ok(())
     }
 
@@ -232,21 +253,6 @@ impl Ec2 {
         let key = own.call::<op::DescribeKey>(input).await.map_err(refused)?;
         let manager = key.key_metadata.and_then(|it| it.key_manager);
         Ok(manager.as_deref() == Some("AWS"))
-    }
-
-    /// Refuses what cannot be opened now.
-    pub(crate) async fn check_sealed(
-        &self,
-        cx: &Cx,
-        encryption: Option<&Encryption>,
-    ) -> Result<()> {
-        let Some(encryption) = encryption else {
-            return Ok(());
-        };
-        let row = data_key(&self.store.read(), &encryption.data_key)?;
-        let own = calls::cx(cx.cloud(), &row.region, Caller::root(row.account));
-        open(&own.via(VIA), &row).await.map_err(refused)?;
-        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
-use lsm_tree::config::PinningPolicy;
+use lsm_tree::config::{CompressionPolicy, PinningPolicy};
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard,
     KvSeparationOptions, SeqNo, SequenceNumberCounter,
@@ -181,11 +181,14 @@ fn config(dir: &Path, seqno: SequenceNumberCounter) -> Config {
         // A file of values is rewritten when half of it is garbage, whatever its age.
         .staleness_threshold(0.5)
         .age_cutoff(1.0);
+    // Sealed as most rows are, compressing them would cost time and gain nothing.
+    let plain = CompressionPolicy::all(CompressionType::None);
     // The tree's own idea of what is visible is not used: it moves on in the middle of a batch.
     Config::new(dir, seqno, SequenceNumberCounter::default())
         .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
         .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES))))
         .with_kv_separation(Some(separation))
+        .data_block_compression_policy(plain)
         // Indexes and filters live in the bounded block cache, not pinned beside it, and in parts:
         // those of a large table would not fit as a whole, and be read as a whole for each row.
         .index_block_partitioning_policy(PinningPolicy::all(true))
