@@ -386,6 +386,44 @@ def test_endpoints(ec2, vpc):
     assert services == ["com.amazonaws.us-east-1.dynamodb", "com.amazonaws.us-east-1.s3"]
 
 
+def test_policies_of_endpoints(ec2, vpc):
+    def shown():
+        (endpoint,) = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"]
+        return endpoint["PolicyDocument"]
+
+    def policy(**parts):
+        statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:Get*", "Resource": "*", **parts}
+        return json.dumps({"Statement": [{name: part for name, part in statement.items() if part}]}, indent=2)
+
+    make = {"VpcId": vpc, "ServiceName": "com.amazonaws.us-east-1.s3"}
+    mine = policy()
+    made = ec2.create_vpc_endpoint(PolicyDocument=mine, **make)["VpcEndpoint"]
+    change = {"VpcEndpointId": made["VpcEndpointId"]}
+    assert made["PolicyDocument"] == shown() == mine
+    bad = [
+        "tea", "", "{}", policy(Principal=None), policy(Resource=None), policy(Effect="allow"), policy(Action="tea"),
+        # Gateways know nobody in particular.
+        policy(Principal={"AWS": "123456789012"}), policy(Principal=None, NotPrincipal={"AWS": "123456789012"}),
+        policy(Sid="a" * 20_480),
+    ]
+    for text in bad:
+        assert code(ec2.create_vpc_endpoint, PolicyDocument=text, **make) == "InvalidPolicyDocument"
+        assert code(ec2.modify_vpc_endpoint, PolicyDocument=text, **change) == "InvalidPolicyDocument"
+    both = {"PolicyDocument": mine, "ResetPolicy": True}
+    assert code(ec2.modify_vpc_endpoint, **both, **change) == "InvalidParameterCombination"
+    ec2.modify_vpc_endpoint(ResetPolicy=False, **change)
+    assert shown() == mine
+    other = policy(Action="*", Principal={"AWS": "*"})
+    ec2.modify_vpc_endpoint(PolicyDocument=other, **change)
+    assert shown() == other
+    ec2.modify_vpc_endpoint(ResetPolicy=True, **change)
+    (statement,) = json.loads(shown())["Statement"]
+    assert statement == {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])
+    details = ec2.describe_vpc_endpoint_services()["ServiceDetails"]
+    assert [detail["VpcEndpointPolicySupported"] for detail in details] == [True, True]
+
+
 def test_peering(ec2, vpc):
     other = ec2.create_vpc(CidrBlock="10.50.0.0/16")["Vpc"]["VpcId"]
     peering = ec2.create_vpc_peering_connection(VpcId=vpc, PeerVpcId=other)["VpcPeeringConnection"]

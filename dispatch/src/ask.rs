@@ -73,6 +73,7 @@ impl Ask {
             || !policies.identity.is_empty()
             || policies.session.is_some()
             || policies.boundary.is_some()
+            || cx.endpoint.is_some()
     }
 
     #[must_use]

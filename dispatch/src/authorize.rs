@@ -36,6 +36,10 @@ pub(crate) fn authorize(cx: &Cx, ask: &Ask) -> Result<(), String> {
         identity: &identity,
         boundary: policies.boundary.as_ref().map(named),
         session: session.as_deref(),
+        endpoint: cx.endpoint.as_deref().map(|endpoint| NamedPolicy {
+            id: &endpoint.id,
+            policy: &endpoint.policy,
+        }),
         resource_policy: ask.policy.as_deref().map(|policy| NamedPolicy {
             id: "resource-policy",
             policy,
@@ -102,7 +106,16 @@ fn context(cx: &Cx, ask: &Ask) -> Context {
     let caller = &cx.caller;
     let request = &cx.request;
     let mut context = Context::new();
-    context.set("aws:SourceIp", request.source_ip.to_string());
+    let source_ip = request.source_ip.to_string();
+    match &cx.endpoint {
+        // A private address, which says something only together with the network.
+        Some(endpoint) => {
+            context.set("aws:VpcSourceIp", source_ip);
+            context.set("aws:SourceVpc", endpoint.vpc.as_str());
+            context.set("aws:SourceVpce", endpoint.id.as_str());
+        }
+        None => context.set("aws:SourceIp", source_ip),
+    }
     context.set("aws:SecureTransport", request.secure.to_string());
     context.set("aws:UserAgent", request.user_agent.as_str());
     context.set("aws:RequestedRegion", cx.region.as_str());
@@ -149,5 +162,84 @@ fn principal_keys(caller: &Caller, context: &mut Context) {
     context.set("aws:PrincipalArn", arn.as_str());
     for (name, value) in &caller.tags {
         context.set(&format!("aws:PrincipalTag/{name}"), value.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cloud, Credential, Identities, RequestInfo, VpcEndpoint};
+    use gureum_kit::{AccountId, Clock, Region};
+    use gureum_policy::Kind;
+    use gureum_schema::Timestamp;
+
+    struct Nobody;
+
+    impl Identities for Nobody {
+        fn credential(&self, _: &str) -> gureum_schema::Result<Option<Credential>> {
+            Ok(None)
+        }
+
+        fn used(&self, _: &Caller, _: &'static str, _: &str, _: Timestamp) {}
+    }
+
+    fn root() -> Arc<Caller> {
+        Arc::new(Caller::root(AccountId::NOBODY))
+    }
+
+    /// A call of root's from outside, and the same through an endpoint that lets objects be read.
+    fn calls() -> (Cx, Cx) {
+        let clock = Clock::manual(0);
+        let cloud = Cloud::builder(Arc::new(Nobody), clock, Region::default()).build();
+        let cx = cloud.cx(root(), Region::default(), RequestInfo::inside("test"));
+        let text = r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+            "Resource": "*", "Condition": {"StringEquals": {"aws:SourceVpce": "vpce-1"}}}}"#;
+        let endpoint = VpcEndpoint {
+            id: "vpce-1".into(),
+            vpc: "vpc-1".into(),
+            policy: Arc::new(Policy::parse(text, Kind::Resource).expect("policy")),
+        };
+        (cx.clone(), cx.through(Some(endpoint)))
+    }
+
+    #[test]
+    fn an_endpoint_decides_over_what_comes_through_it() {
+        let (outside, through) = calls();
+        let (get, put) = ("s3:GetObject", "s3:PutObject");
+        let ask = |action| Ask::new(action, "arn:aws:s3:::b/k");
+        assert_eq!(authorize(&outside, &ask(put)), Ok(()));
+        assert_eq!(authorize(&through, &ask(get)), Ok(()));
+        let refused = authorize(&through, &ask(put)).expect_err("not let through");
+        let cause = "because no VPC endpoint policy allows the s3:PutObject action";
+        assert!(refused.ends_with(cause), "{refused}");
+        // What others do on account of it comes from them.
+        for cx in [through.via("s3"), through.as_caller(root())] {
+            assert_eq!(authorize(&cx, &ask(put)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn policies_see_the_way_of_a_request() {
+        let (outside, through) = calls();
+        let keys = [
+            ("aws:sourceip", "127.0.0.1"),
+            ("aws:vpcsourceip", "127.0.0.1"),
+            ("aws:sourcevpc", "vpc-1"),
+            ("aws:sourcevpce", "vpce-1"),
+        ];
+        let ask = Ask::new("s3:GetObject", "arn:aws:s3:::b/k");
+        let cases = [
+            (&outside, [true, false, false, false]),
+            (&through, [false, true, true, true]),
+            (&through.via("s3"), [true, false, false, false]),
+        ];
+        for (cx, present) in cases {
+            let context = context(cx, &ask);
+            for ((key, value), present) in keys.iter().zip(present) {
+                let expected = [(*value).to_owned()];
+                let expected = present.then_some(&expected[..]);
+                assert_eq!(context.get(key), expected, "{key}");
+            }
+        }
     }
 }

@@ -81,6 +81,7 @@ impl Cloud {
             now: Timestamp(self.clock.now()),
             request: Arc::new(request),
             via: None,
+            endpoint: None,
             cloud: Arc::clone(self),
         }
     }

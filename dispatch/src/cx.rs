@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gureum_kit::names::id;
 use gureum_kit::{AccountId, Region};
+use gureum_policy::Policy;
 use gureum_schema::{Error, Operation, Result, Struct, Timestamp};
 
 use crate::ask::Ask;
@@ -23,6 +24,7 @@ pub struct Cx {
     pub request: Arc<RequestInfo>,
     /// The service that makes this call in the caller's name; see [`Cx::via`].
     pub via: Option<&'static str>,
+    pub(crate) endpoint: Option<Arc<VpcEndpoint>>,
     pub(crate) cloud: Arc<Cloud>,
 }
 
@@ -44,6 +46,16 @@ pub struct RequestInfo {
     pub signature_age: i64,
     /// What the signature covers as payload hash, as `s3:x-amz-content-sha256` reports it.
     pub content_sha256: Option<String>,
+}
+
+/// A VPC endpoint by which requests come.
+#[derive(Clone, Debug)]
+pub struct VpcEndpoint {
+    /// `vpce-…`, which policies see as `aws:SourceVpce`.
+    pub id: String,
+    /// `vpc-…`, the network that it belongs to; `aws:SourceVpc`.
+    pub vpc: String,
+    pub policy: Arc<Policy>,
 }
 
 impl RequestInfo {
@@ -72,31 +84,56 @@ impl Cx {
         &self.cloud
     }
 
+    /// The policies that decide over this call whatever it is about: the caller's, and that of the VPC
+    /// endpoint by which it came.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        let policies = &self.caller.policies;
+        let limits = policies.boundary.iter();
+        let limits = limits.chain(policies.session.iter().flatten());
+        let of_caller = policies.identity.iter().chain(limits);
+        let of_endpoint = self.endpoint.iter().map(|endpoint| &endpoint.policy);
+        of_caller.map(|(_, policy)| policy).chain(of_endpoint)
+    }
+
     /// Whether the caller may do this as well: for replies that say more to those who may know
     /// more. What an operation needs is asked before its handler runs.
     pub fn allows(&self, ask: &Ask) -> bool {
         authorize(self, ask).is_ok()
     }
 
+    /// The same call, as one that came through this VPC endpoint: whatever it asks for, the
+    /// endpoint's policy must allow as well.
+    #[must_use]
+    pub fn through(self, endpoint: Option<VpcEndpoint>) -> Self {
+        Self {
+            endpoint: endpoint.map(Arc::new),
+            ..self
+        }
+    }
+
     /// The same moment and region, with somebody else as the caller: a service acting through its
-    /// service-linked role, or a delivery made in the name of another service.
+    /// service-linked role, or a delivery made in the name of another service. What is done then
+    /// came through no VPC endpoint.
     #[must_use]
     pub fn as_caller(&self, caller: Arc<Caller>) -> Self {
         Self {
             caller,
+            endpoint: None,
             ..self.clone()
         }
     }
 
     /// The same caller, with this service (`s3`) making the calls on their behalf: storing an
     /// object calls `kms:GenerateDataKey` in the name of whoever stores it. Policies see it as
-    /// `aws:ViaAWSService`, and those of KMS keys as `kms:ViaService`.
+    /// `aws:ViaAWSService`, and those of KMS keys as `kms:ViaService`; of a VPC endpoint, by which
+    /// only the caller's own request came, they see nothing.
     ///
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html>
     #[must_use]
     pub fn via(&self, service: &'static str) -> Self {
         Self {
             via: Some(service),
+            endpoint: None,
             ..self.clone()
         }
     }

@@ -25,7 +25,7 @@ mod web;
 pub use ask::Ask;
 pub use caller::{Caller, CallerKind, Credential, Identities, Policies};
 pub use cloud::{Builder, Cloud};
-pub use cx::{Cx, RequestInfo};
+pub use cx::{Cx, RequestInfo, VpcEndpoint};
 pub use principal::{Standing, Unbound};
 pub use service::{Counters, Invalid, Op, Service, ServiceBuilder};
 pub use web::{FormFields, Web, WebReply, WebRequest};

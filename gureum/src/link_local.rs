@@ -4,16 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
-use gureum_dispatch::Cloud;
+use gureum_dispatch::{Cloud, VpcEndpoint};
 use gureum_dns::{Serving, View, Zone};
 use gureum_ec2::Ec2;
 use gureum_ec2::machines::{API, GATEWAYS, PlaneError};
 use gureum_network::{Kind, METADATA, Network, RESOLVER, VpcPlan};
-use gureum_wire::front::{Opening, Porter};
+use gureum_wire::front::{Gate, Opening, Porter};
 use tokio::sync::Mutex;
 
 use crate::imds;
@@ -52,6 +52,23 @@ struct Names {
     /// The second one: two above the base of the VPC.
     own: Ipv4Addr,
     _serving: Vec<Serving>,
+}
+
+/// What leads to a service that gateway endpoints have, in one VPC.
+struct Way {
+    ec2: Arc<Ec2>,
+    vpc: String,
+    service: &'static str,
+}
+
+impl Gate for Way {
+    fn endpoint(&self, peer: IpAddr) -> Option<VpcEndpoint> {
+        match peer {
+            IpAddr::V4(peer) => self.ec2.gateway_endpoint(&self.vpc, self.service, peer),
+            // Nobody in a VPC has such an address.
+            IpAddr::V6(_) => None,
+        }
+    }
 }
 
 impl LinkLocal {
@@ -108,11 +125,18 @@ impl LinkLocal {
         ports.sort_unstable();
         ports.dedup();
         let mut door = Vec::new();
-        let gateways = GATEWAYS.map(|(_, address)| address);
-        for address in [API].into_iter().chain(gateways) {
+        let gateways = GATEWAYS.map(|(service, address)| {
+            let way = Way {
+                ec2: ec2.clone(),
+                vpc: vpc.to_owned(),
+                service,
+            };
+            (address, Some(Arc::new(way) as Arc<dyn Gate>))
+        });
+        for (address, gate) in [(API, None)].into_iter().chain(gateways) {
             for port in &ports {
                 let listener = TcpListener::from(self.tcp(vpc, address, *port).await?);
-                door.push(behind.porter.open(listener)?);
+                door.push(behind.porter.open(listener, gate.clone())?);
             }
         }
         let others = match self.internet {

@@ -69,6 +69,15 @@ pub struct Position {
 }
 
 impl Policy {
+    /// A policy that says nothing, and so allows nothing.
+    pub fn empty(kind: Kind) -> Self {
+        Self {
+            kind,
+            id: None,
+            statements: Vec::new(),
+        }
+    }
+
     /// What the policy was parsed as.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -43,6 +43,8 @@ pub struct Question<'q, 'p> {
     /// The policies passed when the session was made. `Some(&[])` allows nothing, as does a
     /// federation token made without a policy.
     pub session: Option<&'q [NamedPolicy<'p>]>,
+    /// The policy of the VPC endpoint that the request came through, if it came through one.
+    pub endpoint: Option<NamedPolicy<'p>>,
     pub resource_policy: Option<NamedPolicy<'p>>,
     pub resource_mode: ResourceMode,
 }
@@ -54,6 +56,7 @@ pub enum Source {
     Boundary,
     Session,
     Resource,
+    Endpoint,
 }
 
 /// Why a request is allowed or not.
@@ -89,7 +92,7 @@ pub struct Decision<'a> {
     pub allowed: bool,
     pub reason: Reason,
     /// Every statement that spoke of the request, allowing or forbidding, in the order identity,
-    /// boundary, session, resource.
+    /// boundary, session, resource, endpoint.
     pub matched: Vec<Matched<'a>>,
 }
 
@@ -113,13 +116,15 @@ struct Verdicts {
     boundary: Option<Verdict>,
     session: Option<Verdict>,
     resource: Verdict,
+    endpoint: Option<Verdict>,
 }
 
 /// Answers a question.
 ///
 /// An explicit deny anywhere wins. Otherwise the identity side (identity-based policies within
 /// boundary and session policy; the root user holds every permission) and the resource side are
-/// weighed by whether they belong to the same account.
+/// weighed by whether they belong to the same account. What both allow still has to come through
+/// the VPC endpoint, where it came that way: its policy must allow it too, whoever asks.
 pub fn evaluate<'p>(question: &Question<'_, 'p>) -> Decision<'p> {
     let mut matched = Vec::new();
     let mut read = |source, policies: &[NamedPolicy<'p>]| {
@@ -138,6 +143,9 @@ pub fn evaluate<'p>(question: &Question<'_, 'p>) -> Decision<'p> {
             .session
             .map(|policies| read(Source::Session, policies)),
         resource: read(Source::Resource, question.resource_policy.as_slice()),
+        endpoint: question
+            .endpoint
+            .map(|policy| read(Source::Endpoint, &[policy])),
     };
     let reason = verdicts.weigh(question);
     Decision {
@@ -152,6 +160,16 @@ impl Verdicts {
         if let Some(by) = self.denied_by() {
             return Reason::ExplicitDeny { by };
         }
+        match self.granted(question) {
+            Reason::Allow { .. } if withheld(self.endpoint) => Reason::ImplicitDeny {
+                missing: Source::Endpoint,
+            },
+            reason => reason,
+        }
+    }
+
+    /// What the sides of caller and resource come to, where nothing forbids it.
+    fn granted(&self, question: &Question<'_, '_>) -> Reason {
         let caller = question.caller;
         let outsider = matches!(
             caller.kind,
@@ -174,6 +192,7 @@ impl Verdicts {
             (Source::Boundary, self.boundary),
             (Source::Session, self.session),
             (Source::Resource, Some(self.resource)),
+            (Source::Endpoint, self.endpoint),
         ]
         .into_iter()
         .find_map(|(source, verdict)| denied(verdict).then_some(source))
@@ -232,7 +251,6 @@ impl Verdicts {
 
     /// Boundary and session policy grant nothing themselves; they must not withhold either.
     fn within_limits(&self, reason: Reason) -> Reason {
-        let withheld = |limit: Option<Verdict>| limit.is_some_and(|verdict| !verdict.allows());
         if withheld(self.boundary) {
             Reason::ImplicitDeny {
                 missing: Source::Boundary,
@@ -245,6 +263,11 @@ impl Verdicts {
             reason
         }
     }
+}
+
+/// Whether a policy that grants nothing itself stands in the way.
+fn withheld(limit: Option<Verdict>) -> bool {
+    limit.is_some_and(|verdict| !verdict.allows())
 }
 
 impl<'p> Question<'_, 'p> {

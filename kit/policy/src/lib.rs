@@ -34,6 +34,7 @@
 //!     identity: &[NamedPolicy { id: "ReadHome", policy: &policy }],
 //!     boundary: None,
 //!     session: None,
+//!     endpoint: None,
 //!     resource_policy: None,
 //!     resource_mode: ResourceMode::AloneSuffices,
 //! });

@@ -14,6 +14,7 @@ impl Source {
             Self::Boundary => "permissions boundary",
             Self::Session => "session policy",
             Self::Resource => "resource-based policy",
+            Self::Endpoint => "VPC endpoint policy",
         }
     }
 }
@@ -87,6 +88,10 @@ mod tests {
                 "because no resource-based policy allows the s3:GetObject action",
             ),
             (
+                missing(Source::Endpoint),
+                "because no VPC endpoint policy allows the s3:GetObject action",
+            ),
+            (
                 deny(Source::Identity),
                 "with an explicit deny in an identity-based policy",
             ),
@@ -101,6 +106,10 @@ mod tests {
             (
                 deny(Source::Resource),
                 "with an explicit deny in a resource-based policy",
+            ),
+            (
+                deny(Source::Endpoint),
+                "with an explicit deny in a VPC endpoint policy",
             ),
         ] {
             assert_eq!(message(reason), format!("{prefix}{cause}"));

@@ -96,6 +96,7 @@ struct Scene {
     boundary: Option<Vec<Draft>>,
     session: Option<Vec<Draft>>,
     bucket: Option<Vec<Draft>>,
+    endpoint: Option<Vec<Draft>>,
 }
 
 mod text {
@@ -278,6 +279,16 @@ mod oracle {
 
     pub(super) fn allows(scene: &Scene) -> bool {
         let request = (scene.action, scene.resource);
+        let passes = |drafts: &Vec<Draft>| {
+            let concerned = |d: &Draft| concerns(d, scene.kind, 0..3);
+            let says = |allow| union(scene, drafts, allow, concerned).contains(&request);
+            says(true) && !says(false)
+        };
+        scene.endpoint.as_ref().is_none_or(passes) && allows_by_any_way(scene)
+    }
+
+    fn allows_by_any_way(scene: &Scene) -> bool {
+        let request = (scene.action, scene.resource);
         let everybody = |_: &Draft| true;
         let bucket = scene.bucket.as_deref().unwrap_or_default();
         let attached = [
@@ -384,26 +395,30 @@ fn scene() -> impl Strategy<Value = Scene> {
             prop::option::of(drafts()),
             prop::option::of(drafts()),
             prop::option::weighted(0.75, drafts()),
+            prop::option::weighted(0.25, drafts()),
         ),
     )
         .prop_map(
-            |(kind, request, around, values, identity, (boundary, session, bucket))| Scene {
-                kind,
-                action: request.0,
-                resource: request.1,
-                owner: around.0,
-                must_allow: around.1,
-                username_known: around.2,
-                values: [values.0, values.1],
-                // Callers without an account have no policies of their own.
-                identity: if matches!(kind, Service | Anonymous) {
-                    Vec::new()
-                } else {
-                    identity
-                },
-                boundary: boundary.filter(|_| !matches!(kind, Service | Anonymous)),
-                session: session.filter(|_| !matches!(kind, Service | Anonymous)),
-                bucket,
+            |(kind, request, around, values, identity, (boundary, session, bucket, endpoint))| {
+                Scene {
+                    kind,
+                    action: request.0,
+                    resource: request.1,
+                    owner: around.0,
+                    must_allow: around.1,
+                    username_known: around.2,
+                    values: [values.0, values.1],
+                    // Callers without an account have no policies of their own.
+                    identity: if matches!(kind, Service | Anonymous) {
+                        Vec::new()
+                    } else {
+                        identity
+                    },
+                    boundary: boundary.filter(|_| !matches!(kind, Service | Anonymous)),
+                    session: session.filter(|_| !matches!(kind, Service | Anonymous)),
+                    bucket,
+                    endpoint,
+                }
             },
         )
 }
@@ -442,6 +457,7 @@ fn decide(scene: &Scene) -> bool {
     let boundary = optional(&scene.boundary, Kind::Identity);
     let session = optional(&scene.session, Kind::Identity);
     let bucket = optional(&scene.bucket, Kind::Resource);
+    let endpoint = optional(&scene.endpoint, Kind::Resource);
     fn named(policy: &Option<Policy>) -> Option<NamedPolicy<'_>> {
         policy
             .as_ref()
@@ -456,6 +472,7 @@ fn decide(scene: &Scene) -> bool {
         identity: named(&identity).as_slice(),
         boundary: named(&boundary),
         session: session.is_some().then_some(named(&session).as_slice()),
+        endpoint: named(&endpoint),
         resource_policy: named(&bucket),
         resource_mode: if scene.must_allow {
             ResourceMode::MustAllow

@@ -6,7 +6,8 @@
 //! subnet), `ingress` (security groups of the receiver), `private` (a private address becomes a public
 //! one). Nothing is ever answered for a packet that is dropped. What the router serves to everybody is
 //! judged by `services` alone, as in AWS; what it serves at doors is judged there as if it left, and
-//! its answers by `served`. Where flows are counted, `counting` adds to these chains.
+//! its answers by `served`. Routes have no memory: a door that closes to somebody closes to the
+//! connections that they have, too. Where flows are counted, `counting` adds to these chains.
 
 use crate::counting;
 use crate::names::{self, CORE};
@@ -87,6 +88,7 @@ fn base_chains(set: &mut Ruleset) {
         "services",
         "type filter hook input priority filter; policy drop;",
         &[
+            "ip daddr @door-addresses iifname . ip daddr != @doors drop",
             "ct state established,related accept",
             "ip daddr @services accept",
             "iifname . ip daddr != @doors drop",
@@ -128,8 +130,10 @@ fn addresses(plan: &VpcPlan, set: &mut Ruleset) {
             .elements
             .insert(public.private.to_string(), public.public.to_string());
     }
+    let mut door_addresses = Set::of("ipv4_addr");
     let mut doors = Set::of("ifname . ipv4_addr");
     for door in &plan.doors {
+        door_addresses.insert(door.address);
         for id in &door.open_to {
             let device = quoted(&names::device(id));
             doors.insert(format!("{device} . {}", door.address));
@@ -141,6 +145,7 @@ fn addresses(plan: &VpcPlan, set: &mut Ruleset) {
         .for_each(|peering| peerings.insert(quoted(&names::device(&peering.id))));
 
     set.set("services", services);
+    set.set("door-addresses", door_addresses);
     set.set("doors", doors);
     set.set("checked", checked);
     set.set("senders", senders);

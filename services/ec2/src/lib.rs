@@ -50,6 +50,7 @@ mod tags;
 mod templated;
 mod told;
 mod volume_types;
+mod ways;
 mod zones;
 
 pub use state::Ec2;

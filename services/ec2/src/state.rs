@@ -21,6 +21,7 @@ use crate::metadata::Leases;
 use crate::names::Names;
 use crate::reconcile;
 use crate::resource::{Described, Find, Here, Resource};
+use crate::ways::Ways;
 
 /// How long a client token is remembered.
 const KEEP_TOKENS: Duration = Duration::from_secs(24 * 3600);
@@ -37,6 +38,8 @@ pub struct Ec2 {
     pub(crate) planes: Option<Planes>,
     /// Wakes what makes networks true.
     pub(crate) networks: Waker,
+    /// By which endpoints requests come.
+    pub(crate) ways: Ways,
     /// Wakes what makes instances true.
     pub(crate) instances: Waker,
     /// Credentials that instances have been given.
@@ -86,6 +89,7 @@ impl Ec2 {
             clock,
             planes,
             networks: driver.waker(reconcile::NETWORKS),
+            ways: Ways::default(),
             instances: driver.waker(reconcile::INSTANCES),
             leases: Leases::default(),
             volumes: driver.waker(reconcile::VOLUMES),

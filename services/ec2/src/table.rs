@@ -177,8 +177,8 @@ fn routes(table: Table) -> Table {
             |a, i| a.on::<RouteTableRow>(&i.route_table_id) => routes::delete;
 
         CreateVpcEndpoint [
-            "PolicyDocument", "SubnetIds", "SecurityGroupIds", "DnsOptions",
-            "SubnetConfigurations", "ServiceNetworkArn", "ResourceConfigurationArn",
+            "SubnetIds", "SecurityGroupIds", "DnsOptions", "SubnetConfigurations",
+            "ServiceNetworkArn", "ResourceConfigurationArn",
             "ServiceRegion"
         ] |a, i| a
             .creates(&endpoint::KIND, &i.tag_specifications)
@@ -186,7 +186,7 @@ fn routes(table: Table) -> Table {
             .on_all::<RouteTableRow>(i.route_table_ids.as_deref().unwrap_or_default())
             => endpoints::create;
         ModifyVpcEndpoint [
-            "PolicyDocument", "AddSubnetIds", "RemoveSubnetIds", "AddSecurityGroupIds",
+            "AddSubnetIds", "RemoveSubnetIds", "AddSecurityGroupIds",
             "RemoveSecurityGroupIds", "DnsOptions", "SubnetConfigurations"
         ] |a, i| a
             .on::<EndpointRow>(&i.vpc_endpoint_id)

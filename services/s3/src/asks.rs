@@ -133,18 +133,14 @@ impl<'a> Door<'a> {
 
     /// Whether any policy in play has a condition at all on the tags that an object has.
     fn tags_matter(&self) -> bool {
-        let policies = &self.cx.caller.policies;
-        let identity = policies.identity.iter().chain(&policies.boundary);
-        let all = identity.chain(policies.session.iter().flatten());
-        all.map(|(_, policy)| policy)
-            .chain(&self.rules.policy)
-            .any(|policy| {
-                let keys = policy.context_keys();
-                keys.iter().any(|key| {
-                    key.get(..21)
-                        .is_some_and(|start| start.eq_ignore_ascii_case("s3:ExistingObjectTag/"))
-                })
+        let mut policies = self.cx.policies().chain(&self.rules.policy);
+        policies.any(|policy| {
+            let keys = policy.context_keys();
+            keys.iter().any(|key| {
+                key.get(..21)
+                    .is_some_and(|start| start.eq_ignore_ascii_case("s3:ExistingObjectTag/"))
             })
+        })
     }
 
     pub(crate) fn has_tags(&self, key: &str, version: Option<&str>) -> Result<bool> {

@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gureum_dispatch::VpcEndpoint;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -51,18 +52,30 @@ pub struct Opening {
     _held: oneshot::Sender<()>,
 }
 
-/// A listener that came later, and what ends when it is to be closed.
-type Later = (TcpListener, oneshot::Receiver<()>);
+/// What stands before the door at a place inside a VPC.
+pub trait Gate: Send + Sync + 'static {
+    /// The VPC endpoint by which requests from this address come here, where they come by one.
+    /// Asked for every request; must not wait.
+    fn endpoint(&self, peer: IpAddr) -> Option<VpcEndpoint>;
+}
+
+/// A listener that came later, what stands before it, and what ends when it is to be closed.
+type Later = (TcpListener, Option<Arc<dyn Gate>>, oneshot::Receiver<()>);
 
 impl Porter {
     /// Opens the door at a socket that listens already, in whichever network it is. What comes
     /// before the door serves, or after, waits in the kernel's backlog. Must be called in a tokio
     /// runtime.
-    pub fn open(&self, listener: std::net::TcpListener) -> io::Result<Opening> {
+    pub fn open(
+        &self,
+        listener: std::net::TcpListener,
+        gate: Option<Arc<dyn Gate>>,
+    ) -> io::Result<Opening> {
         listener.set_nonblocking(true)?;
         let (held, let_go) = oneshot::channel();
+        let listener = TcpListener::from_std(listener)?;
         // Nobody receives when the cloud is about to end.
-        let _ = self.0.send((TcpListener::from_std(listener)?, let_go));
+        let _ = self.0.send((listener, gate, let_go));
         Ok(Opening { _held: held })
     }
 }
@@ -103,14 +116,16 @@ impl Listening {
         // Everything that still runs holds a receiver: `closed` waits for the last of them.
         let closing = watch::Sender::new(false);
         for listener in self.listeners {
-            tokio::spawn(Arc::clone(&hall).listen(listener, Closing(closing.subscribe())));
+            let closing = Closing(closing.subscribe());
+            tokio::spawn(Arc::clone(&hall).listen(listener, None, closing));
         }
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                Some((listener, let_go)) = self.later.recv() => {
-                    let listening = Arc::clone(&hall).listen(listener, Closing(closing.subscribe()));
+                Some((listener, gate, let_go)) = self.later.recv() => {
+                    let closing = Closing(closing.subscribe());
+                    let listening = Arc::clone(&hall).listen(listener, gate, closing);
                     tokio::spawn(async move {
                         tokio::select! {
                             () = listening => {}
@@ -156,16 +171,26 @@ enum Opened {
 }
 
 impl Hall {
-    async fn listen(self: Arc<Self>, listener: TcpListener, mut closing: Closing) {
+    async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        gate: Option<Arc<dyn Gate>>,
+        mut closing: Closing,
+    ) {
         let connections = closing.clone();
         tokio::select! {
-            () = self.accept(&listener, connections) => {}
+            () = self.accept(&listener, gate, connections) => {}
             () = closing.begun() => {}
         }
     }
 
     /// Accepts connections until it is dropped.
-    async fn accept(self: &Arc<Self>, listener: &TcpListener, closing: Closing) {
+    async fn accept(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        gate: Option<Arc<dyn Gate>>,
+        closing: Closing,
+    ) {
         while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -176,9 +201,9 @@ impl Hall {
                     continue;
                 }
             };
-            let (hall, closing) = (Arc::clone(self), closing.clone());
+            let (hall, gate, closing) = (Arc::clone(self), gate.clone(), closing.clone());
             tokio::spawn(async move {
-                if let Err(error) = hall.connection(stream, peer, closing).await {
+                if let Err(error) = hall.connection(stream, peer, gate, closing).await {
                     tracing::debug!(%peer, error, "connection ended early");
                 }
                 drop(place);
@@ -190,6 +215,7 @@ impl Hall {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        gate: Option<Arc<dyn Gate>>,
         mut closing: Closing,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // Replies are written whole; waiting for more to send would only add delay.
@@ -198,6 +224,7 @@ impl Hall {
         let via = |secure| Via {
             peer,
             local,
+            gate,
             secure,
         };
         let opened = tokio::select! {
@@ -230,7 +257,7 @@ impl Hall {
         let asked = AtomicBool::new(false);
         let service = service_fn(|request: http::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let door = Arc::clone(&self.door);
+            let (door, via) = (Arc::clone(&self.door), via.clone());
             async move {
                 let one = request.version() < http::Version::HTTP_2;
                 let (request, asked) = body::incoming(request);

@@ -81,6 +81,7 @@ mod tests {
         let via = Via {
             peer,
             local,
+            gate: None,
             secure: false,
         };
         Some((client, server, via))
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn a_closed_or_foreign_connection_is_nobodys() {
         let (client, _server, mut via) = connect("127.0.0.1:0", "127.0.0.1").expect("loopback");
-        let mut other = via;
+        let mut other = via.clone();
         other.local.set_port(1);
         assert!(!is_own_user(&other), "the same client port, another door");
         drop(client);
@@ -121,6 +122,7 @@ mod tests {
         let via = Via {
             peer: ([127, 0, 0, 1], 50000).into(),
             local: ([127, 0, 0, 1], 4566).into(),
+            gate: None,
             secure: false,
         };
         if cfg!(target_endian = "little") {

@@ -38,7 +38,7 @@ use gureum_kit::AccountId;
 use crate::sigv4::KeyCache;
 use route::Routes;
 
-pub use accept::{Listening, Opening, Porter};
+pub use accept::{Gate, Listening, Opening, Porter};
 pub use pages::Resources;
 
 /// How strictly callers are checked.

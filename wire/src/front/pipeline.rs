@@ -11,15 +11,18 @@ use gureum_schema::{Body, Protocol, Result, Timestamp};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 
+use super::accept::Gate;
 use super::auth::Signature;
 use super::{Door, form, host, refuse};
 
 /// How a request came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Via {
     pub(crate) peer: SocketAddr,
     /// Our end of the connection.
     pub(crate) local: SocketAddr,
+    /// Only inside VPCs.
+    pub(crate) gate: Option<Arc<dyn Gate>>,
     /// Over TLS.
     pub(crate) secure: bool,
 }
@@ -134,7 +137,9 @@ impl Door {
             signature_age: signature.age,
             content_sha256: text(CONTENT_SHA256),
         };
-        self.cloud.cx(caller, region, info)
+        let gate = visit.via.gate.as_ref();
+        let endpoint = gate.and_then(|gate| gate.endpoint(info.source_ip));
+        self.cloud.cx(caller, region, info).through(endpoint)
     }
 }
 

@@ -129,6 +129,7 @@ async fn ask(door: &Arc<Door>, request: Request<Body>) -> (u16, String) {
     let via = Via {
         peer: ([127, 0, 0, 1], 50000).into(),
         local: ([127, 0, 0, 1], 4566).into(),
+        gate: None,
         secure: false,
     };
     let reply = Arc::clone(door).answer(request, via).await;

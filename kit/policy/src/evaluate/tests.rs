@@ -4,6 +4,8 @@ use super::*;
 use crate::document::Kind;
 use CallerKind::{Anonymous, FederatedUser, IdentityProvider, RoleSession, Root, Service, User};
 
+mod endpoint;
+
 const ACCOUNT: &str = "111122223333";
 const OTHER: &str = "444455556666";
 const USER: &str = "arn:aws:iam::111122223333:user/ann";
@@ -186,6 +188,7 @@ fn question<'q>(caller: &'q CallerView<'q>, context: &'q Context) -> Question<'q
         identity: &[],
         boundary: None,
         session: None,
+        endpoint: None,
         resource_policy: None,
         resource_mode: ResourceMode::AloneSuffices,
     }

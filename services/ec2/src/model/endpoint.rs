@@ -2,11 +2,12 @@
 
 use gureum_kit::{Reader, Region};
 use gureum_model_ec2::types as t;
+use gureum_policy::{self as policy, Policy, Principal, Problem};
 use gureum_schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
-use crate::errors::Result;
+use crate::errors::{Refusal, Result};
 use crate::filter::Paths;
 use crate::machines::GATEWAYS;
 use crate::names::Names;
@@ -32,12 +33,15 @@ pub(crate) struct EndpointRow {
     /// `s3`
     pub(crate) service: String,
     pub(crate) route_tables: Vec<String>,
+    /// As it was given; without one, everything is allowed.
+    #[serde(default)]
+    pub(crate) policy: Option<String>,
 }
 
 resource!(EndpointRow, "ec2.vpc-endpoint", KIND, vpc: vpc);
 
-/// What allows everything; endpoints have no other policy here.
-pub(crate) const POLICY: &str = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
+/// What an endpoint has for a policy that was given none: everything is allowed.
+const OPEN: &str = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
 
 pub(crate) fn service_name(region: &Region, service: &str) -> String {
     format!("com.amazonaws.{region}.{service}")
@@ -57,7 +61,46 @@ pub(crate) fn blocks(region: &Region, list: &str) -> Option<Cidr> {
     Some(Cidr::around(address, 32))
 }
 
+/// Characters of the longest policy.
+const MAX_POLICY: usize = 20_480;
+
+/// Refuses what is no policy of a gateway endpoint. Gateways know no principal but everybody; whom
+/// it is about, conditions say (`aws:PrincipalArn`).
+///
+/// <https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html>
+pub(crate) fn check_policy(text: &str) -> Result<()> {
+    let refused = |why: &str| {
+        let message = format!("The Policy Document is not valid. {why}");
+        Refusal::new("InvalidPolicyDocument", message)
+    };
+    if text.chars().count() > MAX_POLICY {
+        return Err(refused(&Problem::TooLarge.to_string()));
+    }
+    let parsed = Policy::parse(text, policy::Kind::Resource);
+    let parsed = parsed.map_err(|error| refused(&error.to_string()))?;
+    if parsed.principals().any(|it| *it != Principal::Anyone) {
+        return Err(refused(
+            "The principal of a gateway endpoint's policy is *.",
+        ));
+    }
+    Ok(())
+}
+
 impl EndpointRow {
+    fn policy_text(&self) -> &str {
+        self.policy.as_deref().unwrap_or(OPEN)
+    }
+
+    /// What may come through.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy::parse(self.policy_text(), policy::Kind::Resource).unwrap_or_else(|error| {
+            // It was checked when it was put. Whom it keeps out must not come in by accident.
+            let id = &self.meta.id;
+            tracing::error!(%error, endpoint = id, "a policy cannot be read: nothing comes through");
+            Policy::empty(policy::Kind::Resource)
+        })
+    }
+
     pub(crate) fn prefix_list(&self) -> String {
         prefix_list(&self.meta.region, &self.service)
     }
@@ -82,7 +125,7 @@ impl Described for EndpointRow {
             vpc_id: Some(self.vpc.clone()),
             service_name: Some(service_name(&self.meta.region, &self.service)),
             state: Some("available".into()),
-            policy_document: Some(POLICY.into()),
+            policy_document: Some(self.policy_text().into()),
             route_table_ids: Some(self.route_tables.clone()),
             subnet_ids: Some(Vec::new()),
             groups: Some(Vec::new()),

@@ -10,7 +10,9 @@ use crate::cidr::Cidr;
 use crate::describe::{Query, query};
 use crate::errors::{Refusal, Result, refuse_on, unsuccessful};
 use crate::filter::Paths;
-use crate::model::endpoint::{self, EndpointRow, SERVICES, blocks, prefix_list, service_name};
+use crate::model::endpoint::{
+    self, EndpointRow, SERVICES, blocks, check_policy, prefix_list, service_name,
+};
 use crate::model::route::RouteTableRow;
 use crate::model::vpc::VpcRow;
 use crate::state::{Change, Ec2};
@@ -38,6 +40,10 @@ pub(crate) async fn create(
             format!("The Vpc Endpoint Service '{name}' does not exist"),
         )
     })?;
+    input
+        .policy_document
+        .as_deref()
+        .map_or(Ok(()), check_policy)?;
     let tables = input.route_table_ids.as_deref().unwrap_or_default();
     let tags = tags::on_create(&endpoint::KIND, &input.tag_specifications)?;
     let token = input.client_token.as_deref();
@@ -50,6 +56,7 @@ pub(crate) async fn create(
                 vpc: vpc.meta.id,
                 service: (*service).to_owned(),
                 route_tables: Vec::new(),
+                policy: input.policy_document.clone(),
             };
             add_tables(w, &mut row, tables)?;
             w.put(&row)?;
@@ -99,12 +106,22 @@ pub(crate) async fn modify(
     input: t::ModifyVpcEndpointRequest,
 ) -> Reply<t::ModifyVpcEndpointResult> {
     refuse_on(&[("PrivateDnsEnabled", input.private_dns_enabled)])?;
+    let (policy, reset) = (input.policy_document, input.reset_policy == Some(true));
+    if reset && policy.is_some() {
+        Err(Refusal::combination(
+            "A policy can be given or reset, not both at once.",
+        ))?;
+    }
+    policy.as_deref().map_or(Ok(()), check_policy)?;
     ec2.write(&cx, input.dry_run, |w| {
         let mut row = w.need::<EndpointRow>(&input.vpc_endpoint_id)?;
         let gone = input.remove_route_table_ids.as_deref().unwrap_or_default();
         row.route_tables.retain(|id| !gone.contains(id));
         let new = input.add_route_table_ids.as_deref().unwrap_or_default();
         add_tables(w, &mut row, new)?;
+        if reset || policy.is_some() {
+            row.policy.clone_from(&policy);
+        }
         w.put(&row)
     })
     .await?;
@@ -192,7 +209,7 @@ pub(crate) async fn describe_services(
                     "{service}.{}.amazonaws.com",
                     cx.region
                 )]),
-                vpc_endpoint_policy_supported: Some(false),
+                vpc_endpoint_policy_supported: Some(true),
                 acceptance_required: Some(false),
                 manages_vpc_endpoints: Some(false),
                 tags: Some(Vec::new()),

@@ -12,6 +12,7 @@ use gureum_kit::{Outcome, Reader, Reconciler, Scan};
 use gureum_schema::Error;
 
 use super::NETWORKS;
+use super::reach::ways;
 use super::vpc_plan::{Rows, plan};
 use super::zones::zones;
 use crate::errors::Result;
@@ -193,17 +194,22 @@ impl Ec2 {
         let mut failed = None;
         for vpc in &lived_in {
             let elsewhere = all.groups_elsewhere(vpc);
-            let plan = plan(&all.of(vpc, &up, &elsewhere));
+            let (plan, ways) = {
+                let rows = all.of(vpc, &up, &elsewhere);
+                (plan(&rows), ways(&rows))
+            };
             let named = |id: &str| {
                 let mut vpcs = all.vpcs.iter();
                 vpcs.any(|vpc| vpc.meta.id == id && vpc.dns_hostnames)
             };
             let zones = zones(vpc, &all.interfaces, &named, &self.names)?;
+            self.ways.begin(&vpc.meta.id, &ways);
             match planes.wires.apply(&plan, zones).await {
-                Ok(()) => self
-                    .nat_gateways_ready(&vpc.meta.id)
-                    .await
-                    .map_err(Error::from)?,
+                Ok(()) => {
+                    self.ways.settle(&vpc.meta.id, ways);
+                    let ready = self.nat_gateways_ready(&vpc.meta.id).await;
+                    ready.map_err(Error::from)?;
+                }
                 // The others are not to suffer for it.
                 Err(error) => failed = Some(error),
             }
@@ -213,6 +219,8 @@ impl Ec2 {
                 planes.wires.remove(&vpc).await?;
             }
         }
+        let laid_out = lived_in.iter().map(|vpc| vpc.meta.id.as_str());
+        self.ways.keep(&laid_out.collect());
         failed.map_or(Ok(()), Err)
     }
 

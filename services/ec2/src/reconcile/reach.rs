@@ -1,5 +1,5 @@
-//! From where the APIs are reached: where the internet is, and S3 and DynamoDB also where a gateway
-//! endpoint is. Follows routes as packets would, though what is there is the router itself.
+//! By which way the APIs are reached: through the internet, S3 and DynamoDB also through gateway
+//! endpoints. Follows routes as packets would, though what is there is the router itself.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,33 +8,76 @@ use gureum_network::DoorPlan;
 
 use super::vpc_plan::Rows;
 use crate::machines::{API, GATEWAYS};
+use crate::model::endpoint::EndpointRow;
 use crate::model::interface::{InterfaceRow, Purpose};
 use crate::model::route::{RouteTableRow, Target};
+use crate::ways::{Gateway, WaysOfVpc};
 
 /// How many machines that forward may stand between an interface and a gateway.
 const HOPS: usize = 4;
 
-pub(super) fn doors(rows: &Rows<'_>) -> Vec<DoorPlan> {
-    let general = DoorPlan {
-        address: API,
-        open_to: reaching(rows, API, None),
-    };
-    let gateways = GATEWAYS.into_iter().map(|(service, address)| DoorPlan {
-        address,
-        open_to: reaching(rows, address, Some(service)),
-    });
-    std::iter::once(general).chain(gateways).collect()
+/// Where the API is, at one of its addresses.
+#[derive(Clone, Copy)]
+struct Door {
+    address: Ipv4Addr,
+    /// Whose it is alone, where gateway endpoints lead to it.
+    gateway: Option<Gateway>,
 }
 
-fn reaching(rows: &Rows<'_>, address: Ipv4Addr, service: Option<&str>) -> BTreeSet<String> {
-    let ordinary = rows.interfaces.iter().filter(|row| is_up(rows, row));
-    let reaching = ordinary.filter(|row| {
-        let table = rows.table_of(&row.subnet);
-        table.is_some_and(|table| {
-            has_endpoint(rows, table, service) || leads_out(rows, table, row, address, HOPS)
+/// How packets get to a door.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Internet,
+    Endpoint(&'a EndpointRow),
+}
+
+/// Which interfaces each address of the API is open to.
+pub(super) fn doors(rows: &Rows<'_>) -> Vec<DoorPlan> {
+    let general = Door {
+        address: API,
+        gateway: None,
+    };
+    let open_to = |door: Door| -> BTreeSet<String> {
+        let reaching = up(rows).filter(|row| way(rows, row, door, HOPS).is_some());
+        reaching.map(|row| row.meta.id.clone()).collect()
+    };
+    let doors = std::iter::once(general).chain(gateways());
+    doors
+        .map(|door| DoorPlan {
+            address: door.address,
+            open_to: open_to(door),
         })
-    });
-    reaching.map(|row| row.meta.id.clone()).collect()
+        .collect()
+}
+
+/// Which private addresses come through which endpoints.
+pub(super) fn ways(rows: &Rows<'_>) -> WaysOfVpc {
+    let mut ways = WaysOfVpc::new();
+    for door in gateways() {
+        for row in up(rows) {
+            if let (Some(gateway), Some(Way::Endpoint(endpoint))) =
+                (door.gateway, way(rows, row, door, HOPS))
+            {
+                let place = gureum_kit::Row::key(endpoint);
+                let addresses = row.addresses.iter().map(|it| (gateway, it.private));
+                ways.extend(addresses.map(|from| (from, place.clone())));
+            }
+        }
+    }
+    ways
+}
+
+fn gateways() -> impl Iterator<Item = Door> {
+    GATEWAYS.into_iter().map(|(gateway, address)| Door {
+        address,
+        gateway: Some(gateway),
+    })
+}
+
+/// The interfaces of instances that are up.
+fn up<'a>(rows: &'a Rows<'_>) -> impl Iterator<Item = &'a InterfaceRow> {
+    let interfaces = rows.interfaces.iter().copied();
+    interfaces.filter(|row| is_up(rows, row))
 }
 
 fn is_up(rows: &Rows<'_>, row: &InterfaceRow) -> bool {
@@ -43,43 +86,44 @@ fn is_up(rows: &Rows<'_>, row: &InterfaceRow) -> bool {
     up && row.purpose == Purpose::Ordinary
 }
 
-fn has_endpoint(rows: &Rows<'_>, table: &RouteTableRow, service: Option<&str>) -> bool {
-    rows.endpoints.iter().any(|endpoint| {
-        Some(endpoint.service.as_str()) == service && endpoint.route_tables.contains(&table.meta.id)
-    })
-}
-
-/// Whether what an interface sends by this table comes to the internet, and the answer back.
-fn leads_out(
-    rows: &Rows<'_>,
-    table: &RouteTableRow,
-    from: &InterfaceRow,
-    to: Ipv4Addr,
-    hops: usize,
-) -> bool {
+/// The way from an interface to a door, if what it sends gets there, and the answer back.
+fn way<'a>(rows: &'a Rows<'_>, from: &InterfaceRow, door: Door, hops: usize) -> Option<Way<'a>> {
+    let table = rows.table_of(&from.subnet)?;
+    // Its route leads to this very address: no other is more specific.
+    if let Some(endpoint) = endpoint(rows, table, door) {
+        return Some(Way::Endpoint(endpoint));
+    }
     let fitting = table.routes.iter();
-    let fitting = fitting.filter(|route| route.destination.holds(to));
-    let route = fitting.max_by_key(|route| route.destination.prefix());
-    let (Some(route), 1..) = (route, hops) else {
-        return false;
-    };
+    let fitting = fitting.filter(|route| route.destination.holds(door.address));
+    let route = fitting.max_by_key(|route| route.destination.prefix())?;
+    let hops = hops.checked_sub(1)?;
     let by_way_of = |id: &str| {
         let mut interfaces = rows.interfaces.iter();
-        let next = interfaces.find(|row| row.meta.id == id)?;
-        let table = rows.table_of(&next.subnet)?;
-        Some(leads_out(rows, table, next, to, hops - 1)).map(|leads| leads && forwards(rows, next))
+        let next = interfaces.find(|row| row.meta.id == id && forwards(rows, row))?;
+        way(rows, next, door, hops)
     };
     match &route.target {
-        Target::InternetGateway(_) => rows.internet && from.primary_public().is_some(),
+        Target::InternetGateway(_) => {
+            let leads_out = rows.internet && from.primary_public().is_some();
+            leads_out.then_some(Way::Internet)
+        }
         Target::NatGateway(id) => {
             let mut nat_gateways = rows.nat_gateways.iter();
-            let nat = nat_gateways.find(|nat| nat.meta.id == *id && nat.public.is_some());
-            nat.and_then(|nat| by_way_of(&nat.interface))
-                .unwrap_or(false)
+            let nat = nat_gateways.find(|nat| nat.meta.id == *id && nat.public.is_some())?;
+            by_way_of(&nat.interface)
         }
-        Target::Interface(id) => by_way_of(id).unwrap_or(false),
-        Target::Peering(_) => false,
+        Target::Interface(id) => by_way_of(id),
+        Target::Peering(_) => None,
     }
+}
+
+/// The endpoint to which a table leads packets for a door.
+fn endpoint<'a>(rows: &'a Rows<'_>, table: &RouteTableRow, door: Door) -> Option<&'a EndpointRow> {
+    let mut endpoints = rows.endpoints.iter().copied();
+    endpoints.find(|endpoint| {
+        Some(endpoint.service.as_str()) == door.gateway
+            && endpoint.route_tables.contains(&table.meta.id)
+    })
 }
 
 /// Whether an interface carries what is not its own.
@@ -87,5 +131,152 @@ fn forwards(rows: &Rows<'_>, row: &InterfaceRow) -> bool {
     match row.purpose {
         Purpose::NatGateway => true,
         Purpose::Ordinary => !row.source_dest_check && is_up(rows, row),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use gureum_kit::reconcile::Driver;
+    use gureum_kit::{Clock, Row, Store};
+
+    use super::*;
+    use crate::model::endpoint;
+    use crate::model::interface::{Attachment, Public};
+    use crate::model::route::Association;
+    use crate::model::subnet::SubnetRow;
+    use crate::model::vpc::VpcRow;
+    use crate::resource::Here;
+    use crate::state::{Change, Ec2};
+    use crate::{defaults, ops};
+
+    /// What the ways in a network depend on.
+    struct Scene {
+        vpc: VpcRow,
+        subnet: SubnetRow,
+        tables: Vec<RouteTableRow>,
+        interfaces: Vec<InterfaceRow>,
+        endpoint: EndpointRow,
+    }
+
+    impl Scene {
+        /// A subnet of a default VPC with an instance without public address, `i-0`, and one that
+        /// forwards, `i-1`; no endpoint is led to.
+        async fn new() -> Self {
+            let store = Store::memory();
+            let driver = Driver::new(Clock::system());
+            let pool = (Ipv4Addr::new(198, 18, 0, 0), 15);
+            let ec2 = Ec2::open(store.clone(), Clock::system(), &driver, "test", pool, None);
+            let ec2 = ec2.await.expect("service");
+            let here = Here {
+                region: "eu-west-1".parse().expect("region"),
+                account: "123456789012".parse().expect("account"),
+                now: 0,
+            };
+            let made = store.transact(|tx| {
+                let mut w = Change {
+                    tx,
+                    here: &here,
+                    names: &ec2.names,
+                };
+                defaults::make_region(&mut w)?;
+                let subnet = w.all::<SubnetRow>()?.remove(0);
+                let vpc = w.all::<VpcRow>()?.remove(0);
+                let mut interfaces = Vec::new();
+                for n in 0..2 {
+                    let mut row = ops::interfaces::make(&mut w, &subnet, &Default::default())?;
+                    row.attachment = Some(Attachment {
+                        id: format!("eni-attach-{n}"),
+                        instance: format!("i-{n}"),
+                        device_index: 0,
+                        delete_on_termination: true,
+                        at: 0,
+                    });
+                    row.source_dest_check = n == 0;
+                    interfaces.push(row);
+                }
+                Ok::<_, crate::errors::Refusal>(Self {
+                    endpoint: EndpointRow {
+                        meta: here.new_meta(&endpoint::KIND, Default::default()),
+                        vpc: vpc.meta.id.clone(),
+                        service: "s3".into(),
+                        route_tables: Vec::new(),
+                        policy: None,
+                    },
+                    tables: w.all()?,
+                    vpc,
+                    subnet,
+                    interfaces,
+                })
+            });
+            made.await.expect("rows")
+        }
+
+        /// The doors that are open to the first instance, by the last byte of their addresses, and
+        /// whether S3's is by way of the endpoint.
+        fn reached(&self) -> (Vec<u8>, bool) {
+            let rows = Rows {
+                vpc: &self.vpc,
+                internet: true,
+                subnets: vec![&self.subnet],
+                tables: self.tables.iter().collect(),
+                groups: Vec::new(),
+                acls: Vec::new(),
+                interfaces: self.interfaces.iter().collect(),
+                nat_gateways: Vec::new(),
+                peerings: Vec::new(),
+                up: &|_| true,
+                elsewhere: &BTreeMap::new(),
+                prefix_lists: Vec::new(),
+                endpoints: vec![&self.endpoint],
+                flow_logs: &[],
+            };
+            let first = &self.interfaces[0];
+            let doors = doors(&rows).into_iter();
+            let open = doors.filter(|door| door.open_to.contains(&first.meta.id));
+            let ways = ways(&rows);
+            let address = first.primary_private().expect("an address");
+            let way = ways.get(&("s3", address));
+            assert!(way.is_none_or(|place| *place == self.endpoint.key()));
+            let open = open.map(|door| door.address.octets()[3]);
+            (open.collect(), way.is_some())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_goes_before_any_other_way() {
+        let mut scene = Scene::new().await;
+        assert_eq!(scene.reached(), (vec![], false), "no public address");
+        scene.endpoint.route_tables = vec![scene.tables[0].meta.id.clone()];
+        assert_eq!(scene.reached(), (vec![247], true));
+        scene.interfaces[0].addresses[0].public = Some(Public {
+            address: Ipv4Addr::new(198, 18, 0, 1),
+            elastic: None,
+        });
+        assert_eq!(scene.reached(), (vec![249, 248, 247], true));
+        scene.endpoint.route_tables.clear();
+        assert_eq!(scene.reached(), (vec![249, 248, 247], false));
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_found_behind_who_forwards() {
+        let mut scene = Scene::new().await;
+        let forwarder = scene.interfaces[1].meta.id.clone();
+        let mut behind = scene.tables[0].clone();
+        behind.meta.id = "rtb-behind".into();
+        behind.associations = vec![Association {
+            id: "rtbassoc-1".into(),
+            subnet: "subnet-behind".into(),
+        }];
+        scene.endpoint.route_tables = vec![behind.meta.id.clone()];
+        scene.tables.push(behind);
+        scene.tables[0].routes[0].target = Target::Interface(forwarder);
+        // It forwards to itself.
+        assert_eq!(scene.reached(), (vec![], false));
+        scene.interfaces[1].subnet = "subnet-behind".into();
+        assert_eq!(scene.reached(), (vec![247], true));
+        scene.interfaces[1].source_dest_check = true;
+        assert_eq!(scene.reached(), (vec![], false));
     }
 }

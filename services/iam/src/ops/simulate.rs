@@ -351,6 +351,7 @@ impl Simulation {
             identity,
             boundary,
             session: None,
+            endpoint: None,
             resource_policy: policy.map(|policy| NamedPolicy {
                 id: "ResourcePolicy",
                 policy,

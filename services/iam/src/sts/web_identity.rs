@@ -204,6 +204,7 @@ fn trusted(
         identity: &[],
         boundary: None,
         session: None,
+        endpoint: None,
         resource_policy: Some(NamedPolicy {
             id: "trust-policy",
             policy: &trust,
