@@ -3,6 +3,8 @@
 mod flow_logs;
 mod images;
 mod instances;
+#[cfg(test)]
+mod lab;
 mod leftovers;
 mod networks;
 pub(crate) mod plan;

@@ -138,18 +138,15 @@ fn forwards(rows: &Rows<'_>, row: &InterfaceRow) -> bool {
 mod tests {
     use std::collections::BTreeMap;
 
-    use gureum_kit::reconcile::Driver;
-    use gureum_kit::{Clock, Row, Store};
+    use gureum_kit::Row;
 
     use super::*;
     use crate::model::endpoint;
-    use crate::model::interface::{Attachment, Public};
+    use crate::model::interface::Public;
     use crate::model::route::Association;
     use crate::model::subnet::SubnetRow;
     use crate::model::vpc::VpcRow;
-    use crate::resource::Here;
-    use crate::state::{Change, Ec2};
-    use crate::{defaults, ops};
+    use crate::reconcile::lab::{eth0, in_a_region};
 
     /// What the ways in a network depend on.
     struct Scene {
@@ -164,41 +161,17 @@ mod tests {
         /// A subnet of a default VPC with an instance without public address, `i-0`, and one that
         /// forwards, `i-1`; no endpoint is led to.
         async fn new() -> Self {
-            let store = Store::memory();
-            let driver = Driver::new(Clock::system());
-            let pool = (Ipv4Addr::new(198, 18, 0, 0), 15);
-            let ec2 = Ec2::open(store.clone(), Clock::system(), &driver, "test", pool, None);
-            let ec2 = ec2.await.expect("service");
-            let here = Here {
-                region: "eu-west-1".parse().expect("region"),
-                account: "123456789012".parse().expect("account"),
-                now: 0,
-            };
-            let made = store.transact(|tx| {
-                let mut w = Change {
-                    tx,
-                    here: &here,
-                    names: &ec2.names,
-                };
-                defaults::make_region(&mut w)?;
-                let subnet = w.all::<SubnetRow>()?.remove(0);
-                let vpc = w.all::<VpcRow>()?.remove(0);
+            in_a_region(|w, _, subnet| {
                 let mut interfaces = Vec::new();
                 for n in 0..2 {
-                    let mut row = ops::interfaces::make(&mut w, &subnet, &Default::default())?;
-                    row.attachment = Some(Attachment {
-                        id: format!("eni-attach-{n}"),
-                        instance: format!("i-{n}"),
-                        device_index: 0,
-                        delete_on_termination: true,
-                        at: 0,
-                    });
+                    let mut row = eth0(w, subnet, &format!("i-{n}"))?;
                     row.source_dest_check = n == 0;
                     interfaces.push(row);
                 }
-                Ok::<_, crate::errors::Refusal>(Self {
+                let vpc = w.all::<VpcRow>()?.remove(0);
+                Ok(Self {
                     endpoint: EndpointRow {
-                        meta: here.new_meta(&endpoint::KIND, Default::default()),
+                        meta: w.here.new_meta(&endpoint::KIND, Default::default()),
                         vpc: vpc.meta.id.clone(),
                         service: "s3".into(),
                         route_tables: Vec::new(),
@@ -206,11 +179,11 @@ mod tests {
                     },
                     tables: w.all()?,
                     vpc,
-                    subnet,
+                    subnet: subnet.clone(),
                     interfaces,
                 })
-            });
-            made.await.expect("rows")
+            })
+            .await
         }
 
         /// The doors that are open to the first instance, by the last byte of their addresses, and

@@ -315,47 +315,20 @@ fn peering(vpc: &VpcRow, peering: &PeeringRow) -> net::PeeringPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::Here;
-    use crate::state::{Change, Ec2};
-    use crate::{defaults, ops};
-    use gureum_kit::reconcile::Driver;
-    use gureum_kit::{Clock, Store};
+    use crate::ops;
+    use crate::reconcile::lab::{eth0, in_a_region};
 
     /// The default VPC as a network, with one interface of an instance that is up.
     async fn planned() -> (net::VpcPlan, InterfaceRow) {
-        let store = Store::memory();
-        let driver = Driver::new(Clock::system());
-        let pool = (Ipv4Addr::new(198, 18, 0, 0), 15);
-        let ec2 = Ec2::open(store.clone(), Clock::system(), &driver, "test", pool, None);
-        let ec2 = ec2.await.expect("service");
-        let here = Here {
-            region: "eu-west-1".parse().expect("region"),
-            account: "123456789012".parse().expect("account"),
-            now: 0,
-        };
-        let made = store.transact(|tx| {
-            let mut w = Change {
-                tx,
-                here: &here,
-                names: &ec2.names,
-            };
-            defaults::make_region(&mut w)?;
-            let subnet = w.all::<SubnetRow>()?.remove(0);
-            let mut row = ops::interfaces::make(&mut w, &subnet, &Default::default())?;
-            row.attachment = Some(crate::model::interface::Attachment {
-                id: "eni-attach-1".into(),
-                instance: "i-1".into(),
-                device_index: 0,
-                delete_on_termination: true,
-                at: 0,
-            });
-            ops::instances::give_public(&mut w, &ec2, &mut row)?;
+        let made = in_a_region(|w, ec2, subnet| {
+            let mut row = eth0(w, subnet, "i-1")?;
+            ops::instances::give_public(w, ec2, &mut row)?;
             w.put(&row)?;
             let (vpcs, subnets, tables) = (w.all::<VpcRow>()?, w.all()?, w.all()?);
             let (groups, acls, interfaces) = (w.all()?, w.all()?, w.all()?);
-            Ok::<_, crate::errors::Refusal>((vpcs, subnets, tables, groups, acls, interfaces, row))
+            Ok((vpcs, subnets, tables, groups, acls, interfaces, row))
         });
-        let (vpcs, subnets, tables, groups, acls, interfaces, row) = made.await.expect("rows");
+        let (vpcs, subnets, tables, groups, acls, interfaces, row) = made.await;
         let plan = plan(&Rows {
             vpc: &vpcs[0],
             internet: true,
