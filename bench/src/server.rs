@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::client::{ACCESS_KEY, Connection, REGION, SECRET, plain, runtime};
 use crate::failure::{Context, Failure, Result};
+use crate::machine;
+
+/// Processor time in a second that counts as rest.
+const NEXT_TO_NOTHING: Duration = Duration::from_millis(150);
 
 /// A running server; it ends when this is dropped.
 pub(crate) struct Server {
@@ -21,6 +25,18 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap_or_default()
+    }
+
+    /// Waits until a second goes by in which it does next to nothing: what was written is in its
+    /// place then. For a minute at most.
+    pub(crate) fn settle(&self) {
+        for _ in 0..60 {
+            let before = machine::cpu_of_tree(self.pid());
+            std::thread::sleep(Duration::from_secs(1));
+            if machine::cpu_of_tree(self.pid()).saturating_sub(before) < NEXT_TO_NOTHING {
+                return;
+            }
+        }
     }
 
     /// Our cloud, on an empty or used data directory.

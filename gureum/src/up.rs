@@ -131,6 +131,11 @@ fn greet(config: &Config, running: &Running, web_ports: &str, started: Instant) 
             Auth::Relaxed => "RELAXED: any key pair is root; for test suites only",
         }
     ));
+    if !rustix::process::geteuid().is_root() {
+        say(
+            "  rootless     instances without volumes and internet; limits as `gureum doctor` says",
+        );
+    }
     say(format_args!("  web ports    {web_ports}"));
     say(format_args!("  region       {}", config.region));
     say(format_args!("  data         {}", config.data_dir.display()));

@@ -257,10 +257,12 @@ fn large(setting: &Setting) -> Result<Vec<Row>> {
     let requests = Requests::to(cloud.address)?;
     create_table(&cloud, &requests)?;
     fill(&cloud, &requests, 0..SETTLED)?;
+    cloud.settle();
     let early = median_get(setting, &cloud, &requests, SETTLED)?;
     let started = Instant::now();
     fill(&cloud, &requests, SETTLED..setting.items)?;
     let rate = (setting.items - SETTLED) as f64 / started.elapsed().as_secs_f64();
+    cloud.settle();
     let late = median_get(setting, &cloud, &requests, setting.items)?;
     let resident = mebibytes(machine::peak(cloud.pid())?);
     let disk = mebibytes(disk_usage(&home)?);

@@ -19,6 +19,7 @@ pub(super) fn findings(beside: &Path) -> Vec<Finding> {
             cgroups(&host),
             layers(&host),
             filters(&host),
+            internet(&host),
         ],
         Err(failure) => vec![Finding::limited(
             "machine room",
@@ -141,6 +142,18 @@ fn filters(host: &Host) -> Finding {
             "Instances need `nft`, for security groups and network address translation.",
         )
         .package("nftables"),
+    }
+}
+
+fn internet(host: &Host) -> Finding {
+    let name = "internet";
+    match host.privilege {
+        Privilege::Root => Finding::good(name, "from instances, in the name of this host".into()),
+        Privilege::Rootless { .. } => Finding::limited(
+            name,
+            "not from instances".into(),
+            "Instances reach each other and the APIs. What lies outside needs root.",
+        ),
     }
 }
 
