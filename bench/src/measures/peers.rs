@@ -57,11 +57,13 @@ fn against_moto(setting: &Setting, moto: &Server) -> Result<Vec<Row>> {
 fn items(setting: &Setting, peer: &Server, name: &str) -> Result<Vec<Row>> {
     let cloud = &setting.cloud(&format!("peers-{}", peer.pid()))?;
     let (ours, theirs) = (dynamodb::prepare(cloud)?, dynamodb::prepare(peer)?);
+    // What is put again as it is there already writes nothing.
+    let fresh = |round: usize| format!("peer-{round}");
     let put = duel(
         setting,
         &format!("DynamoDB PutItem 1 KiB, 16 connections, against {name}"),
-        |_| dynamodb::put_round(setting.load(cloud, CLIENTS), &ours, "peer"),
-        |_| dynamodb::put_round(setting.load(peer, CLIENTS), &theirs, "peer"),
+        |round| dynamodb::put_round(setting.load(cloud, CLIENTS), &ours, &fresh(round)),
+        |round| dynamodb::put_round(setting.load(peer, CLIENTS), &theirs, &fresh(round)),
     )?;
     let get = duel(
         setting,
