@@ -1,4 +1,4 @@
-//! Figures over time: a point a minute of whatever was measured, kept for fifteen days. Touches the
+//! Figures over time: at most a point a minute of whatever was measured, kept for fifteen days. Touches the
 //! store alone, and knows neither what a figure means nor who measured it.
 //!
 //! A row holds an hour of one subject, so that fifteen days are 360 rows of a few KiB: what is written

@@ -1,5 +1,5 @@
-//! HTTP and HTTPS as a client, and TLS for other protocols: how the cloud speaks to others. May touch: the network, and the
-//! host's list of certificate authorities.
+//! HTTP and HTTPS as a client, and TLS for other protocols: how the cloud speaks to others. May touch:
+//! the network, and the host's list of certificate authorities.
 //!
 //! ```ignore
 //! let outbound = Outbound::new(clock, vec![own_authority]);
