@@ -212,9 +212,9 @@ pub(crate) fn serve(listener: TcpListener, name: &str) {
     });
 }
 
-/// Whether a datagram sent by `send` comes to `receiver`.
-pub(crate) fn arrives(receiver: &UdpSocket, send: impl FnOnce()) -> bool {
-    receiver.set_read_timeout(Some(SILENCE)).unwrap();
+/// Whether a datagram sent by `send` comes to `receiver` in this time.
+pub(crate) fn arrives(receiver: &UdpSocket, within: Duration, send: impl FnOnce()) -> bool {
+    receiver.set_read_timeout(Some(within)).unwrap();
     send();
     receiver.recv(&mut [0; 64]).is_ok()
 }

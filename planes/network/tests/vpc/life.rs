@@ -159,7 +159,7 @@ fn flows_end_with_the_owner_of_their_address() {
         };
         let send = || assert_eq!(sender.send_to(b"x", "10.0.2.10:9").unwrap(), 1);
         let old = receiver("old").await;
-        assert!(arrives(&old, send));
+        assert!(arrives(&old, PATIENCE, send));
         old.send_to(b"x", "10.0.1.10:9").unwrap();
         sender.recv(&mut [0; 8]).unwrap();
         // Established now. The next owner of the address lets nothing in.
@@ -167,7 +167,7 @@ fn flows_end_with_the_owner_of_their_address() {
         plan.instance("new", "10.0.2.10", &["closed"]);
         lab.apply(&plan).await;
         let new = receiver("new").await;
-        assert!(!arrives(&new, send));
+        assert!(!arrives(&new, SILENCE, send));
     });
 }
 
