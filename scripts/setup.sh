@@ -13,6 +13,7 @@ need() { # command, package, reason
 
 need cc gcc "to link the program (and to compile one cryptography library)"
 need nft nftables "for EC2: security groups and address translation are packet filters"
+need slirp4netns slirp4netns "for EC2 without root: instances reach the internet by it"
 need ip iproute2 "for the tests of the network plane"
 need python3 python3 "for the tests, which drive the cloud with the stock AWS clients"
 python3 -c 'import ensurepip, venv' 2>/dev/null || {

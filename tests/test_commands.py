@@ -277,9 +277,9 @@ def test_doctor_looks_at_the_machine_room(home):
     found = {finding["name"]: finding for finding in told["findings"]}
     room = found["machine room"]
     assert os.uname().release in room["seen"] or room["advice"]
-    # Without root, nothing of an instance's leaves the host.
-    if "internet" in found:
-        assert (found["internet"]["verdict"] == "good") == (os.geteuid() == 0)
+    # Without root it takes a program that may be missing.
+    if "internet" in found and os.geteuid() == 0:
+        assert found["internet"]["verdict"] == "good"
     for name, path in {"FUSE": "/dev/fuse", "SSH server": "/usr/sbin/sshd"}.items():
         assert (found[name]["verdict"] == "good") == os.path.exists(path), found[name]
     packages = [finding["package"] for finding in told["findings"] if "package" in finding]

@@ -281,7 +281,7 @@ def test_volumes_outlive_kill_9_and_stop():
 
 def inside(cloud, instance, script):
     """Runs a script in an instance, as its root; what it wrote."""
-    command = [BIN, "shell", instance, "--data-dir", cloud.directory]
+    command = [*cloud.command(), "shell", instance, "--data-dir", cloud.directory]
     done = subprocess.run(command, input="set -e\n" + script, capture_output=True, text=True, env=CLEAN, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()

@@ -204,6 +204,9 @@ done
 
 
 NOBODY = 65534
+only_root_can_drop_rights = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can be somebody else"
+)
 
 
 class Humble(Cloud):
@@ -220,8 +223,21 @@ class Humble(Cloud):
         return super().start()
 
     def command(self):
+        # As on most hosts, everybody may have a tap.
+        tap = 'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200; exec "$@"'
         drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all"]
-        return drop + [self.directory.parent / "gureum"]
+        return ["unshare", "--mount", "sh", "-c", tap, "sh", *drop, self.directory.parent / "gureum"]
+
+
+@contextlib.contextmanager
+def humble_cloud(*flags):
+    with tempfile.TemporaryDirectory() as directory:
+        cloud = Humble(pathlib.Path(directory) / "data", *flags).start()
+        try:
+            yield cloud
+        finally:
+            cloud.stop()
+        assert traces(cloud) == []
 
 
 def ways(cloud):
@@ -232,41 +248,36 @@ def ways(cloud):
     return [(int(port), int(way)) for port, way in found]
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can be somebody else")
+@only_root_can_drop_rights
 def test_the_picture_without_rights():
-    with tempfile.TemporaryDirectory() as directory:
-        cloud = Humble(pathlib.Path(directory) / "data").start()
-        try:
-            ec2 = cloud.client("ec2")
-            network = Network(ec2)
-            instance = network.launch(UserData=SERVER)
-            console(ec2, instance, "finished")
-            ((port, way),) = ways(cloud)
-            assert port == 80, "the one port that is open to everybody"
-            assert page("127.0.0.1", way) == "page of " + show(ec2, instance)["PrivateDnsName"]
+    with humble_cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        network = Network(ec2)
+        instance = network.launch(UserData=SERVER)
+        console(ec2, instance, "finished")
+        ((port, way),) = ways(cloud)
+        assert port == 80, "the one port that is open to everybody"
+        assert page("127.0.0.1", way) == "page of " + show(ec2, instance)["PrivateDnsName"]
 
-            # Closed again, it leads nowhere.
-            everybody = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
-            ec2.revoke_security_group_ingress(GroupId=network.group, IpPermissions=[everybody])
-            for _ in range(100):
-                if not ways(cloud):
-                    break
-                time.sleep(0.1)
-            with pytest.raises(OSError):
-                socket.create_connection(("127.0.0.1", way), timeout=2)
+        # Closed again, it leads nowhere.
+        everybody = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        ec2.revoke_security_group_ingress(GroupId=network.group, IpPermissions=[everybody])
+        for _ in range(100):
+            if not ways(cloud):
+                break
+            time.sleep(0.1)
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", way), timeout=2)
 
-            cloud.kill()
-            cloud.start()
-            ec2.authorize_security_group_ingress(GroupId=network.group, IpPermissions=[everybody])
-            for _ in range(100):
-                if found := ways(cloud):
-                    break
-                time.sleep(0.1)
-            assert page("127.0.0.1", found[0][1]).startswith("page of ")
+        cloud.kill()
+        cloud.start()
+        ec2.authorize_security_group_ingress(GroupId=network.group, IpPermissions=[everybody])
+        for _ in range(100):
+            if found := ways(cloud):
+                break
+            time.sleep(0.1)
+        assert page("127.0.0.1", found[0][1]).startswith("page of ")
 
-            ec2.terminate_instances(InstanceIds=[instance])
-            until(ec2, "terminated", instance)
-            network.remove()
-        finally:
-            cloud.stop()
-        assert traces(cloud) == []
+        ec2.terminate_instances(InstanceIds=[instance])
+        until(ec2, "terminated", instance)
+        network.remove()

@@ -14,16 +14,16 @@ use gureum_block::Block;
 use gureum_compute::{Changes, Compute, How, Image, ImageId, RootDisk, Spec, State};
 use gureum_dns::Zone;
 use gureum_ec2::machines::{Imported, Kept, Machine, Machines, PlaneError, Planes, Sight, Wires};
-use gureum_network::{CorePlan, Flows, Network, VpcPlan};
+use gureum_network::{Flows, Network, VpcPlan};
 use gureum_room::{Privilege, Room};
 use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 
+use crate::beyond::Beyond;
 use crate::data_dir::DataDir;
 use crate::disks::device;
 use crate::host_ports::HostPorts;
 use crate::link_local::LinkLocal;
-use crate::routes;
 
 /// How long an instance may take to shut down when the cloud stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,12 +38,8 @@ pub(crate) struct Host {
     pub(crate) compute: Compute,
     pub(crate) block: Block,
     pub(crate) network: Network,
-    pool: Ipv4Net,
-    /// Names the cloud's one link to the host; unique on it.
-    uplink: String,
+    beyond: Beyond,
     ca_bundle: PathBuf,
-    /// Instances reach what is beyond this host.
-    internet: bool,
     /// The room in which the network's joint has been set up since this process began.
     joined: Mutex<Option<String>>,
     pub(crate) link_local: LinkLocal,
@@ -78,12 +74,10 @@ impl Host {
             host_ports: HostPorts::new(network.clone()),
             changes: Mutex::default(),
             compute: Compute::new(room.clone(), dir.compute()),
+            beyond: Beyond::new(room.clone(), network.clone(), dir, pool, internet),
             network,
             room,
-            pool,
-            uplink: uplink(dir),
             ca_bundle: dir.ca_bundle(),
-            internet,
             joined: Mutex::default(),
         }))
     }
@@ -131,6 +125,7 @@ impl Host {
             });
         }
         stopping.join_all().await;
+        self.beyond.leave().await;
         if let Err(error) = self.room.close().await {
             tracing::warn!(%error, "cannot close the machine room");
         }
@@ -145,28 +140,10 @@ impl Host {
             return Ok(());
         }
         self.link_local.leave_all().await;
-        let root = host.privilege == Privilege::Root;
-        if root {
-            routes::leave_room(self.pool, &self.uplink)?;
-        }
-        let plan = CorePlan {
-            pool: self.pool,
-            uplink: root.then(|| self.uplink.clone()),
-            internet: root && self.internet,
-        };
-        self.network.open(&plan).await?;
+        self.beyond.open(host.privilege).await?;
         *joined = Some(host.room);
         Ok(())
     }
-}
-
-/// At most fifteen characters, the same for the same data directory.
-fn uplink(dir: &DataDir) -> String {
-    let path = dir.path().canonicalize();
-    let path = path.unwrap_or_else(|_| dir.path().to_owned());
-    let hash = gureum_kit::idempotency::fingerprint(path.as_os_str().as_encoded_bytes());
-    let digits = hash[..4].iter().map(|byte| format!("{byte:02x}"));
-    format!("gureum{}", digits.collect::<String>())
 }
 
 /// The host's memory in bytes.

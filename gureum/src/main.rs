@@ -1,5 +1,6 @@
 //! The program: the command line, the configuration, and the wiring of the rooms; nothing else.
 
+mod beyond;
 mod ca;
 mod cli;
 mod config;

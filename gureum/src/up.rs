@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use gureum_network::way_out;
 use gureum_room::Room;
 use gureum_wire::front::{AuthMode, Door, Listening, Options, tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -132,9 +133,13 @@ fn greet(config: &Config, running: &Running, web_ports: &str, started: Instant) 
         }
     ));
     if !rustix::process::geteuid().is_root() {
-        say(
-            "  rootless     instances without volumes and internet; limits as `gureum doctor` says",
-        );
+        let lacking = match config.internet && way_out().is_err() {
+            true => "volumes and internet",
+            false => "volumes",
+        };
+        say(format_args!(
+            "  rootless     instances without {lacking}; limits as `gureum doctor` says"
+        ));
     }
     say(format_args!("  web ports    {web_ports}"));
     say(format_args!("  region       {}", config.region));

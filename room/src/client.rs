@@ -119,8 +119,10 @@ impl Room {
             .any(|name| resident::connect(&self.0.dir, name).is_ok())
     }
 
-    /// Ends everything that lives in the room, and the room. The next request makes a new one.
+    /// Ends everything that lives in the room or serves it, and the room. The next request makes a
+    /// new one.
     pub async fn close(&self) -> Result<()> {
+        self.dismiss_all()?;
         if !self.is_inhabited() && resident::connect_at(&self.0.dir, SOCKET).is_err() {
             return Ok(());
         }

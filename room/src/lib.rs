@@ -6,7 +6,8 @@
 //!   privileged work, as typed requests to the [`Duty`]s of the planes, and has no opinion.
 //! * [`Room`] is the main process's side: it finds the living keeper or starts one, and asks.
 //! * [`Inside`] is what a duty sees of the room: its directory, its named network namespaces.
-//! * [`resident`] is for the processes that live in the room beside the keeper.
+//! * [`resident`] is for the processes that live in the room beside the keeper; `attendant` knows
+//!   those that serve it from outside.
 //! * [`Host`] says what this host can do.
 //!
 //! Invariants: the main process never enters a namespace. The keeper holds no state that it cannot
@@ -16,6 +17,7 @@
 //!
 //! This crate knows nothing of instances, networks or services.
 
+mod attendant;
 mod client;
 mod error;
 mod host;
@@ -29,6 +31,7 @@ pub mod intercept;
 pub mod process;
 pub mod resident;
 
+pub use attendant::Holder;
 pub use client::{Launch, Room};
 pub use error::{Doing, Error, Result};
 pub use host::{Cgroups, Hierarchy, Host, Privilege};

@@ -31,8 +31,11 @@ pub fn connect(room: &Path, name: &str) -> Result<UnixStream> {
 
 /// The names of all that live, and of some that may just have died.
 pub fn names(room: &Path) -> Result<Vec<String>> {
-    let directory = room.join(ALIVE);
-    let entries = match std::fs::read_dir(&directory) {
+    names_in(&room.join(ALIVE))
+}
+
+pub(crate) fn names_in(directory: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).doing(format_args!("read {}", directory.display())),
@@ -75,11 +78,16 @@ const BACKLOG: i32 = 128;
 
 /// Kills whoever lives under a name, and waits until it is gone.
 pub fn kill(room: &Path, name: &str) -> Result<()> {
+    end(&room.join(ALIVE), name)
+}
+
+/// The same where nobody is a resident.
+pub(crate) fn end(directory: &Path, name: &str) -> Result<()> {
     let doing = format!("end {name}");
-    if let Ok(stream) = connect(room, name) {
+    if let Ok(stream) = connect_at(directory, name) {
         kill_process(peer(&stream)?).doing(&doing)?;
     }
-    clear(&room.join(ALIVE), name).doing(doing)
+    clear(directory, name).doing(doing)
 }
 
 /// Takes a name away that nobody answers to any more.

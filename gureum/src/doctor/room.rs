@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use gureum_network::way_out;
 use gureum_room::{Hierarchy, Host, Privilege, Room};
 use rustix::fs::{Access, access};
 
@@ -147,13 +148,16 @@ fn filters(host: &Host) -> Finding {
 
 fn internet(host: &Host) -> Finding {
     let name = "internet";
-    match host.privilege {
-        Privilege::Root => Finding::good(name, "from instances, in the name of this host".into()),
-        Privilege::Rootless { .. } => Finding::limited(
+    let good = |how: &str| Finding::good(name, format!("from instances, in the name of {how}"));
+    match (host.privilege, way_out()) {
+        (Privilege::Root, _) => good("this host"),
+        (Privilege::Rootless { .. }, Ok(())) => good("this user, by slirp4netns"),
+        (Privilege::Rootless { .. }, Err(why)) => Finding::limited(
             name,
-            "not from instances".into(),
-            "Instances reach each other and the APIs. What lies outside needs root.",
-        ),
+            format!("not from instances: {why}"),
+            "Instances reach each other and the APIs; what lies outside takes slirp4netns, or root.",
+        )
+        .package("slirp4netns"),
     }
 }
 

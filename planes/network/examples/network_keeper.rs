@@ -2,7 +2,7 @@
 //! way into a namespace.
 
 use gureum_network::Network;
-use gureum_room::{Duty, Inside, Reply, Result, decode, keeper_main};
+use gureum_room::{Doing, Duty, Inside, Reply, Result, decode, keeper_main};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,12 +20,13 @@ impl Duty for Lab {
         "lab"
     }
 
-    /// The namespace of a name, or all names if that is empty.
+    /// The namespace of a name, the room's own by that of `core`, or all names if that is empty.
     fn perform(&mut self, request: &[u8], room: &Inside) -> Result<Reply> {
         let name: String = decode(request)?;
         let names = Reply::of(&room.netns_names()?)?;
         match name.as_str() {
             "" => Ok(names),
+            "core" => Ok(names.with(room.home_netns().try_clone().doing("pass the core")?)),
             name => Ok(names.with(room.netns(name)?)),
         }
     }

@@ -3,9 +3,9 @@
 use crate::duty::{NAME, NetworkDuty, Request};
 use crate::error::{Error, Result};
 use crate::netlink::socket::Socket;
-use crate::plan::{CorePlan, VpcPlan};
+use crate::plan::{CorePlan, Uplink, VpcPlan};
 use crate::sockets::Kind;
-use crate::{Flows, Observed, check, flows};
+use crate::{Flows, Observed, check, flows, slirp};
 use gureum_room::{Duty, Room};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -29,10 +29,24 @@ impl Network {
         Box::new(NetworkDuty::default())
     }
 
-    /// Sets up where all networks meet, and the link to the host. Comes first; to be repeated at
+    /// Sets up where all networks meet, and the link from there. Comes first; to be repeated at
     /// every start, whether the keeper is an old or a new one.
     pub async fn open(&self, plan: &CorePlan) -> Result<()> {
-        self.ask(Request::Core(plan.clone())).await
+        let request = || Request::Core(plan.clone());
+        if !matches!(plan.uplink, Uplink::Tap { .. }) {
+            slirp::end(&self.room)?;
+        }
+        let linked: bool = self.ask(request()).await?;
+        if !linked {
+            slirp::start(&self.room).await?;
+            let _: bool = self.ask(request()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the process behind an [`Uplink::Tap`] is there. Opening once more brings another one.
+    pub fn is_carried(&self) -> bool {
+        slirp::lives(&self.room)
     }
 
     /// Makes a VPC what its plan says, working out the difference to what is there. May be repeated

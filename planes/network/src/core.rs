@@ -1,4 +1,4 @@
-//! The core: where all routers meet, and the link from there to the host.
+//! The core: where all routers meet, and the link from there to the host or past it.
 
 use crate::check;
 use crate::error::{Doing, Error, Result};
@@ -8,16 +8,22 @@ use crate::names::{self, UPLINK};
 use crate::namespaces::{Namespaces, Place};
 use crate::netlink::link::{self, End};
 use crate::netlink::{self, Scope};
-use crate::nft::Ruleset;
-use crate::plan::CorePlan;
+use crate::nft::{Ruleset, Set};
+use crate::plan::{CorePlan, Uplink};
+use crate::slirp;
 use crate::state::{MAIN_TABLE, Space, Way, everywhere, host};
 use crate::wanted::WIDE;
 use ipnet::Ipv4Net;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 /// The longest name of an interface.
 const LONGEST_NAME: usize = 15;
+/// Of no use beyond one link. On the host's there may be somebody of importance, such as the
+/// metadata service of the cloud that the host is itself a machine of.
+const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
+
 impl CorePlan {
     /// The host's own address in the pool.
     pub fn host(&self) -> Ipv4Addr {
@@ -35,36 +41,69 @@ impl CorePlan {
             return fault(format!("pool {} is too small", self.pool));
         }
         match &self.uplink {
-            Some(name) if name.len() > LONGEST_NAME => fault(format!("{name} is too long a name")),
-            Some(name) => check::plain(name).or_else(fault),
-            None => Ok(()),
+            Uplink::Host { name, .. } if name.len() > LONGEST_NAME => {
+                fault(format!("{name} is too long a name"))
+            }
+            Uplink::Host { name, .. } => check::plain(name).or_else(fault),
+            Uplink::Tap { .. } | Uplink::None => Ok(()),
         }
     }
 }
 
 impl Executor {
-    /// Sets up the core, and its link to the host if there shall be one.
-    pub(crate) fn apply_core(&mut self, plan: &CorePlan, spaces: &impl Namespaces) -> Result<()> {
+    /// Sets up the core and what it is linked to. False when there is no tap yet to link it by.
+    pub(crate) fn apply_core(&mut self, plan: &CorePlan, spaces: &impl Namespaces) -> Result<bool> {
         plan.check()?;
         let mut space = Space::default();
-        // Public addresses that nobody has lead nowhere, instead of to the host and back.
+        // Public addresses that nobody has lead nowhere, instead of out and back.
         space.route(MAIN_TABLE, plan.pool.trunc(), Way::Blackhole);
+        space.route(MAIN_TABLE, LINK_LOCAL, Way::Blackhole);
+        let mut linked = true;
         match &plan.uplink {
-            Some(name) => {
-                self.link_to_host(name, plan, spaces)?;
+            Uplink::Host { name, internet } => {
+                self.link_to_host(name, *internet, plan, spaces)?;
                 space.route(MAIN_TABLE, host(plan.host()), Way::link(UPLINK));
                 space.route(MAIN_TABLE, everywhere(), Way::gateway(UPLINK, plan.host()));
             }
-            // Without a host at hand the core answers in its place.
-            None => space.address("lo", host(plan.host())),
+            Uplink::Tap { closed } => {
+                space.address("lo", host(plan.host()));
+                linked = self.link_to_tap(plan.pool, closed, spaces)?;
+                space.address(UPLINK, host(slirp::ADDRESS));
+                space.route(
+                    MAIN_TABLE,
+                    everywhere(),
+                    Way::gateway(UPLINK, slirp::GATEWAY),
+                );
+            }
+            Uplink::None => space.address("lo", host(plan.host())),
         }
         let core = self.core(spaces)?;
-        netlink::arrange(core, &space, Scope::Of(&[None, Some("lo"), Some(UPLINK)]))
+        netlink::arrange(core, &space, Scope::Of(&[None, Some("lo"), Some(UPLINK)]))?;
+        Ok(linked)
+    }
+
+    /// Whoever holds the other end of the tap made it.
+    fn link_to_tap(
+        &mut self,
+        pool: Ipv4Net,
+        closed: &BTreeSet<Ipv4Addr>,
+        spaces: &impl Namespaces,
+    ) -> Result<bool> {
+        self.leave_host(spaces)?;
+        // The filter first: a link is never up without it.
+        kernel::filter(spaces, Place::Core, &carried(pool, closed).script(UPLINK))?;
+        let core = self.core(spaces)?;
+        let linked = link::list(core).doing(listing)?.contains_key(UPLINK);
+        if linked {
+            up(core, UPLINK)?;
+        }
+        Ok(linked)
     }
 
     fn link_to_host(
         &mut self,
         name: &str,
+        internet: bool,
         plan: &CorePlan,
         spaces: &impl Namespaces,
     ) -> Result<()> {
@@ -118,7 +157,7 @@ impl Executor {
             Way::gateway(name, names::FAR_END),
         );
         netlink::arrange(&mut outside, &space, Scope::Of(&[Some(name)]))?;
-        let table = match plan.internet {
+        let mut table = match internet {
             true => {
                 spaces
                     .within(Place::Host, || kernel::sysctls(kernel::FORWARDING))
@@ -127,13 +166,16 @@ impl Executor {
             }
             false => confinement(name),
         };
+        table.base("entering", INPUT, &[&only_answers(name)]);
         kernel::filter(spaces, Place::Host, &table.script(name))
     }
 
     /// Takes from the host what the core brought there.
     pub(crate) fn leave_host(&mut self, spaces: &impl Namespaces) -> Result<()> {
         let core = self.core(spaces)?;
-        let Some(uplink) = link::list(core).doing(listing)?.remove(UPLINK) else {
+        let uplink = link::list(core).doing(listing)?.remove(UPLINK);
+        // A tap is not the host's, and has no alias.
+        let Some(uplink) = uplink.filter(|uplink| !uplink.alias.is_empty()) else {
             return Ok(());
         };
         gone_already(link::remove(core, uplink.index)).doing(|| uplink.alias.clone())?;
@@ -141,15 +183,15 @@ impl Executor {
     }
 }
 
+const INPUT: &str = "type filter hook input priority filter; policy accept;";
+const FORWARD: &str = "type filter hook forward priority filter; policy accept;";
+const LEAVING: &str = "type nat hook postrouting priority srcnat; policy accept;";
+
 /// The host's own table, named after the link: the pool leaves in the host's name.
 fn masquerade(name: &str, pool: Ipv4Net) -> Ruleset {
     let mut set = Ruleset::default();
     let rule = format!("ip saddr {} oifname != \"{name}\" masquerade", pool.trunc());
-    set.base(
-        "leaving",
-        "type nat hook postrouting priority srcnat; policy accept;",
-        &[&rule],
-    );
+    set.base("leaving", LEAVING, &[&rule]);
     set
 }
 
@@ -157,12 +199,29 @@ fn masquerade(name: &str, pool: Ipv4Net) -> Ruleset {
 fn confinement(name: &str) -> Ruleset {
     let mut set = Ruleset::default();
     let rule = format!("iifname \"{name}\" oifname != \"{name}\" drop");
-    set.base(
-        "leaving",
-        "type filter hook forward priority filter; policy accept;",
-        &[&rule],
-    );
+    set.base("leaving", FORWARD, &[&rule]);
     set
+}
+
+/// The core's table where a tap leads out: all leaves in the core's name, but not to the host, which
+/// the process at the other end would take for itself.
+fn carried(pool: Ipv4Net, closed: &BTreeSet<Ipv4Addr>) -> Ruleset {
+    let mut set = Ruleset::default();
+    let mut host = Set::of("ipv4_addr");
+    closed.iter().for_each(|address| host.insert(address));
+    set.set("host", host);
+    let closed = format!("oifname \"{UPLINK}\" ip daddr @host drop");
+    set.base("passing", FORWARD, &[&closed, &only_answers(UPLINK)]);
+    set.base("entering", INPUT, &[&only_answers(UPLINK)]);
+    let pool = pool.trunc();
+    let leaving = format!("oifname \"{UPLINK}\" ip saddr {pool} masquerade");
+    set.base("leaving", LEAVING, &[&leaving]);
+    set
+}
+
+/// What comes in by this link goes on only if it belongs to a flow that began here.
+fn only_answers(link: &str) -> String {
+    format!("iifname \"{link}\" ct state != {{ established, related }} drop")
 }
 
 fn forget_table(name: &str, spaces: &impl Namespaces) -> Result<()> {

@@ -17,6 +17,7 @@ pub(crate) const NAME: &str = "network";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// Answers whether the core is linked as planned.
     Core(CorePlan),
     Apply(Box<VpcPlan>),
     Remove(String),
@@ -67,7 +68,10 @@ impl NetworkDuty {
     ) -> error::Result<gureum_room::Result<Reply>> {
         let spaces = Spaces { room };
         match request {
-            Request::Core(plan) => self.executor.apply_core(&plan, &spaces)?,
+            Request::Core(plan) => {
+                let linked = self.executor.apply_core(&plan, &spaces)?;
+                return Ok(Reply::of(&linked));
+            }
             Request::Apply(plan) => self.executor.apply(&plan, &spaces)?,
             Request::Remove(id) => self.executor.remove(&id, &spaces)?,
             Request::Observe => {

@@ -15,6 +15,9 @@ pub enum Error {
     /// nftables refused a script, and kept what it had.
     #[error("packet filter: {0}")]
     Filter(String),
+    /// There is no way to what lies beyond all networks.
+    #[error("{0}")]
+    Uplink(String),
     /// The keeper refused or failed.
     #[error(transparent)]
     Room(#[from] gureum_room::Error),

@@ -8,7 +8,8 @@
 //!
 //! Invariants: an interface is never up without its rules. Everything from one interface to another
 //! passes the VPC's router, and what is dropped there is dropped without an answer. Outside the room
-//! nothing is changed, save one link to the host (and, on request, the host's masquerading).
+//! nothing is changed, save one link to the host (and, on request, the host's masquerading), or,
+//! without root, one process that carries packets on; neither leads to the host's own processes.
 
 mod check;
 mod client;
@@ -27,6 +28,7 @@ mod nft;
 mod observed;
 mod plan;
 mod rules;
+mod slirp;
 mod sockets;
 mod state;
 mod wanted;
@@ -34,7 +36,9 @@ mod wanted;
 pub use client::Network;
 pub use error::{Error, Result};
 pub use flows::{Flow, Flows};
+pub use netlink::own_addresses;
 pub use observed::{Observed, Seen};
 pub use plan::*;
+pub use slirp::way_out;
 pub use sockets::Kind;
 pub use wanted::{METADATA, RESOLVER, WIDE};

@@ -201,14 +201,29 @@ pub struct PeeringPlan {
     pub with: String,
 }
 
-/// The joint of all VPCs: public addresses, and the way to the host where there is one.
+/// The joint of all VPCs: public addresses, and the way to whoever is beyond them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorePlan {
     /// Where public addresses are taken from. Its first address is the host's own.
     pub pool: Ipv4Net,
-    /// Name of the host's end of the link, at most 15 bytes and unique on the host; `None` without
-    /// a link (rootless).
-    pub uplink: Option<String>,
-    /// Whether the host carries traffic on to the real internet, in its own name.
-    pub internet: bool,
+    pub uplink: Uplink,
+}
+
+/// What the core is linked to. In no case does a flow begin at an instance and end at the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Uplink {
+    /// Nothing: the core has the host's address itself.
+    None,
+    /// The host, by a pair of interfaces; needs root.
+    Host {
+        /// Of the host's end, at most 15 bytes and unique on the host.
+        name: String,
+        /// Whether the host carries traffic on to the real internet, in its own name.
+        internet: bool,
+    },
+    /// The real internet, by a process that has no more rights than the host's user.
+    Tap {
+        /// The host's own addresses, which that process would reach for instances too.
+        closed: BTreeSet<Ipv4Addr>,
+    },
 }

@@ -11,8 +11,9 @@ use crate::error::{Doing, Result};
 use crate::state::{Address, Neighbour, Route, Rule, Space};
 use items::{Devices, Item};
 use rustix::io::Errno;
-use socket::Socket;
+use socket::{Socket, Subsystem};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 /// Which things of a namespace an arrangement is about; the others are not touched.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,15 @@ pub(crate) fn routes(socket: &mut Socket) -> Result<BTreeSet<Route>> {
     let listing = || "listing routes".to_owned();
     let devices = devices(socket)?;
     Route::list(socket, &devices).doing(listing)
+}
+
+/// The addresses of the namespace of this thread, but for 127.0.0.1 and its like.
+pub fn own_addresses() -> Result<BTreeSet<Ipv4Addr>> {
+    let listing = || "listing this host's addresses".to_owned();
+    let mut socket = Socket::open(Subsystem::Route).doing(listing)?;
+    let devices = devices(&mut socket)?;
+    let all = Address::list(&mut socket, &devices).doing(listing)?;
+    Ok(all.into_iter().map(|address| address.at.addr()).collect())
 }
 
 fn devices(socket: &mut Socket) -> Result<Devices> {

@@ -3,7 +3,7 @@
 
 use gureum_network::{
     AclEntry, AclPlan, CorePlan, GroupPlan, GroupRule, InterfacePlan, Network, Peer, Ports,
-    PublicPlan, RoutePlan, RouteTablePlan, SubnetPlan, Target, Traffic, VpcPlan,
+    PublicPlan, RoutePlan, RouteTablePlan, SubnetPlan, Target, Traffic, Uplink, VpcPlan,
 };
 use gureum_room::{Launch, Room};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
@@ -19,6 +19,8 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The host's own address.
 pub(crate) const HOST: &str = "198.18.0.1";
+/// Somebody whom [`Lab::serve_beyond`] places where all networks meet.
+pub(crate) const BEYOND: &str = "203.0.113.7:80";
 
 pub(crate) struct Lab {
     pub network: Network,
@@ -91,12 +93,13 @@ impl Lab {
     }
 
     pub(crate) fn core(&self, internet: bool) -> CorePlan {
+        let name = "gureum-test".to_owned();
+        self.core_by(Uplink::Host { name, internet })
+    }
+
+    pub(crate) fn core_by(&self, uplink: Uplink) -> CorePlan {
         let pool = "198.18.0.0/15".parse().unwrap();
-        CorePlan {
-            pool,
-            uplink: Some("gureum-test".to_owned()),
-            internet,
-        }
+        CorePlan { pool, uplink }
     }
 
     pub(crate) async fn apply(&self, plan: &VpcPlan) {
@@ -119,8 +122,21 @@ impl Lab {
 
     /// Has an instance tell everyone who connects its name, and whom it sees; then it repeats.
     pub(crate) async fn serve(&self, name: &str, at: &str) {
-        let listener = self.inside(name, || TcpListener::bind(at).unwrap()).await;
-        serve(listener, name);
+        self.serve_at(name, at, name).await;
+    }
+
+    /// The same, for somebody beyond all networks, who sees public addresses.
+    pub(crate) async fn serve_beyond(&self, name: &str) {
+        let place = || {
+            run("ip", &["addr", "add", "203.0.113.7/32", "dev", "lo"]);
+        };
+        self.inside("core", place).await;
+        self.serve_at("core", BEYOND, name).await;
+    }
+
+    async fn serve_at(&self, namespace: &str, at: &str, name: &str) {
+        let listener = self.inside(namespace, || TcpListener::bind(at).unwrap());
+        serve(listener.await, name);
     }
 
     /// An instance connects, and is told `answer`.

@@ -171,47 +171,6 @@ fn flows_end_with_the_owner_of_their_address() {
     });
 }
 
-#[test]
-fn instances_reach_the_internet_in_the_name_of_the_host() {
-    lab(async |lab| {
-        // The host's own way out: a link to a namespace with one server.
-        let outside = std::thread::spawn(|| {
-            new_namespace();
-            let there = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
-            (there, std::net::TcpListener::bind("0.0.0.0:80").unwrap())
-        });
-        let (there, listener) = outside.join().unwrap();
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&there);
-        let path = format!("/proc/{}/fd/{fd}", std::process::id());
-        run(
-            "ip",
-            &[
-                "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", &path,
-            ],
-        );
-        run("ip", &["addr", "add", "203.0.113.1/24", "dev", "out"]);
-        run("ip", &["link", "set", "out", "up"]);
-        within(&there, || {
-            run("ip", &["addr", "add", "203.0.113.80/24", "dev", "in"]);
-            run("ip", &["link", "set", "in", "up"]);
-        });
-        serve(listener, "server");
-        let mut plan = vpc("vpc-1");
-        plan.internet = true;
-        plan.instance("a", "10.0.1.10", &["open"])
-            .public("198.18.0.10", "10.0.1.10");
-        plan.route("a", "0.0.0.0/0", gureum_network::Target::InternetGateway);
-        lab.apply(&plan).await;
-        lab.silent("a", "203.0.113.80:80").await;
-        lab.network.open(&lab.core(true)).await.unwrap();
-        lab.hears("a", "203.0.113.80:80", "server sees 203.0.113.1")
-            .await;
-        lab.network.open(&lab.core(false)).await.unwrap();
-        lab.silent("a", "203.0.113.80:80").await;
-        run("ip", &["link", "del", "out"]);
-    });
-}
-
 /// All that this plane sets up in a namespace, without what changes by itself.
 fn state() -> String {
     [

@@ -24,7 +24,7 @@ fn equal_blocks_do_not_meet() {
 #[test]
 fn a_public_address_works_while_the_route_to_the_gateway_exists() {
     lab(async |lab| {
-        serve(TcpListener::bind((HOST, 80)).unwrap(), "host");
+        lab.serve_beyond("somebody").await;
         let mut plan = vpc("vpc-1");
         plan.internet = true;
         plan.instance("a", "10.0.1.10", &["open"])
@@ -34,17 +34,16 @@ fn a_public_address_works_while_the_route_to_the_gateway_exists() {
         lab.apply(&plan).await;
         lab.serve("a", "0.0.0.0:80").await;
         hears("198.18.0.10:80", "a sees 198.18.0.1");
-        lab.hears("a", "198.18.0.1:80", "host sees 198.18.0.10")
-            .await;
+        lab.hears("a", BEYOND, "somebody sees 198.18.0.10").await;
         // Without a public address of its own nobody gets out.
-        lab.silent("bare", "198.18.0.1:80").await;
+        lab.silent("bare", BEYOND).await;
         // From inside, a public address leads through the gateway as well.
         lab.hears("a", "198.18.0.10:80", "a sees 198.18.0.10").await;
 
         let routes = std::mem::take(&mut plan.route_tables[0].routes);
         lab.apply(&plan).await;
         silent("198.18.0.10:80");
-        lab.silent("a", "198.18.0.1:80").await;
+        lab.silent("a", BEYOND).await;
         plan.route_tables[0].routes = routes;
         lab.apply(&plan).await;
         hears("198.18.0.10:80", "a sees 198.18.0.1");
@@ -61,13 +60,13 @@ fn a_public_address_works_while_the_route_to_the_gateway_exists() {
 #[test]
 fn a_private_subnet_gets_out_by_a_nat_gateway_alone() {
     lab(async |lab| {
-        serve(TcpListener::bind((HOST, 80)).unwrap(), "sink");
+        lab.serve_beyond("somebody").await;
         let mut plan = vpc("vpc-1");
         plan.internet = true;
         plan.route("a", "0.0.0.0/0", Target::InternetGateway);
         plan.instance("private", "10.0.2.10", &["open"]);
         lab.apply(&plan).await;
-        lab.silent("private", "198.18.0.1:80").await;
+        lab.silent("private", BEYOND).await;
 
         plan.nat_gateways.push(NatGatewayPlan {
             id: "nat-1".into(),
@@ -78,7 +77,7 @@ fn a_private_subnet_gets_out_by_a_nat_gateway_alone() {
         plan.public("198.18.0.20", "10.0.1.20");
         plan.route("b", "0.0.0.0/0", Target::NatGateway("nat-1".into()));
         lab.apply(&plan).await;
-        lab.hears("private", "198.18.0.1:80", "sink sees 198.18.0.20")
+        lab.hears("private", BEYOND, "somebody sees 198.18.0.20")
             .await;
         // Nobody comes in that way.
         unanswered("198.18.0.20:80");
@@ -86,13 +85,13 @@ fn a_private_subnet_gets_out_by_a_nat_gateway_alone() {
         // The gateway needs the way out itself.
         plan.route_tables[0].routes.clear();
         lab.apply(&plan).await;
-        lab.silent("private", "198.18.0.1:80").await;
+        lab.silent("private", BEYOND).await;
         // A route whose target is gone swallows its packets.
         plan.route("a", "0.0.0.0/0", Target::InternetGateway);
         plan.nat_gateways.clear();
         plan.public.clear();
         lab.apply(&plan).await;
-        lab.silent("private", "198.18.0.1:80").await;
+        lab.silent("private", BEYOND).await;
         assert!(!lab.namespaces().await.contains(&"nat-1".to_owned()));
     });
 }
