@@ -16,6 +16,7 @@ import pytest
 
 from conftest import private_cloud
 from test_ebs import inside
+from test_ec2 import show
 from test_lecture import Network, humble_cloud, only_root_can_drop_rights
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the internet is a namespace that only root can make")
@@ -82,16 +83,16 @@ class Hello(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"the host")
+        self.wfile.write(f"the host sees {self.client_address[0]}".encode())
 
     def log_message(self, *_):
         pass
 
 
 @contextlib.contextmanager
-def server_of_the_host():
-    """One that listens at all of the host's addresses; its port."""
-    server = ThreadingHTTPServer(("", 0), Hello)
+def server_of_the_host(address=""):
+    """One that listens at all of the host's addresses, or at one; its port."""
+    server = ThreadingHTTPServer((str(address), 0), Hello)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port
@@ -119,9 +120,14 @@ def has_shut_out(cloud, instance, *addresses):
 
 def test_as_root():
     with world() as beyond, private_cloud() as cloud:
-        instance = Network(cloud.client("ec2")).launch()
+        ec2 = cloud.client("ec2")
+        instance = Network(ec2).launch()
         assert ask(cloud, instance, beyond.url) == beyond.hello
-        has_shut_out(cloud, instance, beyond.own, next(cloud.pool.network.hosts()))
+        at = next(cloud.pool.network.hosts())
+        has_shut_out(cloud, instance, beyond.own, at)
+        with server_of_the_host(at) as port:
+            public = show(ec2, instance)["PublicIpAddress"]
+            assert ask(cloud, instance, f"http://{at}:{port}/") == f"the host sees {public}"
         cloud.kill()
         assert ask(cloud, instance, beyond.url) == beyond.hello
         cloud.flags = ("--no-internet",)
@@ -158,7 +164,7 @@ def test_without_rights():
         with humble_cloud() as cloud:
             instance = Network(cloud.client("ec2")).launch()
             assert ask(cloud, instance, beyond.url) == beyond.hello
-            has_shut_out(cloud, instance, beyond.own, "192.0.0.2", next(cloud.pool.network.hosts()))
+            has_shut_out(cloud, instance, beyond.own, "192.0.0.2")
 
             # Killed, it comes back; it outlives the cloud; and the next cloud takes it over.
             (carrier,) = carriers(cloud)

@@ -157,17 +157,25 @@ impl Executor {
             Way::gateway(name, names::FAR_END),
         );
         netlink::arrange(&mut outside, &space, Scope::Of(&[Some(name)]))?;
-        let mut table = match internet {
-            true => {
-                spaces
-                    .within(Place::Host, || kernel::sysctls(kernel::FORWARDING))
-                    .doing(what)?;
-                masquerade(name, plan.pool)
-            }
-            false => confinement(name),
+        if internet {
+            spaces
+                .within(Place::Host, || kernel::sysctls(kernel::FORWARDING))
+                .doing(what)?;
+        }
+        let table = |open: &[String]| {
+            let mut table = match internet {
+                true => masquerade(name, plan.pool),
+                false => confinement(name),
+            };
+            let shut = [only_answers(name)];
+            let rules = open.iter().chain(&shut).map(String::as_str);
+            table.base("entering", INPUT, &rules.collect::<Vec<_>>());
+            table.script(name)
         };
-        table.base("entering", INPUT, &[&only_answers(name)]);
-        kernel::filter(spaces, Place::Host, &table.script(name))
+        // A kernel that cannot tell one listener from another opens none.
+        let open = meant_for_instances(name, plan.host());
+        kernel::filter(spaces, Place::Host, &table(&open))
+            .or_else(|_| kernel::filter(spaces, Place::Host, &table(&[])))
     }
 
     /// Takes from the host what the core brought there.
@@ -217,6 +225,16 @@ fn carried(pool: Ipv4Net, closed: &BTreeSet<Ipv4Addr>) -> Ruleset {
     let leaving = format!("oifname \"{UPLINK}\" ip saddr {pool} masquerade");
     set.base("leaving", LEAVING, &[&leaving]);
     set
+}
+
+/// A server of the host that listens at the host's address in the pool, and not just at every address,
+/// is there for instances.
+fn meant_for_instances(link: &str, own: Ipv4Addr) -> [String; 2] {
+    ["tcp", "udp"].map(|protocol| {
+        format!(
+            "iifname \"{link}\" ip daddr {own} meta l4proto {protocol} socket wildcard 0 accept"
+        )
+    })
 }
 
 /// What comes in by this link goes on only if it belongs to a flow that began here.

@@ -209,7 +209,8 @@ pub struct CorePlan {
     pub uplink: Uplink,
 }
 
-/// What the core is linked to. In no case does a flow begin at an instance and end at the host.
+/// What the core is linked to. No flow begins at an instance and ends at the host, unless somebody
+/// there listens at the host's address in the pool, and at no other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Uplink {
     /// Nothing: the core has the host's address itself.

@@ -89,6 +89,10 @@ fn instances_reach_the_internet_in_the_name_of_the_host() {
         lab.network.open(&lab.core(false)).await.unwrap();
         lab.silent("a", SERVER).await;
         lab.silent("a", &format!("{HOST}:81")).await;
+        // One that is there for instances, and for nobody else.
+        serve(TcpListener::bind((HOST, 82)).unwrap(), "sink");
+        lab.hears("a", &format!("{HOST}:82"), "sink sees 198.18.0.10")
+            .await;
     });
 }
 
