@@ -13,6 +13,8 @@ gureum_schema::operations! {
         types::BatchWriteItemInput => types::BatchWriteItemOutput;
     CreateBackup = operations::CREATE_BACKUP:
         types::CreateBackupInput => types::CreateBackupOutput;
+    CreateGlobalTable = operations::CREATE_GLOBAL_TABLE:
+        types::CreateGlobalTableInput => types::CreateGlobalTableOutput;
     CreateTable = operations::CREATE_TABLE:
         types::CreateTableInput => types::CreateTableOutput;
     DeleteBackup = operations::DELETE_BACKUP:
@@ -31,6 +33,8 @@ gureum_schema::operations! {
         types::DescribeEndpointsRequest => types::DescribeEndpointsResponse;
     DescribeExport = operations::DESCRIBE_EXPORT:
         types::DescribeExportInput => types::DescribeExportOutput;
+    DescribeGlobalTable = operations::DESCRIBE_GLOBAL_TABLE:
+        types::DescribeGlobalTableInput => types::DescribeGlobalTableOutput;
     DescribeImport = operations::DESCRIBE_IMPORT:
         types::DescribeImportInput => types::DescribeImportOutput;
     DescribeLimits = operations::DESCRIBE_LIMITS:
@@ -55,6 +59,8 @@ gureum_schema::operations! {
         types::ListBackupsInput => types::ListBackupsOutput;
     ListExports = operations::LIST_EXPORTS:
         types::ListExportsInput => types::ListExportsOutput;
+    ListGlobalTables = operations::LIST_GLOBAL_TABLES:
+        types::ListGlobalTablesInput => types::ListGlobalTablesOutput;
     ListImports = operations::LIST_IMPORTS:
         types::ListImportsInput => types::ListImportsOutput;
     ListTables = operations::LIST_TABLES:
@@ -83,6 +89,8 @@ gureum_schema::operations! {
         types::UntagResourceInput => types::UntagResourceOutput;
     UpdateContinuousBackups = operations::UPDATE_CONTINUOUS_BACKUPS:
         types::UpdateContinuousBackupsInput => types::UpdateContinuousBackupsOutput;
+    UpdateGlobalTable = operations::UPDATE_GLOBAL_TABLE:
+        types::UpdateGlobalTableInput => types::UpdateGlobalTableOutput;
     UpdateItem = operations::UPDATE_ITEM:
         types::UpdateItemInput => types::UpdateItemOutput;
     UpdateTable = operations::UPDATE_TABLE:

@@ -117,7 +117,17 @@ pub(crate) static CREATE_BACKUP: OperationSpec = OperationSpec::new("CreateBacku
         &schemas::INTERNAL_SERVER_ERROR,
     ]);
 pub(crate) static CREATE_GLOBAL_TABLE: OperationSpec =
-    OperationSpec::new("CreateGlobalTable", "POST", "/");
+    OperationSpec::new("CreateGlobalTable", "POST", "/")
+        .io(
+            &schemas::CREATE_GLOBAL_TABLE_INPUT,
+            &schemas::CREATE_GLOBAL_TABLE_OUTPUT,
+        )
+        .errors(&[
+            &schemas::LIMIT_EXCEEDED_EXCEPTION,
+            &schemas::INTERNAL_SERVER_ERROR,
+            &schemas::GLOBAL_TABLE_ALREADY_EXISTS_EXCEPTION,
+            &schemas::TABLE_NOT_FOUND_EXCEPTION,
+        ]);
 pub(crate) static CREATE_TABLE: OperationSpec = OperationSpec::new("CreateTable", "POST", "/")
     .io(&schemas::CREATE_TABLE_INPUT, &schemas::CREATE_TABLE_OUTPUT)
     .errors(&[
@@ -209,7 +219,15 @@ pub(crate) static DESCRIBE_EXPORT: OperationSpec =
             &schemas::INTERNAL_SERVER_ERROR,
         ]);
 pub(crate) static DESCRIBE_GLOBAL_TABLE: OperationSpec =
-    OperationSpec::new("DescribeGlobalTable", "POST", "/");
+    OperationSpec::new("DescribeGlobalTable", "POST", "/")
+        .io(
+            &schemas::DESCRIBE_GLOBAL_TABLE_INPUT,
+            &schemas::DESCRIBE_GLOBAL_TABLE_OUTPUT,
+        )
+        .errors(&[
+            &schemas::INTERNAL_SERVER_ERROR,
+            &schemas::GLOBAL_TABLE_NOT_FOUND_EXCEPTION,
+        ]);
 pub(crate) static DESCRIBE_GLOBAL_TABLE_SETTINGS: OperationSpec =
     OperationSpec::new("DescribeGlobalTableSettings", "POST", "/");
 pub(crate) static DESCRIBE_IMPORT: OperationSpec =
@@ -339,7 +357,12 @@ pub(crate) static LIST_EXPORTS: OperationSpec = OperationSpec::new("ListExports"
         &schemas::INTERNAL_SERVER_ERROR,
     ]);
 pub(crate) static LIST_GLOBAL_TABLES: OperationSpec =
-    OperationSpec::new("ListGlobalTables", "POST", "/");
+    OperationSpec::new("ListGlobalTables", "POST", "/")
+        .io(
+            &schemas::LIST_GLOBAL_TABLES_INPUT,
+            &schemas::LIST_GLOBAL_TABLES_OUTPUT,
+        )
+        .errors(&[&schemas::INTERNAL_SERVER_ERROR]);
 pub(crate) static LIST_IMPORTS: OperationSpec = OperationSpec::new("ListImports", "POST", "/")
     .io(&schemas::LIST_IMPORTS_INPUT, &schemas::LIST_IMPORTS_OUTPUT)
     .errors(&[&schemas::LIMIT_EXCEEDED_EXCEPTION]);
@@ -492,7 +515,18 @@ pub(crate) static UPDATE_CONTINUOUS_BACKUPS: OperationSpec =
 pub(crate) static UPDATE_CONTRIBUTOR_INSIGHTS: OperationSpec =
     OperationSpec::new("UpdateContributorInsights", "POST", "/");
 pub(crate) static UPDATE_GLOBAL_TABLE: OperationSpec =
-    OperationSpec::new("UpdateGlobalTable", "POST", "/");
+    OperationSpec::new("UpdateGlobalTable", "POST", "/")
+        .io(
+            &schemas::UPDATE_GLOBAL_TABLE_INPUT,
+            &schemas::UPDATE_GLOBAL_TABLE_OUTPUT,
+        )
+        .errors(&[
+            &schemas::INTERNAL_SERVER_ERROR,
+            &schemas::GLOBAL_TABLE_NOT_FOUND_EXCEPTION,
+            &schemas::REPLICA_ALREADY_EXISTS_EXCEPTION,
+            &schemas::REPLICA_NOT_FOUND_EXCEPTION,
+            &schemas::TABLE_NOT_FOUND_EXCEPTION,
+        ]);
 pub(crate) static UPDATE_GLOBAL_TABLE_SETTINGS: OperationSpec =
     OperationSpec::new("UpdateGlobalTableSettings", "POST", "/");
 pub(crate) static UPDATE_ITEM: OperationSpec = OperationSpec::new("UpdateItem", "POST", "/")

@@ -431,8 +431,26 @@ pub static CREATE_GLOBAL_SECONDARY_INDEX_ACTION: Schema = Schema::structure(
         Member::new("WarmThroughput", &WARM_THROUGHPUT),
     ],
 );
+pub static CREATE_GLOBAL_TABLE_INPUT: Schema = Schema::structure(
+    "CreateGlobalTableInput",
+    &[
+        Member::new("GlobalTableName", &TABLE_NAME).required(),
+        Member::new("ReplicationGroup", &REPLICA_LIST).required(),
+    ],
+);
+pub static CREATE_GLOBAL_TABLE_OUTPUT: Schema = Schema::structure(
+    "CreateGlobalTableOutput",
+    &[Member::new(
+        "GlobalTableDescription",
+        &GLOBAL_TABLE_DESCRIPTION,
+    )],
+);
 pub static CREATE_GLOBAL_TABLE_WITNESS_GROUP_MEMBER_ACTION: Schema = Schema::structure(
     "CreateGlobalTableWitnessGroupMemberAction",
+    &[Member::new("RegionName", &REGION_NAME).required()],
+);
+pub static CREATE_REPLICA_ACTION: Schema = Schema::structure(
+    "CreateReplicaAction",
     &[Member::new("RegionName", &REGION_NAME).required()],
 );
 pub static CREATE_REPLICATION_GROUP_MEMBER_ACTION: Schema = Schema::structure(
@@ -561,6 +579,10 @@ pub static DELETE_ITEM_OUTPUT: Schema = Schema::structure(
         Member::new("ItemCollectionMetrics", &ITEM_COLLECTION_METRICS),
     ],
 );
+pub static DELETE_REPLICA_ACTION: Schema = Schema::structure(
+    "DeleteReplicaAction",
+    &[Member::new("RegionName", &REGION_NAME).required()],
+);
 pub static DELETE_REPLICATION_GROUP_MEMBER_ACTION: Schema = Schema::structure(
     "DeleteReplicationGroupMemberAction",
     &[Member::new("RegionName", &REGION_NAME).required()],
@@ -619,6 +641,17 @@ pub static DESCRIBE_EXPORT_INPUT: Schema = Schema::structure(
 pub static DESCRIBE_EXPORT_OUTPUT: Schema = Schema::structure(
     "DescribeExportOutput",
     &[Member::new("ExportDescription", &EXPORT_DESCRIPTION)],
+);
+pub static DESCRIBE_GLOBAL_TABLE_INPUT: Schema = Schema::structure(
+    "DescribeGlobalTableInput",
+    &[Member::new("GlobalTableName", &TABLE_NAME).required()],
+);
+pub static DESCRIBE_GLOBAL_TABLE_OUTPUT: Schema = Schema::structure(
+    "DescribeGlobalTableOutput",
+    &[Member::new(
+        "GlobalTableDescription",
+        &GLOBAL_TABLE_DESCRIPTION,
+    )],
 );
 pub static DESCRIBE_IMPORT_INPUT: Schema = Schema::structure(
     "DescribeImportInput",
@@ -971,12 +1004,57 @@ pub static GLOBAL_SECONDARY_INDEXES: Schema = Schema::list(
     &Member::new("member", &GLOBAL_SECONDARY_INDEX_INFO),
     false,
 );
+pub static GLOBAL_TABLE: Schema = Schema::structure(
+    "GlobalTable",
+    &[
+        Member::new("GlobalTableName", &TABLE_NAME),
+        Member::new("ReplicationGroup", &REPLICA_LIST),
+    ],
+);
+pub static GLOBAL_TABLE_ALREADY_EXISTS_EXCEPTION: Schema = Schema::structure(
+    "GlobalTableAlreadyExistsException",
+    &[Member::new("message", &ERROR_MESSAGE)],
+)
+.error(&ErrorInfo {
+    code: "GlobalTableAlreadyExistsException",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
+pub static GLOBAL_TABLE_ARN_STRING: Schema = Schema::new("GlobalTableArnString", Kind::String);
+pub static GLOBAL_TABLE_DESCRIPTION: Schema = Schema::structure(
+    "GlobalTableDescription",
+    &[
+        Member::new("ReplicationGroup", &REPLICA_DESCRIPTION_LIST),
+        Member::new("GlobalTableArn", &GLOBAL_TABLE_ARN_STRING),
+        Member::new("CreationDateTime", &DATE),
+        Member::new("GlobalTableStatus", &GLOBAL_TABLE_STATUS),
+        Member::new("GlobalTableName", &TABLE_NAME),
+    ],
+);
+pub static GLOBAL_TABLE_LIST: Schema = Schema::list(
+    "GlobalTableList",
+    &Member::new("member", &GLOBAL_TABLE),
+    false,
+);
+pub static GLOBAL_TABLE_NOT_FOUND_EXCEPTION: Schema = Schema::structure(
+    "GlobalTableNotFoundException",
+    &[Member::new("message", &ERROR_MESSAGE)],
+)
+.error(&ErrorInfo {
+    code: "GlobalTableNotFoundException",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
 pub static GLOBAL_TABLE_SETTINGS_REPLICATION_MODE: Schema =
     Schema::new("GlobalTableSettingsReplicationMode", Kind::String).values(&[
         "ENABLED",
         "DISABLED",
         "ENABLED_WITH_OVERRIDES",
     ]);
+pub static GLOBAL_TABLE_STATUS: Schema = Schema::new("GlobalTableStatus", Kind::String)
+    .values(&["CREATING", "ACTIVE", "DELETING", "UPDATING"]);
 pub static GLOBAL_TABLE_WITNESS_DESCRIPTION: Schema = Schema::structure(
     "GlobalTableWitnessDescription",
     &[
@@ -1303,6 +1381,21 @@ pub static LIST_EXPORTS_OUTPUT: Schema = Schema::structure(
     &[
         Member::new("ExportSummaries", &EXPORT_SUMMARIES),
         Member::new("NextToken", &EXPORT_NEXT_TOKEN),
+    ],
+);
+pub static LIST_GLOBAL_TABLES_INPUT: Schema = Schema::structure(
+    "ListGlobalTablesInput",
+    &[
+        Member::new("ExclusiveStartGlobalTableName", &TABLE_NAME),
+        Member::new("Limit", &POSITIVE_INTEGER_OBJECT),
+        Member::new("RegionName", &REGION_NAME),
+    ],
+);
+pub static LIST_GLOBAL_TABLES_OUTPUT: Schema = Schema::structure(
+    "ListGlobalTablesOutput",
+    &[
+        Member::new("GlobalTables", &GLOBAL_TABLE_LIST),
+        Member::new("LastEvaluatedGlobalTableName", &TABLE_NAME),
     ],
 );
 pub static LIST_IMPORTS_INPUT: Schema = Schema::structure(
@@ -1675,6 +1768,18 @@ pub static RECOVERY_PERIOD_IN_DAYS: Schema = Schema::new("RecoveryPeriodInDays",
     .min(1.0)
     .max(35.0);
 pub static REGION_NAME: Schema = Schema::new("RegionName", Kind::String);
+pub static REPLICA: Schema =
+    Schema::structure("Replica", &[Member::new("RegionName", &REGION_NAME)]);
+pub static REPLICA_ALREADY_EXISTS_EXCEPTION: Schema = Schema::structure(
+    "ReplicaAlreadyExistsException",
+    &[Member::new("message", &ERROR_MESSAGE)],
+)
+.error(&ErrorInfo {
+    code: "ReplicaAlreadyExistsException",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
 pub static REPLICA_DESCRIPTION: Schema = Schema::structure(
     "ReplicaDescription",
     &[
@@ -1747,6 +1852,18 @@ pub static REPLICA_GLOBAL_SECONDARY_INDEX_LIST: Schema = Schema::list(
     false,
 )
 .min(1.0);
+pub static REPLICA_LIST: Schema =
+    Schema::list("ReplicaList", &Member::new("member", &REPLICA), false);
+pub static REPLICA_NOT_FOUND_EXCEPTION: Schema = Schema::structure(
+    "ReplicaNotFoundException",
+    &[Member::new("message", &ERROR_MESSAGE)],
+)
+.error(&ErrorInfo {
+    code: "ReplicaNotFoundException",
+    status: 400,
+    sender: true,
+    query_code: None,
+});
 pub static REPLICA_STATUS: Schema = Schema::new("ReplicaStatus", Kind::String).values(&[
     "CREATING",
     "CREATION_FAILED",
@@ -1763,6 +1880,18 @@ pub static REPLICA_STATUS_DESCRIPTION: Schema =
     Schema::new("ReplicaStatusDescription", Kind::String);
 pub static REPLICA_STATUS_PERCENT_PROGRESS: Schema =
     Schema::new("ReplicaStatusPercentProgress", Kind::String);
+pub static REPLICA_UPDATE: Schema = Schema::structure(
+    "ReplicaUpdate",
+    &[
+        Member::new("Create", &CREATE_REPLICA_ACTION),
+        Member::new("Delete", &DELETE_REPLICA_ACTION),
+    ],
+);
+pub static REPLICA_UPDATE_LIST: Schema = Schema::list(
+    "ReplicaUpdateList",
+    &Member::new("member", &REPLICA_UPDATE),
+    false,
+);
 pub static REPLICATED_WRITE_CONFLICT_EXCEPTION: Schema = Schema::structure(
     "ReplicatedWriteConflictException",
     &[Member::new("message", &ERROR_MESSAGE)],
@@ -2373,6 +2502,20 @@ pub static UPDATE_GLOBAL_SECONDARY_INDEX_ACTION: Schema = Schema::structure(
         Member::new("OnDemandThroughput", &ON_DEMAND_THROUGHPUT),
         Member::new("WarmThroughput", &WARM_THROUGHPUT),
     ],
+);
+pub static UPDATE_GLOBAL_TABLE_INPUT: Schema = Schema::structure(
+    "UpdateGlobalTableInput",
+    &[
+        Member::new("GlobalTableName", &TABLE_NAME).required(),
+        Member::new("ReplicaUpdates", &REPLICA_UPDATE_LIST).required(),
+    ],
+);
+pub static UPDATE_GLOBAL_TABLE_OUTPUT: Schema = Schema::structure(
+    "UpdateGlobalTableOutput",
+    &[Member::new(
+        "GlobalTableDescription",
+        &GLOBAL_TABLE_DESCRIPTION,
+    )],
 );
 pub static UPDATE_ITEM_INPUT: Schema = Schema::structure(
     "UpdateItemInput",

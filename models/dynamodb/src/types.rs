@@ -323,6 +323,24 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct CreateGlobalTableInput {
+    pub global_table_name: String,
+    pub replication_group: Vec<Replica>,
+}
+structure!(
+    CreateGlobalTableInput, schemas::CREATE_GLOBAL_TABLE_INPUT, 0 global_table_name,
+    1 replication_group,
+);
+
+#[derive(Clone, Default)]
+pub struct CreateGlobalTableOutput {
+    pub global_table_description: Option<GlobalTableDescription>,
+}
+structure!(
+    CreateGlobalTableOutput, schemas::CREATE_GLOBAL_TABLE_OUTPUT, 0 global_table_description,
+);
+
+#[derive(Clone, Default)]
 pub struct CreateGlobalTableWitnessGroupMemberAction {
     pub region_name: String,
 }
@@ -330,6 +348,12 @@ structure!(
     CreateGlobalTableWitnessGroupMemberAction,
     schemas::CREATE_GLOBAL_TABLE_WITNESS_GROUP_MEMBER_ACTION, 0 region_name,
 );
+
+#[derive(Clone, Default)]
+pub struct CreateReplicaAction {
+    pub region_name: String,
+}
+structure!(CreateReplicaAction, schemas::CREATE_REPLICA_ACTION, 0 region_name);
 
 #[derive(Clone, Default)]
 pub struct CreateReplicationGroupMemberAction {
@@ -464,6 +488,12 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DeleteReplicaAction {
+    pub region_name: String,
+}
+structure!(DeleteReplicaAction, schemas::DELETE_REPLICA_ACTION, 0 region_name);
+
+#[derive(Clone, Default)]
 pub struct DeleteReplicationGroupMemberAction {
     pub region_name: String,
 }
@@ -559,6 +589,20 @@ pub struct DescribeExportOutput {
     pub export_description: Option<ExportDescription>,
 }
 structure!(DescribeExportOutput, schemas::DESCRIBE_EXPORT_OUTPUT, 0 export_description);
+
+#[derive(Clone, Default)]
+pub struct DescribeGlobalTableInput {
+    pub global_table_name: String,
+}
+structure!(DescribeGlobalTableInput, schemas::DESCRIBE_GLOBAL_TABLE_INPUT, 0 global_table_name);
+
+#[derive(Clone, Default)]
+pub struct DescribeGlobalTableOutput {
+    pub global_table_description: Option<GlobalTableDescription>,
+}
+structure!(
+    DescribeGlobalTableOutput, schemas::DESCRIBE_GLOBAL_TABLE_OUTPUT, 0 global_table_description,
+);
 
 #[derive(Clone, Default)]
 pub struct DescribeImportInput {
@@ -887,6 +931,40 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct GlobalTable {
+    pub global_table_name: Option<String>,
+    pub replication_group: Option<Vec<Replica>>,
+}
+structure!(GlobalTable, schemas::GLOBAL_TABLE, 0 global_table_name, 1 replication_group);
+
+#[derive(Clone, Default)]
+pub struct GlobalTableAlreadyExistsException {
+    pub message: Option<String>,
+}
+structure!(
+    GlobalTableAlreadyExistsException, schemas::GLOBAL_TABLE_ALREADY_EXISTS_EXCEPTION, 0 message,
+);
+
+#[derive(Clone, Default)]
+pub struct GlobalTableDescription {
+    pub replication_group: Option<Vec<ReplicaDescription>>,
+    pub global_table_arn: Option<String>,
+    pub creation_date_time: Option<Timestamp>,
+    pub global_table_status: Option<String>,
+    pub global_table_name: Option<String>,
+}
+structure!(
+    GlobalTableDescription, schemas::GLOBAL_TABLE_DESCRIPTION, 0 replication_group,
+    1 global_table_arn, 2 creation_date_time, 3 global_table_status, 4 global_table_name,
+);
+
+#[derive(Clone, Default)]
+pub struct GlobalTableNotFoundException {
+    pub message: Option<String>,
+}
+structure!(GlobalTableNotFoundException, schemas::GLOBAL_TABLE_NOT_FOUND_EXCEPTION, 0 message);
+
+#[derive(Clone, Default)]
 pub struct GlobalTableWitnessDescription {
     pub region_name: Option<String>,
     pub witness_status: Option<String>,
@@ -1116,6 +1194,27 @@ pub struct ListExportsOutput {
     pub next_token: Option<String>,
 }
 structure!(ListExportsOutput, schemas::LIST_EXPORTS_OUTPUT, 0 export_summaries, 1 next_token);
+
+#[derive(Clone, Default)]
+pub struct ListGlobalTablesInput {
+    pub exclusive_start_global_table_name: Option<String>,
+    pub limit: Option<i32>,
+    pub region_name: Option<String>,
+}
+structure!(
+    ListGlobalTablesInput, schemas::LIST_GLOBAL_TABLES_INPUT, 0 exclusive_start_global_table_name,
+    1 limit, 2 region_name,
+);
+
+#[derive(Clone, Default)]
+pub struct ListGlobalTablesOutput {
+    pub global_tables: Option<Vec<GlobalTable>>,
+    pub last_evaluated_global_table_name: Option<String>,
+}
+structure!(
+    ListGlobalTablesOutput, schemas::LIST_GLOBAL_TABLES_OUTPUT, 0 global_tables,
+    1 last_evaluated_global_table_name,
+);
 
 #[derive(Clone, Default)]
 pub struct ListImportsInput {
@@ -1427,6 +1526,18 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct Replica {
+    pub region_name: Option<String>,
+}
+structure!(Replica, schemas::REPLICA, 0 region_name);
+
+#[derive(Clone, Default)]
+pub struct ReplicaAlreadyExistsException {
+    pub message: Option<String>,
+}
+structure!(ReplicaAlreadyExistsException, schemas::REPLICA_ALREADY_EXISTS_EXCEPTION, 0 message);
+
+#[derive(Clone, Default)]
 pub struct ReplicaDescription {
     pub region_name: Option<String>,
     pub replica_status: Option<String>,
@@ -1473,6 +1584,19 @@ structure!(
     0 index_name, 1 provisioned_throughput_override, 2 on_demand_throughput_override,
     3 warm_throughput,
 );
+
+#[derive(Clone, Default)]
+pub struct ReplicaNotFoundException {
+    pub message: Option<String>,
+}
+structure!(ReplicaNotFoundException, schemas::REPLICA_NOT_FOUND_EXCEPTION, 0 message);
+
+#[derive(Clone, Default)]
+pub struct ReplicaUpdate {
+    pub create: Option<CreateReplicaAction>,
+    pub delete: Option<DeleteReplicaAction>,
+}
+structure!(ReplicaUpdate, schemas::REPLICA_UPDATE, 0 create, 1 delete);
 
 #[derive(Clone, Default)]
 pub struct ReplicatedWriteConflictException {
@@ -1973,6 +2097,24 @@ pub struct UpdateGlobalSecondaryIndexAction {
 structure!(
     UpdateGlobalSecondaryIndexAction, schemas::UPDATE_GLOBAL_SECONDARY_INDEX_ACTION, 0 index_name,
     1 provisioned_throughput, 2 on_demand_throughput, 3 warm_throughput,
+);
+
+#[derive(Clone, Default)]
+pub struct UpdateGlobalTableInput {
+    pub global_table_name: String,
+    pub replica_updates: Vec<ReplicaUpdate>,
+}
+structure!(
+    UpdateGlobalTableInput, schemas::UPDATE_GLOBAL_TABLE_INPUT, 0 global_table_name,
+    1 replica_updates,
+);
+
+#[derive(Clone, Default)]
+pub struct UpdateGlobalTableOutput {
+    pub global_table_description: Option<GlobalTableDescription>,
+}
+structure!(
+    UpdateGlobalTableOutput, schemas::UPDATE_GLOBAL_TABLE_OUTPUT, 0 global_table_description,
 );
 
 #[derive(Clone, Default)]

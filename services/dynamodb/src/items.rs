@@ -6,7 +6,7 @@ use gureum_kit::{Reader, Tx};
 use crate::backup::undo;
 use crate::errors::{Refusal, Result};
 use crate::global::model::{Origin, Version};
-use crate::global::version;
+use crate::global::{legacy, version};
 use crate::model::{Change, Entry, EntryKey, Index, KeySchema, Projected, Record, Table, base};
 use crate::sealing::Held;
 use crate::value::{Item, MAX_ITEM, MAX_NESTING, TOO_DEEP, Value, item_size, key};
@@ -299,6 +299,8 @@ fn write_as(
     if old == new {
         return Ok(written);
     }
+    let (origin, stamped) = versioned(tx, table, at, new, now, expired, replicated)?;
+    let new = stamped.as_ref().or(new);
     match new {
         Some(item) => tx.put(&Entry {
             space: table.id,
@@ -316,9 +318,33 @@ fn write_as(
         }
     }
     undo::note(tx, table, at, old, now)?;
-    let origin = version::note(tx, table, at, new.is_none(), now, replicated)?;
     record(tx, table, at, (old, new), now, expired, origin)?;
     Ok(written)
+}
+
+/// Gives a change in a global table its version. In version 2017.11.29 items show theirs, and each region
+/// expires items for itself: with the item as it shall be, if that is another.
+fn versioned(
+    tx: &mut Tx,
+    table: &Table,
+    at: &ItemKey,
+    new: Option<&Item>,
+    now: i64,
+    expired: bool,
+    replicated: Option<&Version>,
+) -> Result<(Option<Origin>, Option<Item>)> {
+    if expired && table.legacy.is_some() {
+        version::note_expired(tx, table, at, now)?;
+        return Ok((None, None));
+    }
+    let origin = version::note(tx, table, at, new.is_none(), now, replicated)?;
+    let stamped = match (&origin, new) {
+        (Some(made), Some(item)) if table.legacy.is_some() && !made.replicated => {
+            Some(legacy::stamped(item, &made.version)?)
+        }
+        _ => None,
+    };
+    Ok((origin, stamped))
 }
 
 fn write_index(

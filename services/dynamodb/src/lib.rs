@@ -60,7 +60,7 @@ impl DynamoDb {
     pub fn service(self: &Arc<Self>) -> Service {
         use crate::request::Single;
         use asks::statements as asked;
-        use ops::{backups, exports, imports, recovery, restore};
+        use ops::{backups, exports, global_tables, imports, recovery, restore};
         use ops::{
             batch, describe, items, policies, query, statements, tables, tags, transact, ttl,
         };
@@ -115,6 +115,22 @@ impl DynamoDb {
                 &["OnDemandThroughputOverride"],
                 backup::asks::restore_from_backup,
                 restore::restore_from_backup,
+            )
+            .op::<op::CreateGlobalTable, _>(
+                global::asks::create_global_table,
+                global_tables::create_global_table,
+            )
+            .op::<op::UpdateGlobalTable, _>(
+                global::asks::update_global_table,
+                global_tables::update_global_table,
+            )
+            .op::<op::DescribeGlobalTable, _>(
+                global::asks::describe_global_table,
+                global_tables::describe_global_table,
+            )
+            .op::<op::ListGlobalTables, _>(
+                global::asks::list_global_tables,
+                global_tables::list_global_tables,
             )
             .op::<op::DescribeLimits, _>(asks::describe_limits, describe::describe_limits)
             .op::<op::DescribeEndpoints, _>(asks::describe_endpoints, describe::describe_endpoints)

@@ -54,6 +54,9 @@ pub(crate) struct Table {
     /// Its encryption; `None` for a table from before all were encrypted.
     #[serde(default)]
     pub(crate) sealing: Option<Sealing>,
+    /// In a global table of version 2017.11.29: the space of its items' versions.
+    #[serde(default)]
+    pub(crate) legacy: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

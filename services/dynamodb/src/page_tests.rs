@@ -61,6 +61,7 @@ pub(crate) fn table(kind: &str) -> Table {
         history: Default::default(),
         replicas: Vec::new(),
         sealing: Some(sealing()),
+        legacy: None,
     }
 }
 

@@ -8,6 +8,7 @@ use gureum_kit::reset::{Hold, Reset, Whose};
 use gureum_kit::{StoreError, Tx};
 
 use crate::backup::model::{Backup, Copy};
+use crate::global::legacy::GlobalTable;
 use crate::model::{Backfill, Grave, StreamInfo, Table};
 use crate::state::DynamoDb;
 use crate::transfer::model::{Export, Import};
@@ -24,7 +25,9 @@ impl Reset for DynamoDb {
             spaces.push(table.id);
             spaces.extend(table.indexes().map(|index| index.id));
             spaces.extend(table.history.log);
+            spaces.extend(table.legacy);
         }
+        whose.delete::<GlobalTable>(tx, |row| &row.account)?;
         let streams = whose.delete::<StreamInfo>(tx, |row| &row.account)?;
         spaces.extend(streams.iter().map(|stream| stream.id));
         let backups = whose.delete::<Backup>(tx, |row| &row.table.account)?;

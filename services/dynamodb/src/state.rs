@@ -182,6 +182,21 @@ impl DynamoDb {
         Ok(value)
     }
 
+    /// Changes several tables in one transaction, and memory after it. `change` gives their keys
+    /// beside its result.
+    pub(crate) async fn alter_several<T: Send>(
+        &self,
+        mut change: impl FnMut(&mut Tx) -> Result<(T, Vec<TableKey>)> + Send,
+    ) -> Result<T> {
+        let _turn = self.admin.lock().await;
+        let (value, touched) = self.store.transact(|tx| change(tx)).await?;
+        let view = self.store.read();
+        for key in &touched {
+            self.remember(key, view.get::<Table>(key)?)?;
+        }
+        Ok(value)
+    }
+
     /// Brings memory up to date with a table that was changed together with another.
     pub(crate) async fn reload(&self, key: &TableKey) -> Result<()> {
         let _turn = self.admin.lock().await;

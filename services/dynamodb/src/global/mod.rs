@@ -1,5 +1,6 @@
-//! Global tables (version 2019.11.21): a table in several regions, each of which takes reads and
-//! writes.
+//! Global tables: a table in several regions, each of which takes reads and writes. This holds for
+//! both versions, 2019.11.21 ("Current") and 2017.11.29 ("Legacy"); what only the latter has is in
+//! [`legacy`].
 //!
 //! Every write of a global table gives its item a version ([`version`]): the time of the write, or
 //! one millisecond past the version that was there if that is later, and the region. Versions of one
@@ -11,6 +12,7 @@
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html>
 
 pub(crate) mod asks;
+pub(crate) mod legacy;
 pub(crate) mod model;
 pub(crate) mod shipping;
 pub(crate) mod version;

@@ -17,6 +17,7 @@ pub(crate) struct Version {
 /// The version of an item of a global table, of one that is deleted too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Versioned {
+    /// See [`Table::versions`].
     pub(crate) space: u64,
     pub(crate) partition: Bytes,
     pub(crate) sort: Bytes,
@@ -88,7 +89,18 @@ impl Table {
         (region.clone(), self.account, self.name.clone())
     }
 
+    /// Whether it is in a global table of either version.
     pub(crate) fn is_global(&self) -> bool {
-        !self.replicas.is_empty()
+        self.is_current() || self.legacy.is_some()
+    }
+
+    /// Whether it is in one of version 2019.11.21, whose tables share settings.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.replicas.is_empty() && self.legacy.is_none()
+    }
+
+    /// The space of its items' versions.
+    pub(crate) fn versions(&self) -> u64 {
+        self.legacy.unwrap_or(self.id)
     }
 }

@@ -23,21 +23,30 @@ impl DynamoDb {
         for live in self.all() {
             let source = &live.table;
             let made = !source.history.making && source.stream.is_some();
-            for region in source.replicas.iter().filter(|_| made) {
-                any = true;
-                loop {
-                    match self.ship_some(source, region).await {
-                        Ok(true) => tokio::task::yield_now().await,
-                        Ok(false) => break,
-                        Err(refusal) => {
-                            failed = Err(refusal);
-                            break;
-                        }
+            any |= made && !source.replicas.is_empty();
+            if made && let Err(refusal) = self.ship_from(source).await {
+                failed = Err(refusal);
+            }
+        }
+        failed.map(|()| any)
+    }
+
+    /// Carries what is waiting in one region to all others.
+    pub(crate) async fn ship_from(&self, source: &Table) -> Result<()> {
+        let mut failed = Ok(());
+        for region in &source.replicas {
+            loop {
+                match self.ship_some(source, region).await {
+                    Ok(true) => tokio::task::yield_now().await,
+                    Ok(false) => break,
+                    Err(refusal) => {
+                        failed = Err(refusal);
+                        break;
                     }
                 }
             }
         }
-        failed.map(|()| any)
+        failed
     }
 
     /// Carries the next changes of a table to a region; whether there may be more.
@@ -88,6 +97,23 @@ impl DynamoDb {
             })
             .await
     }
+}
+
+/// Lets a region follow the stream of a table from where it ends now.
+pub(crate) fn follow(tx: &mut Tx, source: &Table, target: &Region) -> Result<()> {
+    let Some(stream) = &source.stream else {
+        return Ok(());
+    };
+    let last = Scan::<Record>::of((stream.id,)).reverse().limit(1);
+    let last = tx.scan(last).stamped().next().transpose()?;
+    if let Some((after, _)) = last {
+        tx.put(&Route {
+            stream: stream.id,
+            target: target.clone(),
+            after,
+        })?;
+    }
+    Ok(())
 }
 
 fn waiting(view: &impl Reader, stream: u64, after: u64) -> Result<Vec<(u64, Record)>> {

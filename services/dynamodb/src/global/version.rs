@@ -16,7 +16,7 @@ const BATCH: usize = 1000;
 
 /// The version that an item has; `None` if it was last written before its table was global.
 pub(crate) fn of(view: &impl Reader, table: &Table, at: &ItemKey) -> Result<Option<Version>> {
-    let key = (table.id, at.partition.clone(), at.sort.clone());
+    let key = (table.versions(), at.partition.clone(), at.sort.clone());
     Ok(view.get::<Versioned>(key)?.map(|known| known.version))
 }
 
@@ -42,15 +42,15 @@ pub(crate) fn note(
     if gone {
         let (partition, sort) = (at.partition.clone().into(), at.sort.clone().into());
         let stone = Tombstone {
-            space: table.id,
+            space: table.versions(),
             at: now,
             partition,
             sort,
         };
-        tx.append((table.id,), &stone)?;
+        tx.append((stone.space,), &stone)?;
     }
     tx.put(&Versioned {
-        space: table.id,
+        space: table.versions(),
         partition: at.partition.clone().into(),
         sort: at.sort.clone().into(),
         version: version.clone(),
@@ -61,6 +61,14 @@ pub(crate) fn note(
         version,
         replicated: replicated.is_some(),
     }))
+}
+
+/// Notes that an item expired where that is no change for the other regions: it keeps its version.
+pub(crate) fn note_expired(tx: &mut Tx, table: &Table, at: &ItemKey, now: i64) -> Result<()> {
+    if let Some(known) = of(tx, table, at)? {
+        note(tx, table, at, true, now, Some(&known))?;
+    }
+    Ok(())
 }
 
 /// Forgets some versions of a space that is gone; how many.
@@ -105,7 +113,7 @@ impl DynamoDb {
     pub(crate) async fn forget_deleted(&self) -> Result<()> {
         let horizon = self.clock.now() - KEPT - MARGIN;
         for live in self.all() {
-            let space = live.table.id;
+            let space = live.table.versions();
             while live.table.is_global()
                 && self
                     .store

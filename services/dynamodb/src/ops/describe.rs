@@ -177,9 +177,9 @@ pub(crate) fn describe(db: &DynamoDb, table: &Table, status: Option<&str>) -> t:
         }),
         deletion_protection_enabled: Some(table.protected),
         sse_description: sealing::told(table.sealing.as_ref(), lost),
-        global_table_version: table.is_global().then(|| "2019.11.21".to_owned()),
+        global_table_version: table.is_current().then(|| "2019.11.21".to_owned()),
         replicas: super::replicas::told(db, table),
-        multi_region_consistency: table.is_global().then(|| "EVENTUAL".to_owned()),
+        multi_region_consistency: table.is_current().then(|| "EVENTUAL".to_owned()),
         restore_summary: table
             .history
             .restored

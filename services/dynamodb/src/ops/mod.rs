@@ -4,6 +4,7 @@ pub(crate) mod backups;
 pub(crate) mod batch;
 pub(crate) mod describe;
 pub(crate) mod exports;
+pub(crate) mod global_tables;
 pub(crate) mod imports;
 pub(crate) mod items;
 pub(crate) mod policies;

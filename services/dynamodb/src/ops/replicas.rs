@@ -1,4 +1,5 @@
-//! Replicas of a table in other regions: made and removed by UpdateTable, told by DescribeTable.
+//! Replicas of a table in other regions (version 2019.11.21): made and removed by UpdateTable, told by
+//! DescribeTable.
 
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use gureum_model_dynamodb::types as t;
 use super::tables::{bury, end_stream, start_stream};
 use crate::backup::model::{Copy, History, Purpose, Step};
 use crate::errors::{Refusal, Result};
+use crate::global::legacy::GlobalTable;
 use crate::global::model::Route;
-use crate::model::{Index, Table, TableKey};
+use crate::model::{Grave, Index, Table, TableKey};
 use crate::sealing::{Sealing, Wish, Wrapped};
 use crate::state::{DynamoDb, new_space};
 
@@ -70,6 +72,12 @@ pub(crate) async fn update(
                     .as_mut()
                     .ok_or_else(|| Refusal::no_table_named(&key.2))?;
                 table.made()?;
+                if table.legacy.is_some() {
+                    return Err(Refusal::validation(format!(
+                        "Table with name: '{}' is a replica of a global table of version 2017.11.29, which UpdateGlobalTable changes",
+                        table.name
+                    )));
+                }
                 let touched = match &change {
                     Change::Add(region, sealing) => {
                         add(tx, table, (region, sealing.as_ref()), now)?
@@ -122,7 +130,7 @@ async fn sealing_in(
 }
 
 /// Region codes as AWS's are; one cloud serves them all.
-fn region(name: &str) -> Result<Region> {
+pub(crate) fn region(name: &str) -> Result<Region> {
     let parts: Vec<_> = name.split('-').collect();
     let good = parts.len() >= 3
         && parts[0].len() == 2
@@ -145,16 +153,7 @@ fn add(
     if ids(table.sealing.as_ref()) != ids(sealing) {
         return Err(Refusal::no_table_named(&table.name));
     }
-    if table
-        .stream
-        .as_ref()
-        .is_none_or(|stream| stream.view != VIEW)
-    {
-        return Err(Refusal::validation(format!(
-            "Table with name: '{}' must have a stream with the view type {VIEW} to be replicated",
-            table.name
-        )));
-    }
+    check_stream(table)?;
     let key = table.key_in(region);
     if tx.has::<Table>(&key)? {
         return Err(Refusal::validation(format!(
@@ -207,6 +206,16 @@ fn add(
     Ok(touched)
 }
 
+pub(crate) fn check_stream(table: &Table) -> Result<()> {
+    match &table.stream {
+        Some(stream) if stream.view == VIEW => Ok(()),
+        _ => Err(Refusal::validation(format!(
+            "Table with name: '{}' must have a stream with the view type {VIEW} to be replicated",
+            table.name
+        ))),
+    }
+}
+
 fn remove(tx: &mut Tx, table: &mut Table, region: &Region, now: i64) -> Result<Vec<TableKey>> {
     let key = table.key_in(region);
     let found = tx.get::<Table>(&key)?;
@@ -244,7 +253,27 @@ pub(crate) fn leave(tx: &mut Tx, gone: &Table) -> Result<Vec<TableKey>> {
             tx.delete::<Route>((stream.id, key.0.clone()))?;
         }
     }
+    if let Some(versions) = gone.legacy {
+        tx.put(&Grave { space: versions })?;
+        let key = (gone.account, gone.name.clone());
+        if let Some(mut group) = tx.get::<GlobalTable>(key)? {
+            group.regions.retain(|region| *region != gone.region);
+            group.settle(tx)?;
+        }
+    }
     Ok(touched)
+}
+
+/// Changes the other tables of a group in what they share, which those of version 2017.11.29 do not.
+pub(crate) fn share(
+    tx: &mut Tx,
+    table: &Table,
+    change: impl FnMut(&mut Tx, &mut Table) -> Result<()>,
+) -> Result<Vec<TableKey>> {
+    match table.is_current() {
+        true => others(tx, table, change),
+        false => Ok(Vec::new()),
+    }
 }
 
 /// Changes all other tables of a group.
@@ -264,26 +293,29 @@ pub(crate) fn others(
     Ok(touched)
 }
 
-/// The replicas as they are told; `None` where there are none.
+/// The replicas as they are told with their table; `None` where there are none.
 pub(crate) fn told(db: &DynamoDb, table: &Table) -> Option<Vec<t::ReplicaDescription>> {
-    let one = |region: &Region| {
-        let live = db.find(&table.key_in(region));
-        let status = match &live {
-            Some(live) if !live.table.history.making => "ACTIVE",
-            _ => "CREATING",
-        };
-        t::ReplicaDescription {
-            region_name: Some(region.to_string()),
-            replica_status: Some(status.to_owned()),
-            replica_arn: live.as_ref().map(|live| live.table.arn().to_string()),
-            kms_master_key_id: live.and_then(|live| match &live.table.sealing.as_ref()?.wrapped {
-                Wrapped::Kms(kms) => Some(kms.key.clone()),
-                Wrapped::Owned { .. } => None,
-            }),
-            ..Default::default()
-        }
-    };
+    let one = |region| describe(db, &table.key_in(region));
     table
-        .is_global()
+        .is_current()
         .then(|| table.replicas.iter().map(one).collect())
+}
+
+/// A table as a replica.
+pub(crate) fn describe(db: &DynamoDb, key: &TableKey) -> t::ReplicaDescription {
+    let live = db.find(key);
+    let status = match &live {
+        Some(live) if !live.table.history.making => "ACTIVE",
+        _ => "CREATING",
+    };
+    t::ReplicaDescription {
+        region_name: Some(key.0.to_string()),
+        replica_status: Some(status.to_owned()),
+        replica_arn: live.as_ref().map(|live| live.table.arn().to_string()),
+        kms_master_key_id: live.and_then(|live| match &live.table.sealing.as_ref()?.wrapped {
+            Wrapped::Kms(kms) => Some(kms.key.clone()),
+            Wrapped::Owned { .. } => None,
+        }),
+        ..Default::default()
+    }
 }

@@ -275,6 +275,7 @@ fn table_like(origin: &Origin, key: &TableKey, wishes: &Wishes, now: i64) -> Res
         tags: Default::default(),
         policy: None,
         replicas: Vec::new(),
+        legacy: None,
         history: History {
             restored: Some(origin.restored.clone()),
             making: true,

@@ -111,6 +111,7 @@ pub(crate) fn table_of(cx: &Cx, name: String, input: t::CreateTableInput) -> Res
         history: History::default(),
         replicas: Vec::new(),
         sealing: None,
+        legacy: None,
     })
 }
 

@@ -38,9 +38,8 @@ pub(crate) async fn update_ttl(
                     Ok(())
                 }
             }?;
-            // The tables of a group share it.
             let ttl = table.ttl.clone();
-            super::replicas::others(tx, table, |_, other| {
+            super::replicas::share(tx, table, |_, other| {
                 other.ttl.clone_from(&ttl);
                 Ok(())
             })

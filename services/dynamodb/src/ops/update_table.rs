@@ -201,7 +201,7 @@ fn spread(
     {
         return Ok(Vec::new());
     }
-    replicas::others(tx, table, |tx, other| {
+    replicas::share(tx, table, |tx, other| {
         other.made()?;
         change(tx, other, &shared, now)
     })
@@ -265,8 +265,8 @@ fn stream(tx: &mut Tx, table: &mut Table, wanted: &t::StreamSpecification, now: 
             "Table does not have a stream to disable: TableName: ".to_owned() + &table.name,
         )),
         (Some(view), None) => start_stream(tx, table, &view, now),
-        (None, Some(_)) if table.is_global() => Err(Refusal::validation(
-            "The stream of a global table cannot be disabled: TableName: ".to_owned() + &table.name,
+        (None, Some(_)) if table.is_global() => Err(Refusal::parameters(
+            "Disabling Stream is not allowed for a Global Table replica.",
         )),
         (None, Some(_)) => end_stream(tx, table, now),
     }

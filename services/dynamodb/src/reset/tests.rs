@@ -12,6 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::backup::model::{Changed, History, Purpose, Recovery, Step};
 use crate::errors::Refusal;
+use crate::global::legacy::GlobalTable;
 use crate::global::model::Route;
 use crate::items;
 use crate::model::Entry;
@@ -80,6 +81,7 @@ fn furnish(tx: &mut Tx, account: AccountId, base: u64) -> Result<(), Refusal> {
             ..History::default()
         },
         replicas: vec![ELSEWHERE.parse().expect("region")],
+        legacy: Some(base + 6),
         ..table("S")
     };
     table.attributes.push(("g".into(), "S".into()));
@@ -87,6 +89,12 @@ fn furnish(tx: &mut Tx, account: AccountId, base: u64) -> Result<(), Refusal> {
     start_stream(tx, &mut table, "NEW_AND_OLD_IMAGES", NOW)?;
     let stream = table.stream.as_ref().expect("a stream").id;
     tx.put(&table)?;
+    tx.put(&GlobalTable {
+        account,
+        name: table.name.clone(),
+        created: NOW,
+        regions: vec![table.region.clone(), table.replicas[0].clone()],
+    })?;
     for partition in ["kept", "deleted"] {
         let item = item(partition);
         let at = items::key_in(&table, &item)?;

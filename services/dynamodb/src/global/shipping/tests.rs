@@ -41,7 +41,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 impl World {
-    async fn new() -> Self {
+    /// With global tables of version 2017.11.29, if those are wanted.
+    async fn new(legacy: bool) -> Self {
         let clock = Clock::manual(1_000_000_000_000);
         let driver = Driver::new(clock.clone());
         let db = DynamoDb::open(Store::memory(), clock.clone(), &[7; 32], &driver).await;
@@ -55,6 +56,7 @@ impl World {
                 globals: Vec::new(),
                 replicas: regions.iter().filter(|r| *r != region).cloned().collect(),
                 stream: None::<Stream>,
+                legacy: legacy.then_some(200 + at as u64),
                 ..table("S")
             };
             let key = made.key();
@@ -127,11 +129,12 @@ proptest! {
     fn regions_agree_once_all_changes_have_arrived(
         events in prop::collection::vec(event(), 0..40),
         last in prop::collection::vec((0..REGIONS.len(), any::<u8>()), 3),
+        legacy in any::<bool>(),
         order in Just((0..9).map(|n| (n / 3, n % 3)).collect::<Vec<_>>()).prop_shuffle(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let world = World::new().await;
+            let world = World::new(legacy).await;
             for event in &events {
                 world.happen(event).await;
             }
@@ -159,7 +162,7 @@ proptest! {
 #[tokio::test]
 async fn a_deleted_item_is_forgotten_when_nothing_older_can_come() {
     use crate::global::model::{Tombstone, Versioned};
-    let world = World::new().await;
+    let world = World::new(false).await;
     for event in [
         Event::Write(0, 1, Some(1)),
         Event::Write(0, 1, None),
@@ -184,4 +187,33 @@ async fn a_deleted_item_is_forgotten_when_nothing_older_can_come() {
     assert_eq!(known(), (0, 0));
     world.happen(&Event::Ship(1, 0)).await;
     assert_eq!(world.items(0), world.items(1));
+}
+
+#[tokio::test]
+async fn each_region_of_the_older_version_expires_items_for_itself() {
+    use crate::global::model::Versioned;
+    let world = World::new(true).await;
+    let table = world.table(0);
+    world.happen(&Event::Write(0, 1, Some(1))).await;
+    world.happen(&Event::Ship(0, 1)).await;
+    let item = world.items(0).pop().expect("an item");
+    let at = items::key_in(&table, &item).expect("a key");
+    let now = world.clock.now();
+    let expire = |tx: &mut Tx| items::write(tx, &table, &at, Some(&item), None, now, true);
+    world.db.store.transact(expire).await.expect("expiry");
+    world.happen(&Event::Ship(0, 1)).await;
+    assert_eq!((world.items(0).len(), world.items(1).len()), (0, 1));
+    // What the others write wins over it, and nothing is remembered for good.
+    world.happen(&Event::Write(1, 1, Some(2))).await;
+    world.happen(&Event::Ship(1, 0)).await;
+    assert_eq!(world.items(0), world.items(1));
+    assert_eq!(
+        world.items(0)[0]["aws:rep:updateregion"],
+        Value::S(REGIONS[1].into())
+    );
+    world.happen(&Event::Write(0, 1, None)).await;
+    world.clock.advance(Duration::from_secs(26 * 3600));
+    world.db.forget_deleted().await.expect("sweep");
+    let view = world.db.store.read();
+    assert_eq!(view.scan(Scan::<Versioned>::of((200,))).count(), 0);
 }
