@@ -254,7 +254,7 @@ def test_replicas_that_cannot_be(ddbs, name):
     with refused("ValidationException", "NEW_AND_OLD_IMAGES"):
         replicate(ddbs, table, AWAY[0])
     ddb.update_table(TableName=table, StreamSpecification=STREAM)
-    for region, message in ((HOME, "already existed"), ("nowhere", "not supported")):
+    for region, message in ((HOME, "local region"), ("nowhere", "not supported")):
         with refused("ValidationException", message):
             ddb.update_table(TableName=table, ReplicaUpdates=[{"Create": {"RegionName": region}}])
     with refused("ValidationException", "Replica not found"):
@@ -265,5 +265,5 @@ def test_replicas_that_cannot_be(ddbs, name):
             ReplicaUpdates=[{"Create": {"RegionName": AWAY[0]}}],
         )
     replicate(ddbs, table, AWAY[0])
-    with refused("ValidationException", "stream of a global table"):
+    with refused("ValidationException", "Disabling Stream is not allowed"):
         ddb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})

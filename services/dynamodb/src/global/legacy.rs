@@ -91,7 +91,10 @@ pub(crate) fn stamped(item: &Item, version: &Version) -> Result<Item> {
 pub(crate) fn check_keys(table: &Table) -> Result<()> {
     let taken = [DELETING, UPDATE_TIME, UPDATE_REGION];
     match table.keys.names().find(|key| taken.contains(&key.as_str())) {
-        Some(key) => Err(differs(table, &format!("the reserved attribute {key}"))),
+        Some(key) => Err(Refusal::parameters(&format!(
+            "{key} is reserved for replication and cannot be a key of table: '{}' in region: '{}'",
+            table.name, table.region
+        ))),
         None => Ok(()),
     }
 }
@@ -152,7 +155,7 @@ pub(crate) fn check_empty(view: &impl Reader, table: &Table) -> Result<()> {
 
 fn differs(table: &Table, how: &str) -> Refusal {
     Refusal::parameters(&format!(
-        "Table: '{}' in region: '{}' has {how} than its global table can have",
+        "Table: '{}' in region: '{}' has {how} than the other replicas",
         table.name, table.region
     ))
 }

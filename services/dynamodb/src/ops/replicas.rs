@@ -44,11 +44,11 @@ pub(crate) async fn update(
                     "A replica with settings of its own".into(),
                 ));
             }
-            let region = region(&create.region_name)?;
+            let region = elsewhere(&key, &create.region_name)?;
             let sealing = sealing_in(db, cx, &key, &region, create.kms_master_key_id.clone());
             Change::Add(region.clone(), sealing.await?)
         }
-        (None, None, Some(delete)) => Change::Remove(region(&delete.region_name)?),
+        (None, None, Some(delete)) => Change::Remove(elsewhere(&key, &delete.region_name)?),
         (None, Some(_), None) => {
             return Err(Refusal::NotImplemented(
                 "A replica with settings of its own".into(),
@@ -127,6 +127,17 @@ async fn sealing_in(
     let there = cx.in_region(region.clone());
     let made = db.rewrap(&there, &key.2, before, &wish).await?;
     Ok(Some(made))
+}
+
+/// A region that is not the table's own.
+fn elsewhere(key: &TableKey, name: &str) -> Result<Region> {
+    let region = region(name)?;
+    if region == key.0 {
+        return Err(Refusal::validation(
+            "Cannot add, delete, or update the local region through ReplicaUpdates. Use CreateTable, DeleteTable, or UpdateTable as required.",
+        ));
+    }
+    Ok(region)
 }
 
 /// Region codes as AWS's are; one cloud serves them all.
