@@ -90,7 +90,7 @@ pub(crate) async fn update_global_table(
             .iter()
             .any(|change| matches!(change, Change::Delete(_)))
         {
-            work.part_in_peace(&key).await?;
+            work.ship_group(&key).await?;
         }
         work.alter_several(|tx| {
             let group = tx.get::<GlobalTable>(&key)?;
@@ -142,7 +142,7 @@ impl Change {
 impl DynamoDb {
     /// Carries what was written in a group until now, so that all who are in it have it when one goes.
     /// What cannot be carried, because a key cannot be used, does not hold that one back.
-    async fn part_in_peace(&self, key: &<GlobalTable as Row>::Key) -> Result<()> {
+    async fn ship_group(&self, key: &<GlobalTable as Row>::Key) -> Result<()> {
         let group = self.store.read().get::<GlobalTable>(key)?;
         for region in group.iter().flat_map(|group| &group.regions) {
             let table = (region.clone(), key.0, key.1.clone());
