@@ -322,8 +322,8 @@ fn write_as(
     Ok(written)
 }
 
-/// Gives a change in a global table its version. In version 2017.11.29 items show theirs, and each region
-/// expires items for itself: with the item as it shall be, if that is another.
+/// Gives a change in a global table its version, and the item as it shall be where that is another: in
+/// those of 2017.11.29 items show their version. There each region expires items for itself.
 fn versioned(
     tx: &mut Tx,
     table: &Table,

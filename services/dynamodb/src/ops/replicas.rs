@@ -217,6 +217,7 @@ fn add(
     Ok(touched)
 }
 
+/// Replicas follow the stream of a table, so it must tell all of a change.
 pub(crate) fn check_stream(table: &Table) -> Result<()> {
     match &table.stream {
         Some(stream) if stream.view == VIEW => Ok(()),
@@ -265,6 +266,7 @@ pub(crate) fn leave(tx: &mut Tx, gone: &Table) -> Result<Vec<TableKey>> {
         }
     }
     if let Some(versions) = gone.legacy {
+        // Outside the group they mean nothing.
         tx.put(&Grave { space: versions })?;
         let key = (gone.account, gone.name.clone());
         if let Some(mut group) = tx.get::<GlobalTable>(key)? {
