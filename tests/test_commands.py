@@ -277,6 +277,9 @@ def test_doctor_looks_at_the_machine_room(home):
     found = {finding["name"]: finding for finding in told["findings"]}
     room = found["machine room"]
     assert os.uname().release in room["seen"] or room["advice"]
+    if "flow logs" in found:
+        release = tuple(int(number) for number in os.uname().release.replace("-", ".").split(".")[:2])
+        assert (found["flow logs"]["verdict"] == "good") == (release >= (6, 5))
     # Without root it takes a program that may be missing.
     if "internet" in found and os.geteuid() == 0:
         assert found["internet"]["verdict"] == "good"

@@ -212,12 +212,18 @@ def test_an_endpoints_policy_decides_what_comes_through():
         assert [status for status, _ in from_inside(cloud, one, *gets)] == [403, 200]
         ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, ResetPolicy=True)
         assert [status for status, _ in from_inside(cloud, one, *gets)] == [200, 200]
+        # Whatever a request says, at this address it is for S3 or for nobody.
+        target = {"content_type": "application/x-amz-json-1.0"}
+        listed = signed(cloud, "dynamodb", "POST", "/", "{}", x_amz_target="DynamoDB_20120810.ListTables", **target)
+        lie = {**listed, "url": "http://s3.us-east-1.amazonaws.com/"}
+        lie["headers"] = {**listed["headers"], "Host": "dynamodb.us-east-1.amazonaws.com"}
+        ((refusal, why),) = from_inside(cloud, one, lie)
+        assert refusal == 403 and "do not go through this VPC endpoint" in why
         # DynamoDB's endpoint has a policy of its own.
         listing = policy({"Action": "dynamodb:ListTables"})
         made = ec2.create_vpc_endpoint(ServiceName=S3.replace("s3", "dynamodb"), PolicyDocument=listing, **make)
         endpoint = made["VpcEndpoint"]["VpcEndpointId"]
         eventually(lambda: inside(cloud, one, LOOK) == "yyynn", 30)
-        target = {"content_type": "application/x-amz-json-1.0"}
         asked = [
             signed(cloud, "dynamodb", "POST", "/", body, x_amz_target=f"DynamoDB_20120810.{name}", **target)
             for name, body in [("ListTables", "{}"), ("DescribeTable", '{"TableName": "none"}')]

@@ -194,6 +194,9 @@ def test_internet_gateways_and_routes(ec2, vpc):
     assert code(ec2.delete_route, RouteTableId=table, DestinationCidrBlock="0.0.0.0/0") == "InvalidRoute.NotFound"
     ec2.delete_internet_gateway(InternetGatewayId=gateway)
     assert code(ec2.create_route, **to_it) == "InvalidInternetGatewayID.NotFound"
+    for propagate in (ec2.enable_vgw_route_propagation, ec2.disable_vgw_route_propagation):
+        assert code(propagate, RouteTableId=table, GatewayId="vgw-0123456789abcdef0") == "InvalidVpnGatewayID.NotFound"
+        assert code(propagate, RouteTableId="rtb-0123456789abcdef0", GatewayId="vgw-0") == "InvalidRouteTableID.NotFound"
 
 
 def test_route_table_associations(ec2, vpc, subnet):

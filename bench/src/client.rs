@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::failure::{Context, Failure, Result};
+use crate::load::Dial;
 
 /// The root key that every cloud under measure is started with.
 pub(crate) const ACCESS_KEY: &str = "AKIABENCHBENCHBENCH0";
@@ -40,6 +41,15 @@ impl Payload {
         let chunk: Bytes = chunk.into();
         let times = if chunk.is_empty() { 0 } else { times };
         Self { chunk, times }
+    }
+
+    /// The body in one piece, if it is made of no more.
+    pub(crate) fn whole(self) -> Option<Bytes> {
+        match self.times {
+            0 => Some(Bytes::new()),
+            1 => Some(self.chunk),
+            _ => None,
+        }
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -276,6 +286,12 @@ impl Connection {
         }
         let text = String::from_utf8_lossy(&text).into_owned();
         Err(Failure(format!("{what}: {status}: {text}")))
+    }
+}
+
+impl Dial for Connection {
+    async fn dial(address: SocketAddr) -> Result<Self> {
+        Connection::open(address).await
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::client::{Connection, runtime};
+use crate::client::runtime;
 use crate::failure::{Context, Failure, Result};
 use crate::machine;
 use crate::stats::Latencies;
@@ -62,10 +62,16 @@ impl Round {
     }
 }
 
+/// A kind of client: how it connects.
+pub(crate) trait Dial: Sized {
+    async fn dial(address: SocketAddr) -> Result<Self>;
+}
+
 /// Runs one round: every connection repeats `step`, which returns the bytes it moved.
-pub(crate) fn run<F>(load: Load, step: &F) -> Result<Round>
+pub(crate) fn run<C, F>(load: Load, step: &F) -> Result<Round>
 where
-    F: AsyncFn(&mut Connection, Turn) -> Result<u64> + Sync,
+    C: Dial,
+    F: AsyncFn(&mut C, Turn) -> Result<u64> + Sync,
 {
     let threads = machine::cores().min(load.connections);
     let gate = Barrier::new(threads + 1);
@@ -122,20 +128,21 @@ struct Share {
     bytes: u64,
 }
 
-fn drive<F>(
+fn drive<C, F>(
     load: Load,
     connections: impl Iterator<Item = usize>,
     gate: &Barrier,
     step: &F,
 ) -> Result<Share>
 where
-    F: AsyncFn(&mut Connection, Turn) -> Result<u64> + Sync,
+    C: Dial,
+    F: AsyncFn(&mut C, Turn) -> Result<u64> + Sync,
 {
     let mut opened = Vec::new();
     let warm = runtime().and_then(|runtime| {
         runtime.block_on(async {
             for number in connections {
-                let connection = Connection::open(load.address).await?;
+                let connection = C::dial(load.address).await?;
                 opened.push(Line {
                     number,
                     turns: 0,
@@ -152,16 +159,16 @@ where
 }
 
 /// One connection of the load.
-struct Line {
+struct Line<C> {
     number: usize,
     turns: u64,
-    connection: Connection,
+    connection: C,
 }
 
 /// All lines at once, each woken on its own.
-async fn together<F>(lines: &mut [Line], length: Duration, step: &F) -> Result<Share>
+async fn together<C, F>(lines: &mut [Line<C>], length: Duration, step: &F) -> Result<Share>
 where
-    F: AsyncFn(&mut Connection, Turn) -> Result<u64> + Sync,
+    F: AsyncFn(&mut C, Turn) -> Result<u64> + Sync,
 {
     let end = Instant::now() + length;
     let mut running: FuturesUnordered<_> = lines
@@ -178,9 +185,9 @@ where
 }
 
 /// Only steps that end in time count.
-async fn repeat<F>(line: &mut Line, end: Instant, step: &F) -> Result<Share>
+async fn repeat<C, F>(line: &mut Line<C>, end: Instant, step: &F) -> Result<Share>
 where
-    F: AsyncFn(&mut Connection, Turn) -> Result<u64> + Sync,
+    F: AsyncFn(&mut C, Turn) -> Result<u64> + Sync,
 {
     let mut share = Share::default();
     loop {

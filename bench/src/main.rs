@@ -13,6 +13,7 @@ mod raw;
 mod report;
 mod server;
 mod stats;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

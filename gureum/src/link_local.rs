@@ -69,6 +69,10 @@ impl Gate for Way {
             IpAddr::V6(_) => None,
         }
     }
+
+    fn admits(&self, endpoint_prefix: &str) -> bool {
+        endpoint_prefix == self.service
+    }
 }
 
 impl LinkLocal {

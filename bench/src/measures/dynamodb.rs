@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Setting, once, ratio};
+use super::{Setting, once, ratio, run_prepared};
 use crate::client::{Connection, Requests, runtime};
 use crate::failure::{Context, Failure, Result};
 use crate::load::{Load, Round, Turn, run};
@@ -92,12 +92,10 @@ fn item(partition: &str, sort: u64) -> Value {
 }
 
 pub(crate) fn put_round(load: Load, requests: &Requests, prefix: &str) -> Result<Round> {
-    run(load, &async |connection: &mut Connection, turn: Turn| {
+    run_prepared(load, &|turn: Turn| {
         let partition = format!("{prefix}-{}", turn.connection);
         let input = json!({ "TableName": TABLE, "Item": item(&partition, turn.number) });
-        connection
-            .drain(requests.dynamodb("PutItem", &input)?)
-            .await
+        requests.dynamodb("PutItem", &input)
     })
 }
 

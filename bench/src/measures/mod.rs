@@ -23,6 +23,7 @@ use crate::failure::Result;
 use crate::load::{Load, Round, Turn, run};
 use crate::server::Server;
 use crate::stats::median;
+use crate::wire::{Supply, Wire};
 
 /// What all measures share.
 pub(crate) struct Setting {
@@ -105,11 +106,21 @@ pub(crate) fn put_round(
     prefix: &str,
     body: &Payload,
 ) -> Result<Round> {
-    run(load, &async |connection: &mut Connection, turn: Turn| {
+    let make = |turn: Turn| {
         let target = format!("{prefix}/{}-{}", turn.connection, turn.number);
-        let request = requests.s3(Method::PUT, &target, body.clone(), Cover::Body)?;
-        connection.drain(request).await?;
-        Ok(body.length())
+        requests.s3(Method::PUT, &target, body.clone(), Cover::Body)
+    };
+    run_prepared(load, &make)
+}
+
+/// A round of requests that were signed before it, by a client that costs little.
+pub(crate) fn run_prepared(
+    load: Load,
+    make: &(impl Fn(Turn) -> Result<http::Request<Payload>> + Sync),
+) -> Result<Round> {
+    let supply = Supply::prepare(load, make)?;
+    run(load, &async |wire: &mut Wire, turn: Turn| {
+        wire.exchange(&supply.take(turn)?).await
     })
 }
 

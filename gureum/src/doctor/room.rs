@@ -11,6 +11,9 @@ use rustix::fs::{Access, access};
 use super::Finding;
 use crate::failure::Failure;
 
+/// The first kernel that resets counters of a packet filter's set.
+const FLOW_LOGS: (u32, u32) = (6, 5);
+
 /// What the room makes of this host, and what instances find on it. None of it is missed by a
 /// cloud without instances.
 pub(super) fn findings(beside: &Path) -> Vec<Finding> {
@@ -21,6 +24,7 @@ pub(super) fn findings(beside: &Path) -> Vec<Finding> {
             layers(&host),
             filters(&host),
             internet(&host),
+            flow_logs(&host),
         ],
         Err(failure) => vec![Finding::limited(
             "machine room",
@@ -158,6 +162,20 @@ fn internet(host: &Host) -> Finding {
             "Instances reach each other and the APIs; what lies outside takes slirp4netns, or root.",
         )
         .package("slirp4netns"),
+    }
+}
+
+/// Flows are fetched and begun anew in one step, which older kernels do not know.
+fn flow_logs(host: &Host) -> Finding {
+    let name = "flow logs";
+    let mut numbers = host.kernel.split(['.', '-']).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < FLOW_LOGS => Finding::limited(
+            name,
+            format!("kernel {} cannot count flows", host.kernel),
+            "They need Linux 6.5 or later; everything else works without.",
+        ),
+        _ => Finding::good(name, "the kernel counts flows".into()),
     }
 }
 

@@ -217,6 +217,8 @@ gureum_schema::operations! {
         types::DetachVolumeRequest => types::VolumeAttachment;
     DisableEbsEncryptionByDefault = operations::DISABLE_EBS_ENCRYPTION_BY_DEFAULT:
         types::DisableEbsEncryptionByDefaultRequest => types::DisableEbsEncryptionByDefaultResult;
+    DisableVgwRoutePropagation = operations::DISABLE_VGW_ROUTE_PROPAGATION:
+        types::DisableVgwRoutePropagationRequest => types::DisableVgwRoutePropagationOutput;
     DisassociateAddress = operations::DISASSOCIATE_ADDRESS:
         types::DisassociateAddressRequest => types::DisassociateAddressOutput;
     DisassociateIamInstanceProfile = operations::DISASSOCIATE_IAM_INSTANCE_PROFILE:
@@ -227,6 +229,8 @@ gureum_schema::operations! {
         types::DisassociateVpcCidrBlockRequest => types::DisassociateVpcCidrBlockResult;
     EnableEbsEncryptionByDefault = operations::ENABLE_EBS_ENCRYPTION_BY_DEFAULT:
         types::EnableEbsEncryptionByDefaultRequest => types::EnableEbsEncryptionByDefaultResult;
+    EnableVgwRoutePropagation = operations::ENABLE_VGW_ROUTE_PROPAGATION:
+        types::EnableVgwRoutePropagationRequest => types::EnableVgwRoutePropagationOutput;
     GetConsoleOutput = operations::GET_CONSOLE_OUTPUT:
         types::GetConsoleOutputRequest => types::GetConsoleOutputResult;
     GetEbsDefaultKmsKeyId = operations::GET_EBS_DEFAULT_KMS_KEY_ID:

@@ -2044,7 +2044,10 @@ pub(crate) static DISABLE_SNAPSHOT_BLOCK_PUBLIC_ACCESS: OperationSpec =
 pub(crate) static DISABLE_TRANSIT_GATEWAY_ROUTE_TABLE_PROPAGATION: OperationSpec =
     OperationSpec::new("DisableTransitGatewayRouteTablePropagation", "POST", "/");
 pub(crate) static DISABLE_VGW_ROUTE_PROPAGATION: OperationSpec =
-    OperationSpec::new("DisableVgwRoutePropagation", "POST", "/");
+    OperationSpec::new("DisableVgwRoutePropagation", "POST", "/").io(
+        &schemas::DISABLE_VGW_ROUTE_PROPAGATION_REQUEST,
+        &schemas::DISABLE_VGW_ROUTE_PROPAGATION_OUTPUT,
+    );
 pub(crate) static DISABLE_VPC_CLASSIC_LINK: OperationSpec =
     OperationSpec::new("DisableVpcClassicLink", "POST", "/");
 pub(crate) static DISABLE_VPC_CLASSIC_LINK_DNS_SUPPORT: OperationSpec =
@@ -2138,7 +2141,10 @@ pub(crate) static ENABLE_SNAPSHOT_BLOCK_PUBLIC_ACCESS: OperationSpec =
 pub(crate) static ENABLE_TRANSIT_GATEWAY_ROUTE_TABLE_PROPAGATION: OperationSpec =
     OperationSpec::new("EnableTransitGatewayRouteTablePropagation", "POST", "/");
 pub(crate) static ENABLE_VGW_ROUTE_PROPAGATION: OperationSpec =
-    OperationSpec::new("EnableVgwRoutePropagation", "POST", "/");
+    OperationSpec::new("EnableVgwRoutePropagation", "POST", "/").io(
+        &schemas::ENABLE_VGW_ROUTE_PROPAGATION_REQUEST,
+        &schemas::ENABLE_VGW_ROUTE_PROPAGATION_OUTPUT,
+    );
 pub(crate) static ENABLE_VOLUME_IO: OperationSpec =
     OperationSpec::new("EnableVolumeIO", "POST", "/");
 pub(crate) static ENABLE_VPC_CLASSIC_LINK: OperationSpec =

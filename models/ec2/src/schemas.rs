@@ -3637,6 +3637,16 @@ pub static DISABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
         .json("ebsEncryptionByDefault")
         .xml("ebsEncryptionByDefault")],
 );
+pub static DISABLE_VGW_ROUTE_PROPAGATION_OUTPUT: Schema =
+    Schema::structure("DisableVgwRoutePropagationOutput", &[]);
+pub static DISABLE_VGW_ROUTE_PROPAGATION_REQUEST: Schema = Schema::structure(
+    "DisableVgwRoutePropagationRequest",
+    &[
+        Member::new("GatewayId", &VPN_GATEWAY_ID).required(),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).required(),
+        Member::new("DryRun", &BOOLEAN),
+    ],
+);
 pub static DISASSOCIATE_ADDRESS_OUTPUT: Schema =
     Schema::structure("DisassociateAddressOutput", &[]);
 pub static DISASSOCIATE_ADDRESS_REQUEST: Schema = Schema::structure(
@@ -4127,6 +4137,16 @@ pub static ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT: Schema = Schema::structure(
     &[Member::new("EbsEncryptionByDefault", &BOOLEAN)
         .json("ebsEncryptionByDefault")
         .xml("ebsEncryptionByDefault")],
+);
+pub static ENABLE_VGW_ROUTE_PROPAGATION_OUTPUT: Schema =
+    Schema::structure("EnableVgwRoutePropagationOutput", &[]);
+pub static ENABLE_VGW_ROUTE_PROPAGATION_REQUEST: Schema = Schema::structure(
+    "EnableVgwRoutePropagationRequest",
+    &[
+        Member::new("GatewayId", &VPN_GATEWAY_ID).required(),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).required(),
+        Member::new("DryRun", &BOOLEAN),
+    ],
 );
 pub static ENCLAVE_OPTIONS: Schema = Schema::structure(
     "EnclaveOptions",
@@ -13821,6 +13841,7 @@ pub static VPC_PEERING_CONNECTION_VPC_INFO: Schema = Schema::structure(
 );
 pub static VPC_STATE: Schema =
     Schema::new("VpcState", Kind::String).values(&["pending", "available"]);
+pub static VPN_GATEWAY_ID: Schema = Schema::new("VpnGatewayId", Kind::String);
 pub static WORKLOAD: Schema = Schema::new("Workload", Kind::String);
 pub static WORKLOADS_LIST: Schema = Schema::list(
     "WorkloadsList",

@@ -2726,6 +2726,24 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DisableVgwRoutePropagationOutput {}
+structure!(
+    DisableVgwRoutePropagationOutput,
+    schemas::DISABLE_VGW_ROUTE_PROPAGATION_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct DisableVgwRoutePropagationRequest {
+    pub gateway_id: String,
+    pub route_table_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    DisableVgwRoutePropagationRequest, schemas::DISABLE_VGW_ROUTE_PROPAGATION_REQUEST, 0 gateway_id,
+    1 route_table_id, 2 dry_run,
+);
+
+#[derive(Clone, Default)]
 pub struct DisassociateAddressOutput {}
 structure!(
     DisassociateAddressOutput,
@@ -3052,6 +3070,24 @@ pub struct EnableEbsEncryptionByDefaultResult {
 structure!(
     EnableEbsEncryptionByDefaultResult, schemas::ENABLE_EBS_ENCRYPTION_BY_DEFAULT_RESULT,
     0 ebs_encryption_by_default,
+);
+
+#[derive(Clone, Default)]
+pub struct EnableVgwRoutePropagationOutput {}
+structure!(
+    EnableVgwRoutePropagationOutput,
+    schemas::ENABLE_VGW_ROUTE_PROPAGATION_OUTPUT
+);
+
+#[derive(Clone, Default)]
+pub struct EnableVgwRoutePropagationRequest {
+    pub gateway_id: String,
+    pub route_table_id: String,
+    pub dry_run: Option<bool>,
+}
+structure!(
+    EnableVgwRoutePropagationRequest, schemas::ENABLE_VGW_ROUTE_PROPAGATION_REQUEST, 0 gateway_id,
+    1 route_table_id, 2 dry_run,
 );
 
 #[derive(Clone, Default)]

@@ -23,7 +23,7 @@ use crate::value::{Item, Value};
 const BATCH: usize = 1000;
 /// How much longer than it took to read some rows a pass rests before it reads the next, so that
 /// requests hardly notice it.
-const REST: u32 = 9;
+const REST: u32 = 24;
 /// Items that expired longer ago than this stay: the attribute holds something else, says AWS.
 const LONG_AGO: i64 = 5 * 365 * 24 * 3600;
 

@@ -124,7 +124,7 @@ fn networks(table: Table) -> Table {
 
 /// Gateways of all kinds, and the tables that lead to them.
 fn routes(table: Table) -> Table {
-    use ops::{endpoints, gateways, nat_gateways, route_tables, routes};
+    use ops::{endpoints, gateways, nat_gateways, propagation, route_tables, routes};
     operations! { table;
         CreateInternetGateway |a, i| a.creates(&gateway::KIND, &i.tag_specifications)
             => gateways::create;
@@ -176,6 +176,11 @@ fn routes(table: Table) -> Table {
         ] |a, i| a.on::<RouteTableRow>(&i.route_table_id) => routes::replace;
         DeleteRoute ["DestinationPrefixListId", "DestinationIpv6CidrBlock"]
             |a, i| a.on::<RouteTableRow>(&i.route_table_id) => routes::delete;
+
+        EnableVgwRoutePropagation |a, i| a.on::<RouteTableRow>(&i.route_table_id)
+            => propagation::enable;
+        DisableVgwRoutePropagation |a, i| a.on::<RouteTableRow>(&i.route_table_id)
+            => propagation::disable;
 
         CreateVpcEndpoint [
             "SubnetIds", "SecurityGroupIds", "DnsOptions", "SubnetConfigurations",

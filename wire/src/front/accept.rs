@@ -57,6 +57,9 @@ pub trait Gate: Send + Sync + 'static {
     /// The VPC endpoint by which requests from this address come here, where they come by one.
     /// Asked for every request; must not wait.
     fn endpoint(&self, peer: IpAddr) -> Option<VpcEndpoint>;
+
+    /// Whether it leads to this service, by the name that its hosts begin with.
+    fn admits(&self, endpoint_prefix: &str) -> bool;
 }
 
 /// A listener that came later, what stands before it, and what ends when it is to be closed.

@@ -78,6 +78,9 @@ impl Door {
         let service = Arc::clone(found.ok_or_else(|| Refusal::no_service(parts, scope))?);
         let protocol = Routes::protocol(&service, parts);
         let in_protocol = |error| Refusal::of(service.spec, protocol, error);
+        if !visit.via.admits(service.spec) {
+            return Err(in_protocol(astray(service.spec)));
+        }
 
         let family = Family::of(service.spec);
         let signed = signed.map_err(|error| in_protocol(error.reply(family)))?;
@@ -224,6 +227,16 @@ fn implemented<'s>(service: &'s Service, spec: &OperationSpec) -> Result<&'s Op>
 }
 
 /// How the body was packed for its way here. In S3 the header is the object's.
+/// At the address of another service's endpoint.
+fn astray(spec: &ServiceSpec) -> Error {
+    let name = spec.endpoint_prefix;
+    Error::new(
+        "AccessDenied",
+        403,
+        format!("Requests to {name} do not go through this VPC endpoint."),
+    )
+}
+
 fn coding(visit: &Visit, service: &ServiceSpec, op: &OperationSpec) -> Result<Coding> {
     if service.name == "s3" || protocol::streams_input(op) {
         return Ok(Coding::Plain);

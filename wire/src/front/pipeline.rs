@@ -7,7 +7,7 @@ use std::time::Instant;
 use gureum_dispatch::{Caller, Cx, RequestInfo};
 use gureum_kit::Region;
 use gureum_kit::names::id;
-use gureum_schema::{Body, Protocol, Result, Timestamp};
+use gureum_schema::{Body, Protocol, Result, ServiceSpec, Timestamp};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 
@@ -25,6 +25,15 @@ pub(crate) struct Via {
     pub(crate) gate: Option<Arc<dyn Gate>>,
     /// Over TLS.
     pub(crate) secure: bool,
+}
+
+impl Via {
+    /// Whether a request that came so may be for this service: what a network lets pass to one
+    /// address is for that one's service, whatever the request says.
+    pub(crate) fn admits(&self, spec: &ServiceSpec) -> bool {
+        let gate = self.gate.as_ref();
+        gate.is_none_or(|gate| gate.admits(spec.endpoint_prefix))
+    }
 }
 
 /// A request's head, with what we know of how it came.
@@ -98,7 +107,8 @@ impl Door {
         let services = self.cloud.services();
         let claimed = services
             .filter_map(|service| service.web().map(|web| (service, web)))
-            .find(|(_, web)| web.claims(&visit.parts, &visit.host));
+            .find(|(_, web)| web.claims(&visit.parts, &visit.host))
+            .filter(|(service, _)| visit.via.admits(service.spec));
         let Some((service, web)) = claimed else {
             return Err(body);
         };

@@ -22,7 +22,7 @@ use super::super::row::table_prefix;
 use super::super::scan::Span;
 
 /// Blocks cached for reading, the write buffer, and open files: what bounds the store's memory.
-const CACHE_BYTES: u64 = 8 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
 const OPEN_FILES: usize = 128;
 

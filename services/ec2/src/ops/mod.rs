@@ -26,6 +26,7 @@ pub(crate) mod own_images;
 pub(crate) mod peerings;
 pub(crate) mod prefix_lists;
 pub(crate) mod profiles;
+pub(crate) mod propagation;
 pub(crate) mod register;
 pub(crate) mod route_tables;
 pub(crate) mod routes;

@@ -1,0 +1,181 @@
+//! A client that costs next to nothing, for measures whose yardstick has no client at all: requests are
+//! signed and encoded before the round, and of replies only the status and the length are looked at.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::Request;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::Payload;
+use crate::failure::{Context, Failure, Result};
+use crate::load::{Dial, Load, Turn};
+use crate::machine;
+
+/// A reply of more headers than this is nobody's whom we measure.
+const HEADERS: usize = 32;
+/// Requests a second that are made ready for; whoever is faster signs some as it goes.
+const READY: f64 = 50_000.0;
+
+/// A request as bytes that only have to be sent.
+pub(crate) struct Encoded {
+    head: Vec<u8>,
+    body: Bytes,
+}
+
+impl Encoded {
+    pub(crate) fn of(request: Request<Payload>) -> Result<Self> {
+        let (method, target) = (request.method(), request.uri());
+        let mut head = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
+        for (name, value) in request.headers() {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        }
+        head.extend_from_slice(b"\r\n");
+        let body = request.into_body().whole();
+        let body = body.ok_or_else(|| Failure("too long to be sent at once".into()))?;
+        Ok(Self { head, body })
+    }
+}
+
+/// Requests made ready for a round, each connection's in its order.
+pub(crate) struct Supply<'a, F> {
+    make: &'a F,
+    ready: Vec<Mutex<VecDeque<Encoded>>>,
+}
+
+impl<'a, F: Fn(Turn) -> Result<Request<Payload>> + Sync> Supply<'a, F> {
+    pub(crate) fn prepare(load: Load, make: &'a F) -> Result<Self> {
+        let seconds = (load.warm_up + load.length).as_secs_f64();
+        let each = (READY * seconds / load.connections as f64).ceil() as u64;
+        let of = |connection| {
+            let turns = (0..each).map(|number| Turn { connection, number });
+            turns
+                .map(|turn| Encoded::of(make(turn)?))
+                .collect::<Result<VecDeque<_>>>()
+        };
+        let threads = machine::cores().min(load.connections);
+        let share = |thread| {
+            let mine = (thread..load.connections).step_by(threads);
+            mine.map(|connection| Ok((connection, of(connection)?)))
+                .collect::<Result<Vec<_>>>()
+        };
+        let mut made: Vec<(usize, VecDeque<Encoded>)> = std::thread::scope(|scope| {
+            let share = &share;
+            let threads: Vec<_> = (0..threads)
+                .map(|n| scope.spawn(move || share(n)))
+                .collect();
+            let panicked = |_| Err(Failure("a thread that signs panicked".into()));
+            let shares = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(panicked));
+            shares
+                .collect::<Result<Vec<_>>>()
+                .map(|all| all.into_iter().flatten().collect())
+        })?;
+        made.sort_by_key(|(connection, _)| *connection);
+        let ready = made
+            .into_iter()
+            .map(|(_, queue)| Mutex::new(queue))
+            .collect();
+        Ok(Self { make, ready })
+    }
+
+    /// The request of this turn. Turns of a connection are asked for in their order.
+    pub(crate) fn take(&self, turn: Turn) -> Result<Encoded> {
+        let mut queue = self.ready[turn.connection]
+            .lock()
+            .or_fail("a thread panicked")?;
+        match queue.pop_front() {
+            Some(encoded) => Ok(encoded),
+            None => Encoded::of((self.make)(turn)?),
+        }
+    }
+}
+
+/// One HTTP/1.1 connection that is kept alive.
+pub(crate) struct Wire {
+    address: SocketAddr,
+    stream: TcpStream,
+    received: BytesMut,
+}
+
+impl Dial for Wire {
+    async fn dial(address: SocketAddr) -> Result<Self> {
+        Ok(Self {
+            address,
+            stream: connect(address).await?,
+            received: BytesMut::with_capacity(4096),
+        })
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address)
+        .await
+        .or_fail("cannot connect")?;
+    stream.set_nodelay(true).or_fail("cannot connect")?;
+    Ok(stream)
+}
+
+impl Wire {
+    /// Sends a request and waits for all of its reply; how long that was. Any status but 2xx is a failure.
+    pub(crate) async fn exchange(&mut self, request: &Encoded) -> Result<u64> {
+        self.received.clear();
+        self.send(request).await?;
+        loop {
+            if let Some(length) = self.reply()? {
+                return Ok(length);
+            }
+            let read = self.stream.read_buf(&mut self.received).await;
+            match read.or_fail("cannot read the reply")? {
+                0 if self.received.is_empty() => {
+                    // Some peers close a connection after so many requests.
+                    self.stream = connect(self.address).await?;
+                    self.send(request).await?;
+                }
+                0 => return Err(Failure("the reply ends too early".into())),
+                _ => {}
+            }
+        }
+    }
+
+    async fn send(&mut self, request: &Encoded) -> Result<()> {
+        let mut all = Buf::chain(&request.head[..], &request.body[..]);
+        while all.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); 2];
+            let count = all.chunks_vectored(&mut slices);
+            let sent = self.stream.write_vectored(&slices[..count]).await;
+            all.advance(sent.or_fail("cannot send")?);
+        }
+        Ok(())
+    }
+
+    /// How long the body is, once the whole reply has been received.
+    fn reply(&self) -> Result<Option<u64>> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let mut reply = httparse::Response::new(&mut headers);
+        let parsed = reply.parse(&self.received).or_fail("not an HTTP reply")?;
+        let httparse::Status::Complete(head) = parsed else {
+            return Ok(None);
+        };
+        let mut headers = reply.headers.iter();
+        let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+        let length: u64 = length.ok_or_else(|| Failure("a reply without a length".into()))?;
+        if (self.received.len() - head) as u64 != length {
+            return Ok(None);
+        }
+        match reply.code {
+            Some(200..=299) => Ok(Some(length)),
+            _ => Err(Failure(
+                String::from_utf8_lossy(&self.received).into_owned(),
+            )),
+        }
+    }
+}
