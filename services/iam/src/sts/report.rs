@@ -2,7 +2,9 @@
 //! Pure.
 //!
 //! Source: the output of `aws sts decode-authorization-message` in the AWS CLI's reference. AWS does
-//! not describe the fields any further; `notActions` and its like are ours.
+//! not describe the fields any further; `notActions` and its like, and `truncated`, are ours.
+
+use std::collections::HashSet;
 
 use gureum_dispatch::{CallerKind, Denial};
 use gureum_policy::{Effect, Matched, Reason, Source, Written};
@@ -126,10 +128,9 @@ fn statement(denial: &Denial<'_>, cause: &Matched<'_>) -> Option<Box<RawValue>> 
     });
     let actions = statement.actions();
     let resources = statement.resources();
-    let resources = resources.as_ref();
     let (principals, not_principals) = sides(Some(&principals));
     let (actions, not_actions) = sides(Some(&actions));
-    let (resources, not_resources) = sides(resources);
+    let (resources, not_resources) = sides(resources.as_ref());
     to_raw_value(&Statement {
         statement_id: statement.sid().unwrap_or_default(),
         effect: "DENY",
@@ -179,28 +180,29 @@ fn value(text: &String) -> Value<'_> {
 
 /// The entries that have room, in their order, and whether that is not all: of too many, the longest
 /// go first.
-fn fitting(entries: Vec<Box<RawValue>>, mut room: usize) -> (Vec<Box<RawValue>>, bool) {
-    let mut shortest: Vec<(usize, usize)> = entries
-        .iter()
-        .map(|entry| entry.get().len() + 1)
-        .zip(0..)
-        .collect();
+fn fitting(mut entries: Vec<Box<RawValue>>, room: usize) -> (Vec<Box<RawValue>>, bool) {
+    let all = entries.len();
+    let mut shortest: Vec<(usize, usize)> = entries.iter().map(|it| length(it)).zip(0..).collect();
     shortest.sort_unstable();
+    let mut taken = 0;
     let fits = shortest.iter().take_while(|(length, _)| {
-        let left = room.checked_sub(*length);
-        room = left.unwrap_or_default();
-        left.is_some()
+        taken += length;
+        taken <= room
     });
-    let kept: std::collections::HashSet<usize> = fits.map(|(_, index)| *index).collect();
-    let less = kept.len() < entries.len();
-    let entries = entries.into_iter().enumerate();
-    let entries = entries.filter(|(index, _)| kept.contains(index));
-    (entries.map(|(_, entry)| entry).collect(), less)
+    let kept: HashSet<usize> = fits.map(|(_, index)| *index).collect();
+    let mut index = 0..;
+    entries.retain(|_| index.next().is_some_and(|index| kept.contains(&index)));
+    let less = entries.len() < all;
+    (entries, less)
 }
 
-/// How many bytes entries take in a list, each with a comma.
 fn size(entries: &[Box<RawValue>]) -> usize {
-    entries.iter().map(|entry| entry.get().len() + 1).sum()
+    entries.iter().map(|it| length(it)).sum()
+}
+
+/// How many bytes an entry takes in a list, with a comma.
+fn length(entry: &RawValue) -> usize {
+    entry.get().len() + 1
 }
 
 impl<T> Items<T> {

@@ -150,6 +150,26 @@ async fn a_session_is_told_with_its_role() {
 }
 
 #[tokio::test]
+async fn a_boundary_forbids_in_nobodys_name() {
+    let rig = Rig::new();
+    let key = rig.user("ann", &allow("*")).await;
+    let made = types::CreatePolicyRequest {
+        policy_name: "bounds".into(),
+        policy_document: statement("Deny", "ec2:*"),
+        ..Default::default()
+    };
+    let made = rig.root::<op::CreatePolicy>(made).await.policy;
+    let boundary = types::PutUserPermissionsBoundaryRequest {
+        user_name: "ann".into(),
+        permissions_boundary: made.and_then(|it| it.arn).expect("an ARN"),
+    };
+    rig.root::<op::PutUserPermissionsBoundary>(boundary).await;
+    let told = rig.told(&key, &run_instances()).await;
+    let statement = &told["matchedStatements"]["items"][0];
+    assert_eq!(values(&statement["principals"]), ["SCOPE_POLICY_ISSUER"]);
+}
+
+#[tokio::test]
 async fn who_was_denied_hands_it_on_but_cannot_read_it() {
     let rig = Rig::new();
     let ann = rig.user("ann", "").await;
