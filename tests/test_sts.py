@@ -271,7 +271,3 @@ def test_an_issuer_that_cannot_be_reached(issuer, enter):
 def test_web_identity_without_a_token(sts, role):
     refusal("InvalidIdentityToken", sts.assume_role_with_web_identity, RoleArn=role["Arn"],
             RoleSessionName="me", WebIdentityToken="not.a.token")
-
-
-def test_decoding_is_refused_honestly(sts):
-    refusal("NotImplemented", sts.decode_authorization_message, EncodedMessage="x", status=501)

@@ -9,9 +9,15 @@ use std::sync::Arc;
 use crate::ask::Ask;
 use crate::caller::{Caller, CallerKind};
 use crate::cx::Cx;
+use crate::denial::Denial;
 
-/// `Err` holds AWS's sentence that says which policy stood in the way.
-pub(crate) fn authorize(cx: &Cx, ask: &Ask) -> Result<(), String> {
+/// `Err` holds what `refused` makes of a denial. It is told only of one, and while all that decided
+/// is still at hand: what is allowed pays nothing for it.
+pub(crate) fn authorize<E>(
+    cx: &Cx,
+    ask: &Ask,
+    refused: impl FnOnce(&Denial<'_>) -> E,
+) -> Result<(), E> {
     let caller = &cx.caller;
     let owner = ask.owner.as_ref().unwrap_or(&caller.account);
     let policies = &caller.policies;
@@ -53,7 +59,11 @@ pub(crate) fn authorize(cx: &Cx, ask: &Ask) -> Result<(), String> {
     if decision.allowed {
         Ok(())
     } else {
-        Err(decision.message(&caller.arn, ask.action, &ask.resource))
+        Err(refused(&Denial {
+            ask,
+            decision: &decision,
+            cx,
+        }))
     }
 }
 
@@ -102,7 +112,7 @@ fn view(caller: &Caller) -> CallerView<'_> {
 }
 
 /// The global condition keys, then the credential's, then the action's own.
-fn context(cx: &Cx, ask: &Ask) -> Context {
+pub(crate) fn context(cx: &Cx, ask: &Ask) -> Context {
     let caller = &cx.caller;
     let request = &cx.request;
     let mut context = Context::new();
@@ -206,15 +216,18 @@ mod tests {
     fn an_endpoint_decides_over_what_comes_through_it() {
         let (outside, through) = calls();
         let (get, put) = ("s3:GetObject", "s3:PutObject");
-        let ask = |action| Ask::new(action, "arn:aws:s3:::b/k");
-        assert_eq!(authorize(&outside, &ask(put)), Ok(()));
-        assert_eq!(authorize(&through, &ask(get)), Ok(()));
-        let refused = authorize(&through, &ask(put)).expect_err("not let through");
+        let authorize = |cx: &Cx, action| {
+            let ask = Ask::new(action, "arn:aws:s3:::b/k");
+            authorize(cx, &ask, |denial| denial.message())
+        };
+        assert_eq!(authorize(&outside, put), Ok(()));
+        assert_eq!(authorize(&through, get), Ok(()));
+        let refused = authorize(&through, put).expect_err("not let through");
         let cause = "because no VPC endpoint policy allows the s3:PutObject action";
         assert!(refused.ends_with(cause), "{refused}");
         // What others do on account of it comes from them.
         for cx in [through.via("s3"), through.as_caller(root())] {
-            assert_eq!(authorize(&cx, &ask(put)), Ok(()));
+            assert_eq!(authorize(&cx, put), Ok(()));
         }
     }
 

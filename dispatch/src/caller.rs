@@ -7,6 +7,7 @@ use gureum_kit::AccountId;
 use gureum_policy::Policy;
 use gureum_schema::{Result, Timestamp};
 
+use crate::denial::Denial;
 use crate::principal::Standing;
 
 /// The authenticated (or anonymous) principal behind a call.
@@ -138,6 +139,12 @@ pub trait Identities: Send + Sync + 'static {
     fn arn_of(&self, unique_id: &str) -> Result<Option<String>> {
         let _ = unique_id;
         Ok(None)
+    }
+
+    /// Seals what is told of a denial, for [`Denial::encoded`].
+    fn encode(&self, denial: &Denial<'_>) -> Option<String> {
+        let _ = denial;
+        None
     }
 
     /// Notes that the caller's access key was used, for `GetAccessKeyLastUsed`. Must not wait.

@@ -125,7 +125,7 @@ impl Cloud {
         }
         let call = op.prepare(cx, input)?;
         for ask in &call.asks {
-            authorize(cx, ask).map_err(|message| service.denied(message))?;
+            authorize(cx, ask, |denial| service.denied(denial))?;
         }
         Ok(call.run)
     }

@@ -12,6 +12,7 @@ use crate::ask::Ask;
 use crate::authorize::authorize;
 use crate::caller::Caller;
 use crate::cloud::Cloud;
+use crate::denial::Denial;
 
 /// The context of one call: who, where, when, and the way to call on. Cheap to clone.
 #[derive(Clone)]
@@ -98,7 +99,12 @@ impl Cx {
     /// Whether the caller may do this as well: for replies that say more to those who may know
     /// more. What an operation needs is asked before its handler runs.
     pub fn allows(&self, ask: &Ask) -> bool {
-        authorize(self, ask).is_ok()
+        self.demand(ask, |_| ()).is_ok()
+    }
+
+    /// What an operation finds out only as it runs that it needs: `denied` words the refusal.
+    pub fn demand<E>(&self, ask: &Ask, denied: impl FnOnce(&Denial<'_>) -> E) -> Result<(), E> {
+        authorize(self, ask, denied)
     }
 
     /// The same call, as one that came through this VPC endpoint: whatever it asks for, the

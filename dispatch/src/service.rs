@@ -13,6 +13,7 @@ use gureum_schema::{Error, Operation, OperationSpec, Result, ServiceSpec, Struct
 
 use crate::ask::Ask;
 use crate::cx::Cx;
+use crate::denial::Denial;
 use crate::web::Web;
 
 type Reply = Pin<Box<dyn Future<Output = Result<Box<dyn Struct>>> + Send>>;
@@ -64,7 +65,7 @@ pub enum Invalid {
 pub struct Service {
     pub spec: &'static ServiceSpec,
     ops: HashMap<&'static str, Op>,
-    denied: Option<fn(String) -> Error>,
+    denied: Option<fn(&Denial<'_>) -> Error>,
     invalid: Option<fn(&Invalid) -> Error>,
     web: Option<Arc<dyn Web>>,
     anonymous: bool,
@@ -105,13 +106,12 @@ impl Service {
     }
 
     /// The service's own wording of "you may not".
-    pub fn denied(&self, message: String) -> Error {
-        use gureum_schema::Protocol::{AwsQuery, Ec2Query, RestXml};
+    pub fn denied(&self, denial: &Denial<'_>) -> Error {
+        use gureum_schema::Protocol::{AwsQuery, RestXml};
         match (self.denied, self.spec.protocols.first()) {
-            (Some(denied), _) => denied(message),
-            (None, Some(Ec2Query)) => Error::new("UnauthorizedOperation", 403, message),
-            (None, Some(AwsQuery | RestXml)) => Error::new("AccessDenied", 403, message),
-            (None, _) => Error::new("AccessDeniedException", 400, message),
+            (Some(denied), _) => denied(denial),
+            (None, Some(AwsQuery | RestXml)) => Error::new("AccessDenied", 403, denial.message()),
+            (None, _) => Error::new("AccessDeniedException", 400, denial.message()),
         }
     }
 
@@ -204,7 +204,7 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
     }
 
     #[must_use]
-    pub fn denied(mut self, word: fn(String) -> Error) -> Self {
+    pub fn denied(mut self, word: fn(&Denial<'_>) -> Error) -> Self {
         self.service.denied = Some(word);
         self
     }

@@ -74,6 +74,7 @@ pub(crate) async fn open(
             access_key_id: root.access_key_id,
             secret: root.secret_access_key,
         },
+        &key(dir, "sts")?,
         Arc::clone(&outbound),
     );
 

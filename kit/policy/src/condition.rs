@@ -17,9 +17,10 @@ pub(crate) struct Condition {
     if_exists: bool,
     negated: bool,
     test: Test,
-    /// The key in lower case, as the context holds it.
+    /// The key in lower case.
     key: Box<str>,
     written_key: Box<str>,
+    written_values: Box<[String]>,
 }
 
 /// How the values in the request count together.
@@ -146,6 +147,7 @@ impl Operator {
             test,
             key: key.to_ascii_lowercase().into(),
             written_key: key.into(),
+            written_values: values.into(),
         })
     }
 }
@@ -223,6 +225,11 @@ impl Condition {
     /// The key as written in the policy.
     pub(crate) fn written_key(&self) -> &str {
         &self.written_key
+    }
+
+    /// The values as written in the policy.
+    pub(crate) fn written_values(&self) -> &[String] {
+        &self.written_values
     }
 
     /// The context keys that variables in the values refer to, as written.

@@ -2,8 +2,8 @@
 
 /// Condition keys, case-insensitive, each with one or more values.
 ///
-/// Keys are lower-cased once when set. A request has a few dozen keys at most, so a flat list that
-/// is searched from the front beats any map.
+/// Keys stay as they were written first. A request has a few dozen of them at most, so a flat list
+/// that is searched from the front beats any map.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
     entries: Vec<(String, Vec<String>)>,
@@ -22,15 +22,14 @@ impl Context {
 
     /// Sets a key to several values, replacing what it had. A key without values counts as absent.
     pub fn set_all(&mut self, key: &str, values: impl IntoIterator<Item = impl Into<String>>) {
-        let key = key.to_ascii_lowercase();
         let values: Vec<String> = values.into_iter().map(Into::into).collect();
         match self
             .entries
             .iter_mut()
-            .find(|(existing, _)| *existing == key)
+            .find(|(existing, _)| existing.eq_ignore_ascii_case(key))
         {
             Some((_, existing)) => *existing = values,
-            None => self.entries.push((key, values)),
+            None => self.entries.push((key.to_owned(), values)),
         }
     }
 
@@ -52,14 +51,19 @@ impl Context {
         self
     }
 
-    /// The values of a key given in lower case; `None` if it is absent or has no value.
+    /// The values of a key; `None` if it is absent or has no value.
     pub fn get(&self, key: &str) -> Option<&[String]> {
-        let (_, values) = self.entries.iter().find(|(existing, _)| existing == key)?;
+        let (_, values) = self
+            .entries
+            .iter()
+            .find(|(existing, _)| existing.eq_ignore_ascii_case(key))?;
         (!values.is_empty()).then_some(values)
     }
 
-    /// The keys, in lower case, in the order they were first set.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|(key, _)| key.as_str())
+    /// The keys that are present, as first written and in that order, with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let entries = self.entries.iter();
+        let entries = entries.filter(|(_, values)| !values.is_empty());
+        entries.map(|(key, values)| (key.as_str(), values.as_slice()))
     }
 }

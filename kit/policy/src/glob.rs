@@ -36,6 +36,23 @@ pub(crate) fn compile(text: &str) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
+/// The text that compiles to `pattern`; characters that stand for themselves in it, and would not
+/// in a text, are written as the variables that stand for them (`${*}`).
+pub(crate) fn text(pattern: &[u8]) -> String {
+    let mut out = Vec::with_capacity(pattern.len());
+    for &byte in pattern {
+        match byte {
+            RUN => out.push(b'*'),
+            ONE => out.push(b'?'),
+            b'*' => out.extend_from_slice(b"${*}"),
+            b'?' => out.extend_from_slice(b"${?}"),
+            literal => out.push(literal),
+        }
+    }
+    // What is left came from texts, so nothing is lost.
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Whether the compiled `pattern` holds a wildcard.
 pub(crate) fn is_wild(pattern: &[u8]) -> bool {
     pattern.iter().any(|&byte| byte == RUN || byte == ONE)

@@ -57,6 +57,7 @@ mod raw;
 mod rewrite;
 mod value;
 mod variable;
+mod written;
 
 pub use context::Context;
 pub use document::{Effect, Kind, Policy, Position, Span, Statement, quota_size};
@@ -67,3 +68,4 @@ pub use evaluate::{
 pub use principal::{CallerKind, CallerView, Principal};
 pub use raw::MAX_DOCUMENT_BYTES;
 pub use rewrite::rewrite_principals;
+pub use written::Written;

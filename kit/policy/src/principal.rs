@@ -129,6 +129,19 @@ impl Clause<Principal> {
 }
 
 impl Principal {
+    /// The name alone, without the class of names that it belongs to.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Anyone => "*",
+            Self::Account(name)
+            | Self::Arn(name)
+            | Self::UniqueId(name)
+            | Self::Service(name)
+            | Self::Federated(name)
+            | Self::CanonicalUser(name) => name,
+        }
+    }
+
     pub(crate) fn reach(&self, caller: &CallerView<'_>) -> Option<Reach> {
         let named = |name: &str, held: &str| !name.is_empty() && name == held;
         let reached = |yes: bool, reach| yes.then_some(reach);

@@ -101,6 +101,14 @@ impl Text {
         }
     }
 
+    /// What compiles to this: the text as written, save that several stars in a row are one.
+    pub(crate) fn written(&self) -> String {
+        match self {
+            Self::Fixed(pattern) => glob::text(pattern),
+            Self::Template(pieces) => pieces.iter().map(Piece::written).collect(),
+        }
+    }
+
     /// The context keys this text refers to, as written.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         let pieces: &[Piece] = match self {
@@ -111,6 +119,20 @@ impl Text {
             Piece::Variable { written, .. } => Some(&**written),
             Piece::Glob(_) => None,
         })
+    }
+}
+
+impl Piece {
+    fn written(&self) -> String {
+        match self {
+            Self::Glob(pattern) => glob::text(pattern),
+            Self::Variable {
+                written,
+                default: Some(default),
+                ..
+            } => format!("${{{written}, '{default}'}}"),
+            Self::Variable { written, .. } => format!("${{{written}}}"),
+        }
     }
 }
 
@@ -152,6 +174,7 @@ fn expand(pieces: &[Piece], context: &Context) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn check(text: &str, value: &str, context: &Context) -> Match {
         Text::compile(text, Wildcards::Honoured, true).matches(value, Case::Sensitive, context)
@@ -186,6 +209,15 @@ mod tests {
                 expected,
                 "{text} against {value}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_compiles_to_the_same(text in r"([a$é*?:]|\$\{[*?$]\}|\$\{aws:k(, 'd')?\}){0,8}") {
+            let compile = |text: &str| Text::compile(text, Wildcards::Honoured, true);
+            let compiled = compile(&text);
+            prop_assert_eq!(compile(&compiled.written()), compiled);
         }
     }
 

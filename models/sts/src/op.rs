@@ -9,6 +9,8 @@ gureum_schema::operations! {
         types::AssumeRoleRequest => types::AssumeRoleResponse;
     AssumeRoleWithWebIdentity = operations::ASSUME_ROLE_WITH_WEB_IDENTITY:
         types::AssumeRoleWithWebIdentityRequest => types::AssumeRoleWithWebIdentityResponse;
+    DecodeAuthorizationMessage = operations::DECODE_AUTHORIZATION_MESSAGE:
+        types::DecodeAuthorizationMessageRequest => types::DecodeAuthorizationMessageResponse;
     GetAccessKeyInfo = operations::GET_ACCESS_KEY_INFO:
         types::GetAccessKeyInfoRequest => types::GetAccessKeyInfoResponse;
     GetCallerIdentity = operations::GET_CALLER_IDENTITY:

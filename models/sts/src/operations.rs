@@ -52,7 +52,13 @@ pub(crate) static ASSUME_ROLE_WITH_WEB_IDENTITY: OperationSpec =
         ]);
 pub(crate) static ASSUME_ROOT: OperationSpec = OperationSpec::new("AssumeRoot", "POST", "/");
 pub(crate) static DECODE_AUTHORIZATION_MESSAGE: OperationSpec =
-    OperationSpec::new("DecodeAuthorizationMessage", "POST", "/");
+    OperationSpec::new("DecodeAuthorizationMessage", "POST", "/")
+        .io(
+            &schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST,
+            &schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE,
+        )
+        .result_wrapper("DecodeAuthorizationMessageResult")
+        .errors(&[&schemas::INVALID_AUTHORIZATION_MESSAGE_EXCEPTION]);
 pub(crate) static GET_ACCESS_KEY_INFO: OperationSpec =
     OperationSpec::new("GetAccessKeyInfo", "POST", "/")
         .io(

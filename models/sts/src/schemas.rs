@@ -70,6 +70,14 @@ pub static CREDENTIALS: Schema = Schema::structure(
         Member::new("Expiration", &DATE_TYPE).required(),
     ],
 );
+pub static DECODE_AUTHORIZATION_MESSAGE_REQUEST: Schema = Schema::structure(
+    "DecodeAuthorizationMessageRequest",
+    &[Member::new("EncodedMessage", &ENCODED_MESSAGE_TYPE).required()],
+);
+pub static DECODE_AUTHORIZATION_MESSAGE_RESPONSE: Schema = Schema::structure(
+    "DecodeAuthorizationMessageResponse",
+    &[Member::new("DecodedMessage", &DECODED_MESSAGE_TYPE)],
+);
 pub static EXPIRED_TOKEN_EXCEPTION: Schema = Schema::structure(
     "ExpiredTokenException",
     &[Member::new("message", &EXPIRED_IDENTITY_TOKEN_MESSAGE)],
@@ -151,6 +159,16 @@ pub static IDP_REJECTED_CLAIM_EXCEPTION: Schema = Schema::structure(
 .error(&ErrorInfo {
     code: "IDPRejectedClaim",
     status: 403,
+    sender: true,
+    query_code: None,
+});
+pub static INVALID_AUTHORIZATION_MESSAGE_EXCEPTION: Schema = Schema::structure(
+    "InvalidAuthorizationMessageException",
+    &[Member::new("message", &INVALID_AUTHORIZATION_MESSAGE)],
+)
+.error(&ErrorInfo {
+    code: "InvalidAuthorizationMessageException",
+    status: 400,
     sender: true,
     query_code: None,
 });
@@ -241,9 +259,13 @@ pub static CONTEXT_ASSERTION_TYPE: Schema = Schema::new("contextAssertionType", 
     .min(4.0)
     .max(2048.0);
 pub static DATE_TYPE: Schema = Schema::new("dateType", Kind::Timestamp(None));
+pub static DECODED_MESSAGE_TYPE: Schema = Schema::new("decodedMessageType", Kind::String);
 pub static DURATION_SECONDS_TYPE: Schema = Schema::new("durationSecondsType", Kind::Integer)
     .min(900.0)
     .max(129600.0);
+pub static ENCODED_MESSAGE_TYPE: Schema = Schema::new("encodedMessageType", Kind::String)
+    .min(1.0)
+    .max(10240.0);
 pub static EXPIRED_IDENTITY_TOKEN_MESSAGE: Schema =
     Schema::new("expiredIdentityTokenMessage", Kind::String);
 pub static EXTERNAL_ID_TYPE: Schema = Schema::new("externalIdType", Kind::String)
@@ -258,6 +280,8 @@ pub static IDP_COMMUNICATION_ERROR_MESSAGE: Schema =
     Schema::new("idpCommunicationErrorMessage", Kind::String);
 pub static IDP_REJECTED_CLAIM_MESSAGE: Schema =
     Schema::new("idpRejectedClaimMessage", Kind::String);
+pub static INVALID_AUTHORIZATION_MESSAGE: Schema =
+    Schema::new("invalidAuthorizationMessage", Kind::String);
 pub static INVALID_IDENTITY_TOKEN_MESSAGE: Schema =
     Schema::new("invalidIdentityTokenMessage", Kind::String);
 pub static MALFORMED_POLICY_DOCUMENT_MESSAGE: Schema =

@@ -90,6 +90,24 @@ structure!(
 );
 
 #[derive(Clone, Default)]
+pub struct DecodeAuthorizationMessageRequest {
+    pub encoded_message: String,
+}
+structure!(
+    DecodeAuthorizationMessageRequest, schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST,
+    0 encoded_message,
+);
+
+#[derive(Clone, Default)]
+pub struct DecodeAuthorizationMessageResponse {
+    pub decoded_message: Option<String>,
+}
+structure!(
+    DecodeAuthorizationMessageResponse, schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE,
+    0 decoded_message,
+);
+
+#[derive(Clone, Default)]
 pub struct ExpiredTokenException {
     pub message: Option<String>,
 }
@@ -183,6 +201,15 @@ pub struct IDPRejectedClaimException {
     pub message: Option<String>,
 }
 structure!(IDPRejectedClaimException, schemas::IDP_REJECTED_CLAIM_EXCEPTION, 0 message);
+
+#[derive(Clone, Default)]
+pub struct InvalidAuthorizationMessageException {
+    pub message: Option<String>,
+}
+structure!(
+    InvalidAuthorizationMessageException, schemas::INVALID_AUTHORIZATION_MESSAGE_EXCEPTION,
+    0 message,
+);
 
 #[derive(Clone, Default)]
 pub struct InvalidIdentityTokenException {

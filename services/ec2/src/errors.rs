@@ -7,7 +7,7 @@
 
 use std::fmt::Display;
 
-use gureum_dispatch::Invalid;
+use gureum_dispatch::{Denial, Invalid};
 use gureum_kit::StoreError;
 use gureum_model_ec2::types as t;
 use gureum_schema::Error;
@@ -133,6 +133,20 @@ pub(crate) fn unsuccessful(id: &str, refusal: Refusal) -> Result<t::Unsuccessful
         }),
         other => Err(other),
     }
+}
+
+/// The policies do not allow it: the sentence for everybody, and for those who may know more all
+/// that was decided upon, sealed (`sts:DecodeAuthorizationMessage`).
+pub(crate) fn denied(denial: &Denial<'_>) -> Error {
+    let mut message = format!(
+        "You are not authorized to perform this operation. {}.",
+        denial.message()
+    );
+    if let Some(encoded) = denial.encoded() {
+        message += " Encoded authorization failure message: ";
+        message += &encoded;
+    }
+    Error::new("UnauthorizedOperation", 403, message)
 }
 
 /// What the model alone finds wrong, in EC2's words.

@@ -60,7 +60,8 @@ impl Ec2 {
             table,
         )))))));
         let table = volumes(prefix_lists(launch_templates(table)));
-        tags(table).invalid(errors::invalid).build()
+        let table = tags(table).denied(errors::denied);
+        table.invalid(errors::invalid).build()
     }
 }
 

@@ -36,6 +36,7 @@ codes! {
     expired_token = "ExpiredTokenException", 400;
     idp_unreachable = "IDPCommunicationError", 400;
     invalid_input = "InvalidInput", 400;
+    invalid_message = "InvalidAuthorizationMessageException", 400;
     invalid_token = "InvalidClientTokenId", 403;
     invalid_identity_token = "InvalidIdentityToken", 400;
     invalid_user_type = "InvalidUserType", 400;

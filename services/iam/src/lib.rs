@@ -38,6 +38,7 @@ use gureum_outbound::Outbound;
 use errors::Outcome;
 use identity::{Cache, Uses};
 use model::Change;
+use sts::authorization_message::Messages;
 use sts::provider_keys::{Fetch, ProviderKeys};
 
 pub use identity::Tidied;
@@ -59,21 +60,36 @@ pub struct Iam {
     cache: Cache,
     uses: Uses,
     provider_keys: ProviderKeys,
+    messages: Messages,
 }
 
 pub(crate) type Table = ServiceBuilder<Iam>;
 
 impl Iam {
-    /// `outbound` fetches the keys of OpenID Connect providers.
-    pub fn new(store: Store, clock: Clock, root: RootKey, outbound: Arc<Outbound>) -> Arc<Self> {
-        Self::fetching(store, clock, root, outbound)
+    /// `secret` seals authorization messages; `outbound` fetches the keys of OpenID Connect
+    /// providers.
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        root: RootKey,
+        secret: &[u8; 32],
+        outbound: Arc<Outbound>,
+    ) -> Arc<Self> {
+        Self::fetching(store, clock, root, secret, outbound)
     }
 
-    fn fetching(store: Store, clock: Clock, root: RootKey, fetch: Arc<dyn Fetch>) -> Arc<Self> {
+    fn fetching(
+        store: Store,
+        clock: Clock,
+        root: RootKey,
+        secret: &[u8; 32],
+        fetch: Arc<dyn Fetch>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cache: Cache::new(store.watch::<Change>(())),
             uses: Uses::default(),
             provider_keys: ProviderKeys::new(fetch, clock.clone()),
+            messages: Messages::new(secret),
             store,
             clock,
             root,

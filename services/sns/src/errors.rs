@@ -1,6 +1,6 @@
 //! The errors of SNS, with the codes and sentences that clients know.
 
-use gureum_dispatch::Invalid;
+use gureum_dispatch::{Denial, Invalid};
 use gureum_kit::StoreError;
 use gureum_schema::Error;
 
@@ -142,6 +142,6 @@ pub(crate) fn invalid(invalid: &Invalid) -> Error {
 }
 
 /// "You may not", as SNS says it.
-pub(crate) fn denied(message: String) -> Error {
-    Refusal::Denied(message).into()
+pub(crate) fn denied(denial: &Denial<'_>) -> Error {
+    Refusal::Denied(denial.message()).into()
 }

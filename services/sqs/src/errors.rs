@@ -1,6 +1,6 @@
 //! The errors of SQS, with the codes, statuses and sentences that clients know.
 
-use gureum_dispatch::Invalid;
+use gureum_dispatch::{Denial, Invalid};
 use gureum_kit::StoreError;
 use gureum_schema::Error;
 
@@ -218,6 +218,6 @@ pub(crate) fn invalid(invalid: &Invalid) -> Error {
 }
 
 /// "You may not", as SQS says it in both of its protocols.
-pub(crate) fn denied(message: String) -> Error {
-    Error::new("AccessDenied", 403, message)
+pub(crate) fn denied(denial: &Denial<'_>) -> Error {
+    Error::new("AccessDenied", 403, denial.message())
 }

@@ -1,6 +1,6 @@
 //! The errors of the EBS direct APIs: each has a code and a reason.
 
-use gureum_dispatch::Invalid;
+use gureum_dispatch::{Denial, Invalid};
 use gureum_schema::Error;
 
 use crate::errors::Refusal;
@@ -67,8 +67,8 @@ pub(super) fn refused(refusal: Refusal) -> Error {
 }
 
 /// The policies do not allow it.
-pub(super) fn denied(message: String) -> Error {
-    denied_because("UNAUTHORIZED_ACCOUNT", message)
+pub(super) fn denied(denial: &Denial<'_>) -> Error {
+    denied_because("UNAUTHORIZED_ACCOUNT", denial.message())
 }
 
 fn denied_because(reason: &'static str, message: String) -> Error {

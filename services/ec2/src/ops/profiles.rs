@@ -6,10 +6,10 @@ use gureum_dispatch::{Ask, Caller, Cx};
 use gureum_kit::names::id;
 use gureum_model_ec2::types as t;
 use gureum_model_iam::{op::GetInstanceProfile, types as iam};
-use gureum_schema::{Error, Result as Reply, Timestamp};
+use gureum_schema::{Result as Reply, Timestamp};
 
 use crate::describe::Query;
-use crate::errors::Refusal;
+use crate::errors::{self, Refusal};
 use crate::filter::Paths;
 use crate::model::instance::{InstanceRow, Profile, State};
 use crate::resource::{Find as _, Resource as _};
@@ -54,16 +54,7 @@ pub(crate) async fn find(cx: &Cx, spec: &t::IamInstanceProfileSpecification) -> 
     for role in &profile.roles {
         let ask =
             Ask::new("iam:PassRole", &role.arn).key("iam:PassedToService", "ec2.amazonaws.com");
-        if !cx.allows(&ask) {
-            return Err(Error::new(
-                "UnauthorizedOperation",
-                403,
-                format!(
-                    "You are not authorized to perform this operation. User: {} is not authorized to perform: iam:PassRole on resource: {}",
-                    cx.caller.arn, role.arn
-                ),
-            ));
-        }
+        cx.demand(&ask, errors::denied)?;
     }
     Ok(Profile {
         association: id::resource("iip-assoc"),

@@ -5,7 +5,7 @@ mod policies;
 mod resolve;
 mod uses;
 
-use gureum_dispatch::{Caller, Credential, Identities, Standing};
+use gureum_dispatch::{Caller, Credential, Denial, Identities, Standing};
 use gureum_schema::{Result, Timestamp};
 
 use crate::Iam;
@@ -34,6 +34,10 @@ impl Identities for Iam {
 
     fn arn_of(&self, unique_id: &str) -> Result<Option<String>> {
         Ok(self.arn_of_id(unique_id)?)
+    }
+
+    fn encode(&self, denial: &Denial<'_>) -> Option<String> {
+        self.messages.of(denial)
     }
 
     fn used(&self, caller: &Caller, service: &'static str, region: &str, when: Timestamp) {

@@ -287,7 +287,7 @@ impl Simulation {
         let policies = identity.chain(boundary).chain(&self.resource_policy);
         let mut missing: Vec<String> = Vec::new();
         for key in policies.flat_map(|policy| policy.context_keys()) {
-            let known = self.context.get(&key.to_ascii_lowercase()).is_some();
+            let known = self.context.get(key).is_some();
             if !known && !missing.iter().any(|other| other.eq_ignore_ascii_case(key)) {
                 missing.push(key.to_owned());
             }

@@ -21,7 +21,8 @@ pub(crate) fn table(table: Table) -> Table {
         )
 }
 
-fn asks(cx: &Cx, action: &'static str) -> Result<Vec<Ask>> {
+/// An operation that knows no resource.
+pub(super) fn asks(cx: &Cx, action: &'static str) -> Result<Vec<Ask>> {
     signed(cx)?;
     Ok(vec![Ask::new(action, "*")])
 }

@@ -1,5 +1,6 @@
 //! Operations called the way everybody calls them: by a caller, through the policy engine.
 
+mod denials;
 mod people;
 mod policies;
 mod roles;
@@ -52,7 +53,7 @@ impl Rig {
             access_key_id: "AKIAROOT".into(),
             secret: "root's secret".into(),
         };
-        let iam = Iam::fetching(Store::memory(), clock.clone(), root, fetch);
+        let iam = Iam::fetching(Store::memory(), clock.clone(), root, &[7; 32], fetch);
         let cloud = Cloud::builder(iam.clone(), clock.clone(), Region::default())
             .service(iam.service())
             .service(iam.sts_service())
