@@ -16,12 +16,12 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use super::StoreError;
 use super::engine::{Commit, Engine, Medium, Proposal, Reads, Refusal, Version, View};
 use super::hot::{Hot, Warm};
 use super::overlay::Ahead;
 use super::scan::Span;
 use super::watch::Watchers;
+use super::{Hashing, StoreError};
 
 /// A batch is closed when it holds this many bytes, so that it stays small in memory.
 const GROUP_BYTES: usize = 8 << 20;
@@ -271,7 +271,7 @@ impl Drop for Ending<'_> {
 
 /// Which keys were written lately, and as which version.
 struct Recent {
-    keys: HashMap<Arc<[u8]>, Version>,
+    keys: HashMap<Arc<[u8]>, Version, Hashing>,
     /// The same by age, oldest first.
     order: VecDeque<(Version, Arc<[u8]>)>,
     /// Writes up to this version are forgotten.
@@ -281,7 +281,7 @@ struct Recent {
 impl Recent {
     fn since(floor: Version) -> Recent {
         Recent {
-            keys: HashMap::new(),
+            keys: HashMap::default(),
             order: VecDeque::new(),
             floor,
         }

@@ -5,13 +5,14 @@
 //! commit that changes it. Views older than that version, and rows of one reading, pass by.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 
 use super::StoreError;
+use super::Hashing;
 use super::engine::{Pairs, Version, View};
 use super::scan::Span;
 
@@ -25,7 +26,7 @@ const VALUE_BYTES: usize = 4 << 10;
 const GLIMPSES: usize = 4096;
 
 pub(super) struct Hot {
-    hash: RandomState,
+    hash: Hashing,
     parts: [RwLock<Part>; PARTS],
     /// Hashes of keys that were asked for once, each in the place that it gives itself.
     glimpses: Box<[AtomicU32]>,
@@ -35,7 +36,7 @@ pub(super) struct Hot {
 
 #[derive(Default)]
 struct Part {
-    rows: HashMap<Box<[u8]>, Known>,
+    rows: HashMap<Box<[u8]>, Known, Hashing>,
     bytes: usize,
 }
 
@@ -47,7 +48,7 @@ struct Known {
 impl Hot {
     pub(super) fn at(version: Version) -> Self {
         Self {
-            hash: RandomState::new(),
+            hash: Hashing::default(),
             parts: Default::default(),
             glimpses: (0..GLIMPSES).map(|_| AtomicU32::new(0)).collect(),
             changing: AtomicU64::new(version),

@@ -64,6 +64,9 @@ const ATTEMPTS: u32 = 16;
 
 type Committed = oneshot::Receiver<Result<Version, Refusal>>;
 
+/// How keys are hashed in memory: keyed anew in each process, and quick, as each commit hashes some.
+type Hashing = foldhash::fast::RandomState;
+
 /// A handle on the store; clones share it. The last one dropped closes it.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);

@@ -1,8 +1,12 @@
 //! Whether there is room on the disk: commits are refused before it is quite full, so that what is
 //! written in the background, and what gives space back, still has some.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::StoreError;
 
@@ -14,6 +18,8 @@ const LAST_PART: u64 = 4;
 
 pub(super) struct Space {
     dir: PathBuf,
+    /// The same, open: each commit asks, and looking a path up takes longer than the answer.
+    open: OnceLock<OwnedFd>,
     /// The last look found no space beyond the reserve.
     tight: AtomicBool,
 }
@@ -22,6 +28,7 @@ impl Space {
     pub(super) fn of(dir: PathBuf) -> Space {
         Space {
             dir,
+            open: OnceLock::new(),
             tight: AtomicBool::new(false),
         }
     }
@@ -43,9 +50,19 @@ impl Space {
         }
     }
 
+    fn open(&self) -> Result<&OwnedFd, StoreError> {
+        if let Some(open) = self.open.get() {
+            return Ok(open);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::open(&self.dir, flags, Mode::empty());
+        let open = open.map_err(std::io::Error::from)?;
+        Ok(self.open.get_or_init(|| open))
+    }
+
     /// Refuses `size` bytes when they would eat into this part of the reserve.
     fn check(&self, size: usize, part: u64) -> Result<(), StoreError> {
-        let disk = rustix::fs::statvfs(&self.dir).map_err(std::io::Error::from)?;
+        let disk = rustix::fs::fstatvfs(self.open()?).map_err(std::io::Error::from)?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         let total = disk.f_blocks.saturating_mul(disk.f_frsize);
         let reserve = RESERVE_BYTES.min(total / RESERVE_PART);

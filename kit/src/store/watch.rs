@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::Hashing;
+
 /// All prefixes that someone watches.
 #[derive(Default)]
 pub(super) struct Watchers(Mutex<Registry>);
 
 #[derive(Default)]
 struct Registry {
-    prefixes: HashMap<Vec<u8>, watch::Sender<()>>,
+    prefixes: HashMap<Vec<u8>, watch::Sender<()>, Hashing>,
     /// How many prefixes there are of each length: a written key is looked up once per length.
     lengths: BTreeMap<usize, usize>,
 }
