@@ -1,10 +1,8 @@
 //! A client that costs next to nothing, for measures whose yardstick has no client at all: requests are
 //! signed and encoded before the round, and of replies only the status and the length are looked at.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Request;
@@ -46,7 +44,7 @@ impl Encoded {
 /// Requests made ready for a round, each connection's in its order.
 pub(crate) struct Supply<'a, F> {
     make: &'a F,
-    ready: Vec<Mutex<VecDeque<Encoded>>>,
+    ready: Vec<Vec<Encoded>>,
 }
 
 impl<'a, F: Fn(Turn) -> Result<Request<Payload>> + Sync> Supply<'a, F> {
@@ -57,7 +55,7 @@ impl<'a, F: Fn(Turn) -> Result<Request<Payload>> + Sync> Supply<'a, F> {
             let turns = (0..each).map(|number| Turn { connection, number });
             turns
                 .map(|turn| Encoded::of(make(turn)?))
-                .collect::<Result<VecDeque<_>>>()
+                .collect::<Result<Vec<_>>>()
         };
         let threads = machine::cores().min(load.connections);
         let share = |thread| {
@@ -65,7 +63,7 @@ impl<'a, F: Fn(Turn) -> Result<Request<Payload>> + Sync> Supply<'a, F> {
             mine.map(|connection| Ok((connection, of(connection)?)))
                 .collect::<Result<Vec<_>>>()
         };
-        let mut made: Vec<(usize, VecDeque<Encoded>)> = std::thread::scope(|scope| {
+        let mut made: Vec<(usize, Vec<Encoded>)> = std::thread::scope(|scope| {
             let share = &share;
             let threads: Vec<_> = (0..threads)
                 .map(|n| scope.spawn(move || share(n)))
@@ -79,21 +77,15 @@ impl<'a, F: Fn(Turn) -> Result<Request<Payload>> + Sync> Supply<'a, F> {
                 .map(|all| all.into_iter().flatten().collect())
         })?;
         made.sort_by_key(|(connection, _)| *connection);
-        let ready = made
-            .into_iter()
-            .map(|(_, queue)| Mutex::new(queue))
-            .collect();
+        let ready = made.into_iter().map(|(_, requests)| requests).collect();
         Ok(Self { make, ready })
     }
 
-    /// The request of this turn. Turns of a connection are asked for in their order.
-    pub(crate) fn take(&self, turn: Turn) -> Result<Encoded> {
-        let mut queue = self.ready[turn.connection]
-            .lock()
-            .or_fail("a thread panicked")?;
-        match queue.pop_front() {
-            Some(encoded) => Ok(encoded),
-            None => Encoded::of((self.make)(turn)?),
+    /// Makes the request of this turn, and waits for the reply.
+    pub(crate) async fn exchange(&self, wire: &mut Wire, turn: Turn) -> Result<u64> {
+        match self.ready[turn.connection].get(turn.number as usize) {
+            Some(request) => wire.exchange(request).await,
+            None => wire.exchange(&Encoded::of((self.make)(turn)?)?).await,
         }
     }
 }
@@ -125,7 +117,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
 
 impl Wire {
     /// Sends a request and waits for all of its reply; how long that was. Any status but 2xx is a failure.
-    pub(crate) async fn exchange(&mut self, request: &Encoded) -> Result<u64> {
+    async fn exchange(&mut self, request: &Encoded) -> Result<u64> {
         self.received.clear();
         self.send(request).await?;
         loop {

@@ -120,7 +120,7 @@ pub(crate) fn run_prepared(
 ) -> Result<Round> {
     let supply = Supply::prepare(load, make)?;
     run(load, &async |wire: &mut Wire, turn: Turn| {
-        wire.exchange(&supply.take(turn)?).await
+        supply.exchange(wire, turn).await
     })
 }
 

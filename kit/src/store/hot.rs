@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use super::StoreError;
 use super::Hashing;
+use super::StoreError;
 use super::engine::{Pairs, Version, View};
 use super::scan::Span;
 
