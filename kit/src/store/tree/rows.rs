@@ -2,6 +2,10 @@
 //!
 //! Each change has a sequence number of the tree's; a view sees those below its own. The tree counts
 //! its tables' changes with the same numbers, so views move on only here, when a whole batch is in.
+//!
+//! While the tree takes note of new tables it lets nobody read, for it syncs its list of them and lets
+//! go of the old ones. So what need not wait for that does not: batches go into the memtable directly,
+//! and the memtables are held here, so that the memory of the old ones is given back outside.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +15,8 @@ use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::{CompressionPolicy, PinningPolicy};
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard,
-    KvSeparationOptions, SeqNo, SequenceNumberCounter,
+    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard, InternalValue,
+    KvSeparationOptions, Memtable, SeqNo, SequenceNumberCounter, ValueType,
 };
 
 use super::super::StoreError;
@@ -30,13 +34,18 @@ const OPEN_FILES: usize = 128;
 /// moving them; sealed or compressed as most of them are, compressing them again would gain nothing.
 const SEPARATE_BYTES: u32 = 1 << 10;
 
+/// A policy for tables as memtables become them, and for all that are made by sorting.
+const NEW_ONLY: [bool; 2] = [true, false];
+
 /// Where tables and values lie.
 pub(super) struct Rows {
     tree: AnyTree,
     seqno: SequenceNumberCounter,
     views: Mutex<Views>,
-    /// Held while a batch goes in.
-    writing: Mutex<()>,
+    /// What batches go into; locked while one does.
+    memtable: Mutex<Arc<Memtable>>,
+    /// Closed memtables that the tree, or a reader, may still hold.
+    closed: Mutex<Vec<Arc<Memtable>>>,
 }
 
 struct Views {
@@ -64,15 +73,20 @@ impl Rows {
             open: BTreeMap::new(),
         };
         Ok(Rows {
+            memtable: Mutex::new(tree.active_memtable()),
+            closed: Mutex::default(),
             tree,
             seqno,
             views: Mutex::new(views),
-            writing: Mutex::new(()),
         })
     }
 
     fn views(&self) -> MutexGuard<'_, Views> {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memtable(&self) -> MutexGuard<'_, Arc<Memtable>> {
+        self.memtable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last commit that tables hold.
@@ -84,61 +98,80 @@ impl Rows {
     }
 
     /// Sets or removes one pair, not yet visibly.
-    fn set(&self, key: &[u8], value: Option<Bytes>) {
-        match value {
-            Some(value) => self.tree.insert(key, value, self.seqno.next()),
-            None => self.tree.remove(key, self.seqno.next()),
+    fn set(&self, memtable: &Memtable, key: &[u8], value: Option<Bytes>) {
+        let kind = match value {
+            Some(_) => ValueType::Value,
+            None => ValueType::Tombstone,
         };
+        let value = value.unwrap_or_default();
+        let _ = memtable.insert(InternalValue::from_components(
+            key,
+            value,
+            self.seqno.next(),
+            kind,
+        ));
     }
 
     /// Notes the last commit beside the pairs, so that a table tells which commits it holds.
-    fn mark(&self, version: Version) {
-        let key = mark_key();
-        self.tree
-            .insert(key, version.to_be_bytes(), self.seqno.next());
+    fn mark(&self, memtable: &Memtable, version: Version) {
+        let version = Bytes::copy_from_slice(&version.to_be_bytes());
+        self.set(memtable, &mark_key(), Some(version));
     }
 
     /// Puts a batch into the memtable that the log had, not yet visibly.
     pub(super) fn replay(&self, version: Version, changes: Changes<'_>) -> Result<(), StoreError> {
+        let memtable = self.memtable();
         for change in changes {
             let (key, value) = change?;
-            self.set(key, value.map(Bytes::copy_from_slice));
+            self.set(&memtable, key, value.map(Bytes::copy_from_slice));
         }
-        self.mark(version);
+        self.mark(&memtable, version);
         Ok(())
     }
 
     /// Puts a batch into the memtable and shows it.
     pub(super) fn insert(&self, batch: &[Arc<Commit>]) {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let memtable = self.memtable();
         for commit in batch {
             for (key, value) in &commit.changes {
-                self.set(key, value.clone());
+                self.set(&memtable, key, value.clone());
             }
         }
         if let Some(last) = batch.last() {
-            self.mark(last.version);
+            self.mark(&memtable, last.version);
         }
         self.views().visible = self.seqno.get();
-        drop(writing);
     }
 
     /// Shows new views everything, also the tables that came since the last batch. What only older
     /// views need can go with the next table then.
     pub(super) fn publish(&self) {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_batch = self.memtable();
         self.views().visible = self.seqno.get();
-        drop(writing);
     }
 
     /// Whether the memtable is large enough to become a table.
     pub(super) fn is_full(&self) -> bool {
-        self.tree.active_memtable().size() >= MEMTABLE_BYTES
+        self.memtable().size() >= MEMTABLE_BYTES
     }
 
     /// Closes the memtable and begins another one.
     pub(super) fn seal(&self) {
-        self.tree.rotate_memtable();
+        let mut memtable = self.memtable();
+        let old = self.tree.rotate_memtable();
+        *memtable = self.tree.active_memtable();
+        self.closed().extend(old);
+    }
+
+    fn closed(&self) -> MutexGuard<'_, Vec<Arc<Memtable>>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives back the memory of the memtables that nobody holds any more.
+    fn free(&self) {
+        let free = |memtable: &mut Arc<Memtable>| Arc::strong_count(memtable) == 1;
+        let freed: Vec<_> = self.closed().extract_if(.., free).collect();
+        drop(freed);
     }
 
     /// Makes tables of all closed memtables.
@@ -147,6 +180,7 @@ impl Rows {
         self.tree.flush(&lock, self.unseen()).map_err(failure)?;
         drop(lock);
         self.publish();
+        self.free();
         Ok(())
     }
 
@@ -158,6 +192,7 @@ impl Rows {
             .compact(strategy, self.unseen())
             .map_err(failure)?;
         self.publish();
+        self.free();
         Ok(self.tree.current_version().id() != before)
     }
 
@@ -189,12 +224,13 @@ fn config(dir: &Path, seqno: SequenceNumberCounter) -> Config {
         .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES))))
         .with_kv_separation(Some(separation))
         .data_block_compression_policy(plain)
-        // Indexes and filters live in the bounded block cache, not pinned beside it, and in parts:
-        // those of a large table would not fit as a whole, and be read as a whole for each row.
-        .index_block_partitioning_policy(PinningPolicy::all(true))
-        .filter_block_partitioning_policy(PinningPolicy::all(true))
-        .index_block_pinning_policy(PinningPolicy::all(false))
-        .filter_block_pinning_policy(PinningPolicy::all(false))
+        // Each read asks every new table, so their indexes and filters, which are small, are kept at
+        // hand. Those of large tables live in the bounded block cache, and in parts: as a whole they
+        // would not fit, and be read as a whole for each row.
+        .index_block_pinning_policy(PinningPolicy::new(NEW_ONLY))
+        .filter_block_pinning_policy(PinningPolicy::new(NEW_ONLY))
+        .index_block_partitioning_policy(PinningPolicy::new(NEW_ONLY.map(|new| !new)))
+        .filter_block_partitioning_policy(PinningPolicy::new(NEW_ONLY.map(|new| !new)))
 }
 
 fn mark_key() -> Vec<u8> {
