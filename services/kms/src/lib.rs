@@ -38,6 +38,7 @@ use std::sync::Arc;
 use gureum_dispatch::{Service, ServiceBuilder};
 use gureum_model_kms::{SERVICE, op};
 
+use names::{settle, settle_pair};
 pub use state::Kms;
 
 type Table = ServiceBuilder<Kms>;
@@ -59,7 +60,7 @@ fn management(table: Table) -> Table {
             asks::create_key,
             keys::create_key,
         )
-        .op::<op::DescribeKey, _>(asks::describe_key, keys::describe_key)
+        .op_finding::<op::DescribeKey, _, _>(&[], settle, asks::describe_key, keys::describe_key)
         .op::<op::ListKeys, _>(asks::list_keys, keys::list_keys)
         .op::<op::UpdateKeyDescription, _>(asks::update_description, keys::update_description)
         .op::<op::EnableKey, _>(asks::enable_key, states::enable_key)
@@ -92,24 +93,40 @@ fn management(table: Table) -> Table {
 fn uses(table: Table) -> Table {
     use ops::{cipher, data_keys, macs, signatures};
     table
-        .op::<op::Encrypt, _>(asks::encrypt, cipher::encrypt)
-        .op_refusing::<op::Decrypt, _>(
+        .op_finding::<op::Encrypt, _, _>(&[], settle, asks::encrypt, cipher::encrypt)
+        .op_finding::<op::Decrypt, _, _>(
             &["Recipient", "DryRunModifiers"],
+            settle,
             asks::decrypt,
             cipher::decrypt,
         )
-        .op_refusing::<op::ReEncrypt, _>(&["DryRunModifiers"], asks::re_encrypt, cipher::re_encrypt)
-        .op_refusing::<op::GenerateDataKey, _>(&["Recipient"], asks::data_key, data_keys::data_key)
-        .op::<op::GenerateDataKeyWithoutPlaintext, _>(
+        .op_finding::<op::ReEncrypt, _, _>(
+            &["DryRunModifiers"],
+            settle_pair,
+            asks::re_encrypt,
+            cipher::re_encrypt,
+        )
+        .op_finding::<op::GenerateDataKey, _, _>(
+            &["Recipient"],
+            settle,
+            asks::data_key,
+            data_keys::data_key,
+        )
+        .op_finding::<op::GenerateDataKeyWithoutPlaintext, _, _>(
+            &[],
+            settle,
             asks::data_key_sealed,
             data_keys::data_key_sealed,
         )
-        .op_refusing::<op::GenerateDataKeyPair, _>(
+        .op_finding::<op::GenerateDataKeyPair, _, _>(
             &["Recipient"],
+            settle,
             asks::data_key_pair,
             data_keys::data_key_pair,
         )
-        .op::<op::GenerateDataKeyPairWithoutPlaintext, _>(
+        .op_finding::<op::GenerateDataKeyPairWithoutPlaintext, _, _>(
+            &[],
+            settle,
             asks::data_key_pair_sealed,
             data_keys::data_key_pair_sealed,
         )
@@ -118,11 +135,11 @@ fn uses(table: Table) -> Table {
             asks::random,
             data_keys::random,
         )
-        .op::<op::Sign, _>(asks::sign, signatures::sign)
-        .op::<op::Verify, _>(asks::verify, signatures::verify)
-        .op::<op::GetPublicKey, _>(asks::public_key, signatures::public_key)
-        .op::<op::GenerateMac, _>(asks::generate_mac, macs::generate_mac)
-        .op::<op::VerifyMac, _>(asks::verify_mac, macs::verify_mac)
+        .op_finding::<op::Sign, _, _>(&[], settle, asks::sign, signatures::sign)
+        .op_finding::<op::Verify, _, _>(&[], settle, asks::verify, signatures::verify)
+        .op_finding::<op::GetPublicKey, _, _>(&[], settle, asks::public_key, signatures::public_key)
+        .op_finding::<op::GenerateMac, _, _>(&[], settle, asks::generate_mac, macs::generate_mac)
+        .op_finding::<op::VerifyMac, _, _>(&[], settle, asks::verify_mac, macs::verify_mac)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::crypto;
 use crate::errors::Result;
 use crate::model::{AliasRow, DAY, KeyRow, Rotation, State, Why};
-use crate::names::{Found, Name};
+use crate::names::{Name, Target};
 use crate::spec::{KeySpec, KeyUsage};
 use crate::state::Kms;
 
@@ -121,25 +121,32 @@ fn policy(service: &str, region: &Region, account: &AccountId) -> String {
 }
 
 impl Kms {
-    /// The key that this names. An AWS managed key is made if this is its first use.
+    /// The key that a request is to use.
+    pub(crate) async fn at(&self, cx: &Cx, target: Target) -> Result<KeyRow> {
+        self.find_or_make(cx, target, false).await
+    }
+
+    /// The same; `describing` is for `DescribeKey`. An AWS managed key is made if this is its first
+    /// use.
     pub(crate) async fn find_or_make(
         &self,
         cx: &Cx,
-        name: &Name,
+        target: Target,
         describing: bool,
-    ) -> Result<Found> {
-        if let Some(found) = self.find(&self.store.read(), name)? {
-            return Ok(found);
+    ) -> Result<KeyRow> {
+        let Target { name, found } = target;
+        if let Some(found) = found {
+            return Ok(found.row);
         }
-        let mut draft = draft(cx, name, describing).ok_or_else(|| name.missing())?;
+        let mut draft = draft(cx, &name, describing).ok_or_else(|| name.missing())?;
         let material = crypto::generate(draft.spec)?;
         let material = self.material(&draft.id, Why::Created, draft.created, &material)?;
         draft.materials.push(material);
         self.store
             .transact(|tx| {
                 // Somebody else may have been first.
-                if let Some(found) = self.find(tx, name)? {
-                    return Ok(found);
+                if let Some(found) = self.find(tx, &name)? {
+                    return Ok(found.row);
                 }
                 for alias in &draft.aliases {
                     tx.put(&AliasRow {
@@ -152,10 +159,7 @@ impl Kms {
                     })?;
                 }
                 tx.put(&draft)?;
-                Ok(Found {
-                    alias: draft.aliases.first().cloned(),
-                    row: draft.clone(),
-                })
+                Ok(draft.clone())
             })
             .await
     }

@@ -1,10 +1,15 @@
 //! What requests call keys by: ids, ARNs, aliases; and finding what is meant.
+//!
+//! A request that uses a key finds it once ([`settle`]): what is decided about is what is used, even
+//! if its alias is pointed at another key in the moment between.
 
 use gureum_dispatch::Cx;
 use gureum_kit::{AccountId, Arn, Reader, Region};
+use gureum_model_kms::types as t;
 
 use crate::errors::{Refusal, Result};
 use crate::model::{AliasRow, KeyRef, KeyRow};
+use crate::ops::cipher::opener;
 use crate::state::Kms;
 
 /// A key or alias as a request names it, with region and account filled in.
@@ -84,11 +89,94 @@ impl Name {
     }
 }
 
+/// A request, and the key that it names, or keys.
+pub(crate) struct Settled<I, K = Target> {
+    pub(crate) input: I,
+    pub(crate) key: K,
+}
+
+/// What a request names: a key, or nothing that is there (yet).
+pub(crate) struct Target {
+    pub(crate) name: Name,
+    pub(crate) found: Option<Found>,
+}
+
+/// Finds the key of a request, for the decision and for the work.
+pub(crate) fn settle<I: NamesKey>(
+    kms: &Kms,
+    cx: &Cx,
+    input: I,
+) -> gureum_schema::Result<Settled<I>> {
+    let key = kms.target(Name::read(cx, &input.key(cx)?)?)?;
+    Ok(Settled { input, key })
+}
+
+/// The key that opens what `ReEncrypt` is given, and the one that closes it again.
+pub(crate) struct Pair {
+    pub(crate) from: Target,
+    pub(crate) to: Target,
+}
+
+pub(crate) fn settle_pair(
+    kms: &Kms,
+    cx: &Cx,
+    input: t::ReEncryptRequest,
+) -> gureum_schema::Result<Settled<t::ReEncryptRequest, Pair>> {
+    let blob = input.ciphertext_blob.as_ref();
+    let from = Name::read(cx, &opener(cx, input.source_key_id.as_deref(), blob)?)?;
+    let to = Name::read(cx, &input.destination_key_id)?;
+    let key = Pair {
+        from: kms.target(from)?,
+        to: kms.target(to)?,
+    };
+    Ok(Settled { input, key })
+}
+
+/// A request that says which key it is about.
+pub(crate) trait NamesKey {
+    fn key(&self, cx: &Cx) -> Result<String>;
+}
+
+impl NamesKey for t::DecryptRequest {
+    fn key(&self, cx: &Cx) -> Result<String> {
+        opener(cx, self.key_id.as_deref(), self.ciphertext_blob.as_ref())
+    }
+}
+
+macro_rules! by_key_id {
+    ($($input:ident),* $(,)?) => {$(
+        impl NamesKey for t::$input {
+            fn key(&self, _: &Cx) -> Result<String> {
+                Ok(self.key_id.clone())
+            }
+        }
+    )*};
+}
+
+by_key_id![
+    DescribeKeyRequest,
+    EncryptRequest,
+    GenerateDataKeyRequest,
+    GenerateDataKeyWithoutPlaintextRequest,
+    GenerateDataKeyPairRequest,
+    GenerateDataKeyPairWithoutPlaintextRequest,
+    GenerateMacRequest,
+    VerifyMacRequest,
+    SignRequest,
+    VerifyRequest,
+    GetPublicKeyRequest,
+];
+
 pub(crate) fn key_arn((region, account, id): &KeyRef) -> Arn {
     Arn::new("kms", region, account, format!("key/{id}"))
 }
 
 impl Kms {
+    fn target(&self, name: Name) -> Result<Target> {
+        let found = self.find(&self.store.read(), &name)?;
+        Ok(Target { name, found })
+    }
+
     /// The key that this names; `None` if there is none.
     pub(crate) fn find(&self, reader: &impl Reader, name: &Name) -> Result<Option<Found>> {
         match name {

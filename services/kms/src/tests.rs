@@ -112,6 +112,32 @@ fn decrypt(blob: Bytes) -> t::DecryptRequest {
     }
 }
 
+/// The key that was decided about is the one that works, wherever its alias points by then.
+#[tokio::test]
+async fn an_alias_is_looked_up_once() {
+    let rig = Rig::new();
+    let (first, second) = (rig.key().await, rig.key().await);
+    let alias = t::CreateAliasRequest {
+        alias_name: "alias/here".into(),
+        target_key_id: first.clone(),
+    };
+    call::<op::CreateAlias>(&rig.root(), alias).await;
+    let encrypt = t::EncryptRequest {
+        key_id: "alias/here".into(),
+        plaintext: Bytes::from_static(b"text"),
+        ..Default::default()
+    };
+    let asked = crate::settle(&rig.kms, &rig.root(), encrypt).expect("settle");
+    let moved = t::UpdateAliasRequest {
+        alias_name: "alias/here".into(),
+        target_key_id: second,
+    };
+    call::<op::UpdateAlias>(&rig.root(), moved).await;
+    let done = crate::ops::cipher::encrypt(rig.kms.clone(), rig.root(), asked).await;
+    let key = done.expect("encrypt").key_id.expect("key");
+    assert!(key.ends_with(&first), "{key}");
+}
+
 #[tokio::test]
 async fn a_service_uses_its_managed_key_in_its_callers_name() {
     let rig = Rig::new();

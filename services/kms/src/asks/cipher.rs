@@ -6,7 +6,7 @@ use gureum_schema::Result;
 
 use super::{Context, at};
 use crate::errors::Refusal;
-use crate::ops::cipher::opener;
+use crate::names::{Pair, Settled};
 use crate::state::Kms;
 
 /// An absent encryption context is an empty one.
@@ -22,9 +22,10 @@ fn with(asks: Vec<Ask>, name: &str, value: Option<&str>) -> Vec<Ask> {
 /// `encrypting! { name: Input => "kms:Action" }`: a key, an encryption context, grant tokens.
 macro_rules! encrypting {
     ($($name:ident: $input:ident => $action:literal;)*) => {$(
-        pub(crate) fn $name(kms: &Kms, cx: &Cx, input: &t::$input) -> Result<Vec<Ask>> {
+        pub(crate) fn $name(kms: &Kms, cx: &Cx, asked: &Settled<t::$input>) -> Result<Vec<Ask>> {
+            let input = &asked.input;
             let context = context(&input.encryption_context);
-            at(kms, cx, $action, &input.key_id, Some(&context), input.grant_tokens.as_ref())
+            at(kms, cx, $action, &asked.key, Some(&context), input.grant_tokens.as_ref())
         }
     )*};
 }
@@ -34,17 +35,11 @@ encrypting! {
     data_key_sealed: GenerateDataKeyWithoutPlaintextRequest => "kms:GenerateDataKeyWithoutPlaintext";
 }
 
-pub(crate) fn encrypt(kms: &Kms, cx: &Cx, input: &t::EncryptRequest) -> Result<Vec<Ask>> {
+pub(crate) fn encrypt(kms: &Kms, cx: &Cx, asked: &Settled<t::EncryptRequest>) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let context = context(&input.encryption_context);
     let tokens = input.grant_tokens.as_ref();
-    let asks = at(
-        kms,
-        cx,
-        "kms:Encrypt",
-        &input.key_id,
-        Some(&context),
-        tokens,
-    )?;
+    let asks = at(kms, cx, "kms:Encrypt", key, Some(&context), tokens)?;
     let algorithm = input.encryption_algorithm.as_deref();
     let algorithm = algorithm.unwrap_or("SYMMETRIC_DEFAULT");
     Ok(with(asks, "kms:EncryptionAlgorithm", Some(algorithm)))
@@ -53,12 +48,13 @@ pub(crate) fn encrypt(kms: &Kms, cx: &Cx, input: &t::EncryptRequest) -> Result<V
 pub(crate) fn data_key_pair(
     kms: &Kms,
     cx: &Cx,
-    input: &t::GenerateDataKeyPairRequest,
+    asked: &Settled<t::GenerateDataKeyPairRequest>,
 ) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let context = context(&input.encryption_context);
     let tokens = input.grant_tokens.as_ref();
     let action = "kms:GenerateDataKeyPair";
-    let asks = at(kms, cx, action, &input.key_id, Some(&context), tokens)?;
+    let asks = at(kms, cx, action, key, Some(&context), tokens)?;
     Ok(with(
         asks,
         "kms:DataKeyPairSpec",
@@ -69,12 +65,13 @@ pub(crate) fn data_key_pair(
 pub(crate) fn data_key_pair_sealed(
     kms: &Kms,
     cx: &Cx,
-    input: &t::GenerateDataKeyPairWithoutPlaintextRequest,
+    asked: &Settled<t::GenerateDataKeyPairWithoutPlaintextRequest>,
 ) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let context = context(&input.encryption_context);
     let tokens = input.grant_tokens.as_ref();
     let action = "kms:GenerateDataKeyPairWithoutPlaintext";
-    let asks = at(kms, cx, action, &input.key_id, Some(&context), tokens)?;
+    let asks = at(kms, cx, action, key, Some(&context), tokens)?;
     Ok(with(
         asks,
         "kms:DataKeyPairSpec",
@@ -82,11 +79,11 @@ pub(crate) fn data_key_pair_sealed(
     ))
 }
 
-pub(crate) fn decrypt(kms: &Kms, cx: &Cx, input: &t::DecryptRequest) -> Result<Vec<Ask>> {
+pub(crate) fn decrypt(kms: &Kms, cx: &Cx, asked: &Settled<t::DecryptRequest>) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let context = context(&input.encryption_context);
-    let key = opener(cx, input.key_id.as_deref(), input.ciphertext_blob.as_ref())?;
     let tokens = input.grant_tokens.as_ref();
-    let asks = at(kms, cx, "kms:Decrypt", &key, Some(&context), tokens);
+    let asks = at(kms, cx, "kms:Decrypt", key, Some(&context), tokens);
     let asks = asks.map_err(|error| hidden(error, input.key_id.is_none()))?;
     let algorithm = input.encryption_algorithm.as_deref();
     let algorithm = algorithm.unwrap_or("SYMMETRIC_DEFAULT");
@@ -102,55 +99,86 @@ fn hidden(error: gureum_schema::Error, unnamed: bool) -> gureum_schema::Error {
     }
 }
 
-pub(crate) fn re_encrypt(kms: &Kms, cx: &Cx, input: &t::ReEncryptRequest) -> Result<Vec<Ask>> {
+pub(crate) fn re_encrypt(
+    kms: &Kms,
+    cx: &Cx,
+    asked: &Settled<t::ReEncryptRequest, Pair>,
+) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let source = context(&input.source_encryption_context);
     let destination = context(&input.destination_encryption_context);
     let tokens = input.grant_tokens.as_ref();
-    let key = opener(
+    let from = at(
+        kms,
         cx,
-        input.source_key_id.as_deref(),
-        input.ciphertext_blob.as_ref(),
-    )?;
-    let from = at(kms, cx, "kms:ReEncryptFrom", &key, Some(&source), tokens);
+        "kms:ReEncryptFrom",
+        &key.from,
+        Some(&source),
+        tokens,
+    );
     let mut from = from.map_err(|error| hidden(error, input.source_key_id.is_none()))?;
-    let to = &input.destination_key_id;
-    let mut to = at(kms, cx, "kms:ReEncryptTo", to, Some(&destination), tokens)?;
+    let to = at(
+        kms,
+        cx,
+        "kms:ReEncryptTo",
+        &key.to,
+        Some(&destination),
+        tokens,
+    );
+    let mut to = to?;
     let same = matches!((from.first(), to.first()), (Some(a), Some(b)) if a.resource == b.resource);
     from.append(&mut to);
     let add = |ask: Ask| ask.key("kms:ReEncryptOnSameKey", same);
     Ok(from.into_iter().map(add).collect())
 }
 
-pub(crate) fn sign(kms: &Kms, cx: &Cx, input: &t::SignRequest) -> Result<Vec<Ask>> {
+pub(crate) fn sign(kms: &Kms, cx: &Cx, asked: &Settled<t::SignRequest>) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let tokens = input.grant_tokens.as_ref();
-    let asks = at(kms, cx, "kms:Sign", &input.key_id, None, tokens)?;
+    let asks = at(kms, cx, "kms:Sign", key, None, tokens)?;
     let asks = with(asks, "kms:SigningAlgorithm", Some(&input.signing_algorithm));
     let form = input.message_type.as_deref().unwrap_or("RAW");
     Ok(with(asks, "kms:MessageType", Some(form)))
 }
 
-pub(crate) fn verify(kms: &Kms, cx: &Cx, input: &t::VerifyRequest) -> Result<Vec<Ask>> {
+pub(crate) fn verify(kms: &Kms, cx: &Cx, asked: &Settled<t::VerifyRequest>) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let tokens = input.grant_tokens.as_ref();
-    let asks = at(kms, cx, "kms:Verify", &input.key_id, None, tokens)?;
+    let asks = at(kms, cx, "kms:Verify", key, None, tokens)?;
     let asks = with(asks, "kms:SigningAlgorithm", Some(&input.signing_algorithm));
     let form = input.message_type.as_deref().unwrap_or("RAW");
     Ok(with(asks, "kms:MessageType", Some(form)))
 }
 
-pub(crate) fn public_key(kms: &Kms, cx: &Cx, input: &t::GetPublicKeyRequest) -> Result<Vec<Ask>> {
+pub(crate) fn public_key(
+    kms: &Kms,
+    cx: &Cx,
+    asked: &Settled<t::GetPublicKeyRequest>,
+) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let tokens = input.grant_tokens.as_ref();
-    at(kms, cx, "kms:GetPublicKey", &input.key_id, None, tokens)
+    at(kms, cx, "kms:GetPublicKey", key, None, tokens)
 }
 
-pub(crate) fn generate_mac(kms: &Kms, cx: &Cx, input: &t::GenerateMacRequest) -> Result<Vec<Ask>> {
+pub(crate) fn generate_mac(
+    kms: &Kms,
+    cx: &Cx,
+    asked: &Settled<t::GenerateMacRequest>,
+) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let tokens = input.grant_tokens.as_ref();
-    let asks = at(kms, cx, "kms:GenerateMac", &input.key_id, None, tokens)?;
+    let asks = at(kms, cx, "kms:GenerateMac", key, None, tokens)?;
     Ok(with(asks, "kms:MacAlgorithm", Some(&input.mac_algorithm)))
 }
 
-pub(crate) fn verify_mac(kms: &Kms, cx: &Cx, input: &t::VerifyMacRequest) -> Result<Vec<Ask>> {
+pub(crate) fn verify_mac(
+    kms: &Kms,
+    cx: &Cx,
+    asked: &Settled<t::VerifyMacRequest>,
+) -> Result<Vec<Ask>> {
+    let Settled { input, key } = asked;
     let tokens = input.grant_tokens.as_ref();
-    let asks = at(kms, cx, "kms:VerifyMac", &input.key_id, None, tokens)?;
+    let asks = at(kms, cx, "kms:VerifyMac", key, None, tokens)?;
     Ok(with(asks, "kms:MacAlgorithm", Some(&input.mac_algorithm)))
 }
 

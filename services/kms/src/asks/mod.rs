@@ -15,7 +15,7 @@ use crate::access::{self, Context};
 use crate::errors::{self, Refusal};
 use crate::managed;
 use crate::model::{GrantRow, KeyRow};
-use crate::names::Name;
+use crate::names::{Name, Settled, Target};
 use crate::state::Kms;
 
 pub(crate) use cipher::*;
@@ -65,31 +65,28 @@ fn absent(cx: &Cx, action: &'static str, name: &Name) -> Result<Vec<Ask>> {
     }
 }
 
-/// The asks about the key that `text` names, by an alias too.
+/// The asks about the key that a request names, by an alias too.
 fn at(
     kms: &Kms,
     cx: &Cx,
     action: &'static str,
-    text: &str,
+    target: &Target,
     context: Option<&Context>,
     tokens: Option<&Vec<String>>,
 ) -> Result<Vec<Ask>> {
     check_tokens(kms, tokens)?;
-    let name = Name::read(cx, text)?;
-    let found = kms.find(&kms.store.read(), &name)?;
-    let (key, alias) = match found {
-        Some(found) => (found.row, found.alias),
-        None => match managed::draft(cx, &name, action == "kms:DescribeKey") {
-            Some(draft) => {
-                let alias = draft.aliases.first().cloned();
-                (draft, alias)
+    let draft;
+    let (key, alias) = match &target.found {
+        Some(found) => (&found.row, found.alias.as_ref()),
+        None => match managed::draft(cx, &target.name, action == "kms:DescribeKey") {
+            Some(made) => {
+                draft = made;
+                (&draft, draft.aliases.first())
             }
-            None => return absent(cx, action, &name),
+            None => return absent(cx, action, &target.name),
         },
     };
-    let ask = about(kms, cx, action, &key, |grant| {
-        access::admits(grant, context)
-    })?;
+    let ask = about(kms, cx, action, key, |grant| access::admits(grant, context))?;
     let ask = ask.key_opt("kms:RequestAlias", alias);
     Ok(vec![with_context(ask, context)])
 }
@@ -251,9 +248,13 @@ pub(crate) fn create_key(_: &Kms, cx: &Cx, input: &t::CreateKeyRequest) -> Resul
     Ok(asks)
 }
 
-pub(crate) fn describe_key(kms: &Kms, cx: &Cx, input: &t::DescribeKeyRequest) -> Result<Vec<Ask>> {
-    let tokens = input.grant_tokens.as_ref();
-    at(kms, cx, "kms:DescribeKey", &input.key_id, None, tokens)
+pub(crate) fn describe_key(
+    kms: &Kms,
+    cx: &Cx,
+    asked: &Settled<t::DescribeKeyRequest>,
+) -> Result<Vec<Ask>> {
+    let tokens = asked.input.grant_tokens.as_ref();
+    at(kms, cx, "kms:DescribeKey", &asked.key, None, tokens)
 }
 
 pub(crate) fn list_keys(_: &Kms, _: &Cx, _: &t::ListKeysRequest) -> Result<Vec<Ask>> {

@@ -11,7 +11,7 @@ use crate::crypto::asymmetric::{self, incompatible};
 use crate::crypto::envelope::{self, Address};
 use crate::errors::{Refusal, Result};
 use crate::model::{KeyRow, Material};
-use crate::names::{Name, key_arn};
+use crate::names::{Pair, Settled, Target, key_arn};
 use crate::spec::{EncryptionAlgorithm, KeySpec, KeyUsage};
 use crate::state::{Kms, aside, unless_dry};
 
@@ -112,33 +112,21 @@ impl Kms {
     }
 
     /// The key for decrypting with; if the ciphertext named it, whether it exists is not told.
-    async fn opening_key(
-        &self,
-        cx: &Cx,
-        named: Option<&str>,
-        blob: Option<&Bytes>,
-    ) -> Result<KeyRow> {
-        let name = Name::read(cx, &opener(cx, named, blob)?)?;
-        match self.find_or_make(cx, &name, false).await {
-            Ok(found) => Ok(found.row),
-            Err(Refusal::NoSuchKey(_)) if named.is_none() => Err(Refusal::foreign_ciphertext()),
-            Err(refusal) => Err(refusal),
+    async fn opening(&self, cx: &Cx, key: Target, named: bool) -> Result<KeyRow> {
+        match self.at(cx, key).await {
+            Err(Refusal::NoSuchKey(_)) if !named => Err(Refusal::foreign_ciphertext()),
+            found => found,
         }
-    }
-
-    /// The key for encrypting with.
-    pub(crate) async fn key(&self, cx: &Cx, key_id: &str) -> Result<KeyRow> {
-        let name = Name::read(cx, key_id)?;
-        Ok(self.find_or_make(cx, &name, false).await?.row)
     }
 }
 
 pub(crate) async fn encrypt(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::EncryptRequest,
+    asked: Settled<t::EncryptRequest>,
 ) -> gureum_schema::Result<t::EncryptResponse> {
-    let key = kms.key(&cx, &input.key_id).await?;
+    let Settled { input, key } = asked;
+    let key = kms.at(&cx, key).await?;
     key.ready(KeyUsage::EncryptDecrypt, "Encrypt")?;
     let algorithm = algorithm(&key, input.encryption_algorithm.as_deref())?;
     let context = input.encryption_context.unwrap_or_default();
@@ -156,10 +144,10 @@ pub(crate) async fn encrypt(
 pub(crate) async fn decrypt(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::DecryptRequest,
+    asked: Settled<t::DecryptRequest>,
 ) -> gureum_schema::Result<t::DecryptResponse> {
-    let blob = input.ciphertext_blob.as_ref();
-    let key = kms.opening_key(&cx, input.key_id.as_deref(), blob).await?;
+    let Settled { input, key } = asked;
+    let key = kms.opening(&cx, key, input.key_id.is_some()).await?;
     key.ready(KeyUsage::EncryptDecrypt, "Decrypt")?;
     let algorithm = algorithm(&key, input.encryption_algorithm.as_deref())?;
     let context = input.encryption_context.unwrap_or_default();
@@ -178,13 +166,13 @@ pub(crate) async fn decrypt(
 pub(crate) async fn re_encrypt(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::ReEncryptRequest,
+    asked: Settled<t::ReEncryptRequest, Pair>,
 ) -> gureum_schema::Result<t::ReEncryptResponse> {
-    let blob = input.ciphertext_blob.as_ref();
-    let source = input.source_key_id.as_deref();
-    let from = kms.opening_key(&cx, source, blob).await?;
+    let Settled { input, key } = asked;
+    let named = input.source_key_id.is_some();
+    let from = kms.opening(&cx, key.from, named).await?;
     from.ready(KeyUsage::EncryptDecrypt, "ReEncryptFrom")?;
-    let to = kms.key(&cx, &input.destination_key_id).await?;
+    let to = kms.at(&cx, key.to).await?;
     to.ready(KeyUsage::EncryptDecrypt, "ReEncryptTo")?;
     let source = algorithm(&from, input.source_encryption_algorithm.as_deref())?;
     let destination = algorithm(&to, input.destination_encryption_algorithm.as_deref())?;

@@ -11,12 +11,13 @@ use crate::crypto;
 use crate::crypto::asymmetric::{self, incompatible};
 use crate::errors::{Refusal, Result};
 use crate::model::KeyRow;
+use crate::names::{Settled, Target};
 use crate::spec::{EncryptionAlgorithm, KeySpec, KeyUsage};
 use crate::state::{Kms, aside, unless_dry};
 
 /// A key that can protect data keys: only symmetric ones do.
-async fn protector(kms: &Kms, cx: &Cx, key_id: &str, operation: &'static str) -> Result<KeyRow> {
-    let key = kms.key(cx, key_id).await?;
+async fn protector(kms: &Kms, cx: &Cx, key: Target, operation: &'static str) -> Result<KeyRow> {
+    let key = kms.at(cx, key).await?;
     key.ready(KeyUsage::EncryptDecrypt, operation)?;
     if key.spec != KeySpec::Symmetric {
         return Err(incompatible(
@@ -61,9 +62,10 @@ fn seal(kms: &Kms, key: &KeyRow, context: &Context, plaintext: Vec<u8>) -> Resul
 pub(crate) async fn data_key(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::GenerateDataKeyRequest,
+    asked: Settled<t::GenerateDataKeyRequest>,
 ) -> gureum_schema::Result<t::GenerateDataKeyResponse> {
-    let key = protector(&kms, &cx, &input.key_id, "GenerateDataKey").await?;
+    let Settled { input, key } = asked;
+    let key = protector(&kms, &cx, key, "GenerateDataKey").await?;
     let length = length(input.key_spec.as_deref(), input.number_of_bytes)?;
     unless_dry(input.dry_run)?;
     let context = input.encryption_context.unwrap_or_default();
@@ -80,10 +82,11 @@ pub(crate) async fn data_key(
 pub(crate) async fn data_key_sealed(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::GenerateDataKeyWithoutPlaintextRequest,
+    asked: Settled<t::GenerateDataKeyWithoutPlaintextRequest>,
 ) -> gureum_schema::Result<t::GenerateDataKeyWithoutPlaintextResponse> {
+    let Settled { input, key } = asked;
     let operation = "GenerateDataKeyWithoutPlaintext";
-    let key = protector(&kms, &cx, &input.key_id, operation).await?;
+    let key = protector(&kms, &cx, key, operation).await?;
     let length = length(input.key_spec.as_deref(), input.number_of_bytes)?;
     unless_dry(input.dry_run)?;
     let context = input.encryption_context.unwrap_or_default();
@@ -116,9 +119,10 @@ async fn pair(kms: &Kms, key: &KeyRow, spec: &str, context: &Context) -> Result<
 pub(crate) async fn data_key_pair(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::GenerateDataKeyPairRequest,
+    asked: Settled<t::GenerateDataKeyPairRequest>,
 ) -> gureum_schema::Result<t::GenerateDataKeyPairResponse> {
-    let key = protector(&kms, &cx, &input.key_id, "GenerateDataKeyPair").await?;
+    let Settled { input, key } = asked;
+    let key = protector(&kms, &cx, key, "GenerateDataKeyPair").await?;
     unless_dry(input.dry_run)?;
     let context = input.encryption_context.unwrap_or_default();
     let (made, public) = pair(&kms, &key, &input.key_pair_spec, &context).await?;
@@ -136,10 +140,11 @@ pub(crate) async fn data_key_pair(
 pub(crate) async fn data_key_pair_sealed(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::GenerateDataKeyPairWithoutPlaintextRequest,
+    asked: Settled<t::GenerateDataKeyPairWithoutPlaintextRequest>,
 ) -> gureum_schema::Result<t::GenerateDataKeyPairWithoutPlaintextResponse> {
+    let Settled { input, key } = asked;
     let operation = "GenerateDataKeyPairWithoutPlaintext";
-    let key = protector(&kms, &cx, &input.key_id, operation).await?;
+    let key = protector(&kms, &cx, key, operation).await?;
     unless_dry(input.dry_run)?;
     let context = input.encryption_context.unwrap_or_default();
     let (made, public) = pair(&kms, &key, &input.key_pair_spec, &context).await?;

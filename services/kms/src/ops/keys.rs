@@ -14,7 +14,7 @@ use crate::access;
 use crate::crypto;
 use crate::errors::{Refusal, Result};
 use crate::model::{KeyRow, State, Why};
-use crate::names::Name;
+use crate::names::{Name, Settled};
 use crate::page::{self, Page};
 use crate::spec::{EncryptionAlgorithm, Hash, KeySpec, KeyUsage, SigningAlgorithm, some};
 use crate::state::{Kms, aside};
@@ -156,12 +156,11 @@ impl State {
 pub(crate) async fn describe_key(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::DescribeKeyRequest,
+    asked: Settled<t::DescribeKeyRequest>,
 ) -> gureum_schema::Result<t::DescribeKeyResponse> {
-    let name = Name::read(&cx, &input.key_id)?;
-    let found = kms.find_or_make(&cx, &name, true).await?;
+    let key = kms.find_or_make(&cx, asked.key, true).await?;
     Ok(t::DescribeKeyResponse {
-        key_metadata: Some(metadata(&found.row)),
+        key_metadata: Some(metadata(&key)),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::crypto::asymmetric::incompatible;
 use crate::crypto::mac;
 use crate::errors::{Refusal, Result};
 use crate::model::KeyRow;
+use crate::names::Settled;
 use crate::spec::{Hash, KeySpec, KeyUsage};
 use crate::state::{Kms, unless_dry};
 
@@ -23,9 +24,10 @@ fn hash(key: &KeyRow, algorithm: &str) -> Result<Hash> {
 pub(crate) async fn generate_mac(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::GenerateMacRequest,
+    asked: Settled<t::GenerateMacRequest>,
 ) -> gureum_schema::Result<t::GenerateMacResponse> {
-    let key = kms.key(&cx, &input.key_id).await?;
+    let Settled { input, key } = asked;
+    let key = kms.at(&cx, key).await?;
     key.ready(KeyUsage::Mac, "GenerateMac")?;
     let hash = hash(&key, &input.mac_algorithm)?;
     unless_dry(input.dry_run)?;
@@ -41,9 +43,10 @@ pub(crate) async fn generate_mac(
 pub(crate) async fn verify_mac(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::VerifyMacRequest,
+    asked: Settled<t::VerifyMacRequest>,
 ) -> gureum_schema::Result<t::VerifyMacResponse> {
-    let key = kms.key(&cx, &input.key_id).await?;
+    let Settled { input, key } = asked;
+    let key = kms.at(&cx, key).await?;
     key.ready(KeyUsage::Mac, "VerifyMac")?;
     let hash = hash(&key, &input.mac_algorithm)?;
     unless_dry(input.dry_run)?;

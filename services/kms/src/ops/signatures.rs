@@ -8,6 +8,7 @@ use gureum_model_kms::types as t;
 use crate::crypto::asymmetric::{self, Message, incompatible};
 use crate::errors::{Refusal, Result};
 use crate::model::KeyRow;
+use crate::names::Settled;
 use crate::spec::{EncryptionAlgorithm, KeyUsage, SigningAlgorithm, some};
 use crate::state::{Kms, aside, unless_dry};
 
@@ -40,9 +41,10 @@ fn message(bytes: &[u8], digest: bool) -> Message<'_> {
 pub(crate) async fn sign(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::SignRequest,
+    asked: Settled<t::SignRequest>,
 ) -> gureum_schema::Result<t::SignResponse> {
-    let key = kms.key(&cx, &input.key_id).await?;
+    let Settled { input, key } = asked;
+    let key = kms.at(&cx, key).await?;
     key.ready(KeyUsage::SignVerify, "Sign")?;
     let algorithm = algorithm(&key, &input.signing_algorithm)?;
     let digest = is_digest(input.message_type.as_deref())?;
@@ -61,9 +63,10 @@ pub(crate) async fn sign(
 pub(crate) async fn verify(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::VerifyRequest,
+    asked: Settled<t::VerifyRequest>,
 ) -> gureum_schema::Result<t::VerifyResponse> {
-    let key = kms.key(&cx, &input.key_id).await?;
+    let Settled { input, key } = asked;
+    let key = kms.at(&cx, key).await?;
     key.ready(KeyUsage::SignVerify, "Verify")?;
     let algorithm = algorithm(&key, &input.signing_algorithm)?;
     let digest = is_digest(input.message_type.as_deref())?;
@@ -87,9 +90,9 @@ pub(crate) async fn verify(
 pub(crate) async fn public_key(
     kms: Arc<Kms>,
     cx: Cx,
-    input: t::GetPublicKeyRequest,
+    asked: Settled<t::GetPublicKeyRequest>,
 ) -> gureum_schema::Result<t::GetPublicKeyResponse> {
-    let key = kms.key(&cx, &input.key_id).await?;
+    let key = kms.at(&cx, asked.key).await?;
     key.enabled()?;
     if !key.spec.is_asymmetric() {
         return Err(Refusal::Unsupported(format!(
