@@ -28,6 +28,7 @@ mod leases;
 mod lifecycle;
 mod list;
 mod model;
+mod named;
 mod names;
 mod notify;
 mod ops;

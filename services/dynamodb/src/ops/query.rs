@@ -269,21 +269,32 @@ pub(crate) async fn query(
         count_only,
         fetch,
     };
+    let capacity = input.return_consumed_capacity.as_deref();
+    Ok(read(&db, plan, consistent, capacity, cx.now.0)?)
+}
+
+/// Reads what a query or a scan planned, at its table's cost.
+fn read(
+    db: &DynamoDb,
+    plan: Plan<'_>,
+    consistent: bool,
+    capacity: Option<&str>,
+    now: i64,
+) -> Result<t::QueryOutput> {
+    let (source, count_only) = (plan.source, plan.count_only);
+    let table = source.table;
     let global = source.index.filter(|_| source.is_global());
-    db.throttle.admit(&live.table, global, false, cx.now.0)?;
+    db.throttle.admit(table, global, false, now)?;
     let page = plan.read(&db.store.read())?;
     let consumed = consumed(&source, &page, consistent);
-    db.throttle.charge(&live.table, &consumed, cx.now.0);
+    db.throttle.charge(table, &consumed, now);
+    let items = page.items.into_iter().map(item_to);
     Ok(t::QueryOutput {
         count: i32::try_from(page.count).ok(),
         scanned_count: i32::try_from(page.scanned).ok(),
-        consumed_capacity: consumed.told(
-            &live.table.name,
-            input.return_consumed_capacity.as_deref(),
-            false,
-        ),
+        consumed_capacity: consumed.told(&table.name, capacity, false),
         last_evaluated_key: page.last.map(item_to),
-        items: (!count_only).then(|| page.items.into_iter().map(item_to).collect()),
+        items: (!count_only).then(|| items.collect()),
     })
 }
 
@@ -371,20 +382,13 @@ pub(crate) async fn scan(
         count_only,
         fetch,
     };
-    let global = source.index.filter(|_| source.is_global());
-    db.throttle.admit(&live.table, global, false, cx.now.0)?;
-    let page = plan.read(&db.store.read())?;
-    let consumed = consumed(&source, &page, consistent);
-    db.throttle.charge(&live.table, &consumed, cx.now.0);
+    let capacity = input.return_consumed_capacity.as_deref();
+    let read = read(&db, plan, consistent, capacity, cx.now.0)?;
     Ok(t::ScanOutput {
-        count: i32::try_from(page.count).ok(),
-        scanned_count: i32::try_from(page.scanned).ok(),
-        consumed_capacity: consumed.told(
-            &live.table.name,
-            input.return_consumed_capacity.as_deref(),
-            false,
-        ),
-        last_evaluated_key: page.last.map(item_to),
-        items: (!count_only).then(|| page.items.into_iter().map(item_to).collect()),
+        count: read.count,
+        scanned_count: read.scanned_count,
+        consumed_capacity: read.consumed_capacity,
+        last_evaluated_key: read.last_evaluated_key,
+        items: read.items,
     })
 }

@@ -19,6 +19,7 @@ use crate::S3;
 use crate::asks::Door;
 use crate::errors::{Code, Failure, Result};
 use crate::model::Bucket;
+use crate::named::{self, NamesObject};
 use crate::rules::Rules;
 
 /// The grant headers, by the permission that each gives.
@@ -291,54 +292,15 @@ pub(crate) async fn get_bucket(
     })
 }
 
-fn object_ask(
-    s3: &S3,
-    cx: &Cx,
-    actions: [&'static str; 2],
-    (bucket, key, version): (&str, &str, Option<&str>),
-    owner: Option<&str>,
-) -> Reply<Ask> {
-    let [newest, by_version] = actions;
-    let action = if version.is_some() {
-        by_version
-    } else {
-        newest
-    };
-    Ok(Door::of(s3, cx, bucket, owner)?.ask_existing(action, key, version)?)
-}
-
 pub(crate) fn put_object_asks(s3: &S3, cx: &Cx, input: &PutObjectAclRequest) -> Reply<Vec<Ask>> {
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    let owner = input.expected_bucket_owner.as_deref();
-    let ask = object_ask(
-        s3,
-        cx,
-        ["s3:PutObjectAcl", "s3:PutObjectVersionAcl"],
-        place,
-        owner,
-    )?;
+    let actions = ["s3:PutObjectAcl", "s3:PutObjectVersionAcl"];
+    let ask = named::ask_either(s3, cx, input, actions)?;
     Ok(vec![ask.key_opt("s3:x-amz-acl", input.acl.as_deref())])
 }
 
 pub(crate) fn get_object_asks(s3: &S3, cx: &Cx, input: &GetObjectAclRequest) -> Reply<Vec<Ask>> {
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    let owner = input.expected_bucket_owner.as_deref();
-    let ask = object_ask(
-        s3,
-        cx,
-        ["s3:GetObjectAcl", "s3:GetObjectVersionAcl"],
-        place,
-        owner,
-    )?;
-    Ok(vec![ask])
+    let actions = ["s3:GetObjectAcl", "s3:GetObjectVersionAcl"];
+    Ok(vec![named::ask_either(s3, cx, input, actions)?])
 }
 
 pub(crate) async fn put_object(
@@ -348,11 +310,7 @@ pub(crate) async fn put_object(
 ) -> Reply<PutObjectAclOutput> {
     let document = input.access_control_policy.as_ref();
     let wanted = wanted!(input, document, input.grant_write.as_deref());
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
+    let place = input.place();
     s3.change_object(&cx, place, Some("ObjectAcl:Put"), |tx, bucket, version| {
         let owner = version.owner;
         let ownership: Ownership = super::get(tx, bucket)?.unwrap_or_default();
@@ -380,12 +338,7 @@ pub(crate) async fn get_object(
     cx: Cx,
     input: GetObjectAclRequest,
 ) -> Reply<GetObjectAclOutput> {
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    let (_, version) = s3.find_object(&cx, place)?;
+    let (_, version) = s3.find_object(&cx, input.place())?;
     let owner = version.owner;
     let own = version.object.and_then(|object| object.traits.acl);
     Ok(GetObjectAclOutput {

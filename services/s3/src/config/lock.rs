@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, Reply};
 use crate::S3;
-use crate::asks::Door;
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Lock, LockMode, Versioning};
+use crate::named::{self, NamesObject};
 
 const MAX_DAYS: i32 = 36_500;
 const MAX_YEARS: i32 = 100;
@@ -175,16 +175,8 @@ pub(crate) fn put_retention_asks(
     cx: &Cx,
     input: &PutObjectRetentionRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(
-        s3,
-        cx,
-        &input.bucket,
-        input.expected_bucket_owner.as_deref(),
-    )?;
-    let version = input.version_id.as_deref();
     let retention = input.retention.as_ref();
-    let ask = door
-        .ask_existing("s3:PutObjectRetention", &input.key, version)?
+    let ask = named::ask(s3, cx, input, "s3:PutObjectRetention")?
         .key_opt(
             "s3:object-lock-mode",
             retention.and_then(|r| r.mode.as_deref()),
@@ -195,7 +187,7 @@ pub(crate) fn put_retention_asks(
         );
     let mut asks = vec![ask];
     if input.bypass_governance_retention == Some(true) {
-        asks.push(door.ask_existing("s3:BypassGovernanceRetention", &input.key, version)?);
+        asks.push(named::ask(s3, cx, input, "s3:BypassGovernanceRetention")?);
     }
     Ok(asks)
 }
@@ -205,7 +197,7 @@ pub(crate) async fn put_retention(
     cx: Cx,
     input: PutObjectRetentionRequest,
 ) -> Reply<PutObjectRetentionOutput> {
-    let asked = input.retention.unwrap_or_default();
+    let asked = input.retention.clone().unwrap_or_default();
     let wanted = match (mode(asked.mode.as_deref())?, asked.retain_until_date) {
         (Some(mode), Some(until)) => Some((mode, until)),
         (None, None) => None,
@@ -216,12 +208,7 @@ pub(crate) async fn put_retention(
         return Err(Code::InvalidArgument.says(message).into());
     }
     let bypass = input.bypass_governance_retention == Some(true);
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    s3.change_object(&cx, place, None, |_, bucket, version| {
+    s3.change_object(&cx, input.place(), None, |_, bucket, version| {
         check_enabled(bucket)?;
         let lock = version
             .object
@@ -248,22 +235,11 @@ pub(crate) fn get_retention_asks(
     cx: &Cx,
     input: &GetObjectRetentionRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(
-        s3,
-        cx,
-        &input.bucket,
-        input.expected_bucket_owner.as_deref(),
-    )?;
-    let version = input.version_id.as_deref();
-    Ok(vec![door.ask_existing(
-        "s3:GetObjectRetention",
-        &input.key,
-        version,
-    )?])
+    Ok(vec![named::ask(s3, cx, input, "s3:GetObjectRetention")?])
 }
 
-fn lock_of(s3: &S3, cx: &Cx, place: super::Place<'_>) -> Result<Lock> {
-    let (bucket, version) = s3.find_object(cx, place)?;
+fn lock_of(s3: &S3, cx: &Cx, request: &impl NamesObject) -> Result<Lock> {
+    let (bucket, version) = s3.find_object(cx, request.place())?;
     check_enabled(&bucket)?;
     Ok(version
         .object
@@ -276,12 +252,7 @@ pub(crate) async fn get_retention(
     cx: Cx,
     input: GetObjectRetentionRequest,
 ) -> Reply<GetObjectRetentionOutput> {
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    let lock = lock_of(&s3, &cx, place)?;
+    let lock = lock_of(&s3, &cx, &input)?;
     let (mode, until) = lock
         .retention
         .ok_or_else(|| Code::NoSuchObjectLockConfiguration.with("Key", &input.key))?;
@@ -298,21 +269,9 @@ pub(crate) fn put_hold_asks(
     cx: &Cx,
     input: &PutObjectLegalHoldRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(
-        s3,
-        cx,
-        &input.bucket,
-        input.expected_bucket_owner.as_deref(),
-    )?;
-    let asked = input
-        .legal_hold
-        .as_ref()
-        .and_then(|hold| hold.status.as_deref());
-    let ask = door.ask_existing(
-        "s3:PutObjectLegalHold",
-        &input.key,
-        input.version_id.as_deref(),
-    )?;
+    let asked = input.legal_hold.as_ref();
+    let asked = asked.and_then(|hold| hold.status.as_deref());
+    let ask = named::ask(s3, cx, input, "s3:PutObjectLegalHold")?;
     Ok(vec![ask.key_opt("s3:object-lock-legal-hold", asked)])
 }
 
@@ -321,18 +280,14 @@ pub(crate) async fn put_hold(
     cx: Cx,
     input: PutObjectLegalHoldRequest,
 ) -> Reply<PutObjectLegalHoldOutput> {
-    let asked = input.legal_hold.unwrap_or_default().status;
-    let held = match asked.as_deref() {
+    let asked = input.legal_hold.as_ref();
+    let asked = asked.and_then(|hold| hold.status.as_deref());
+    let held = match asked {
         Some("ON") => true,
         Some("OFF") => false,
         _ => return Err(Code::MalformedXML.error().into()),
     };
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    s3.change_object(&cx, place, None, |_, bucket, version| {
+    s3.change_object(&cx, input.place(), None, |_, bucket, version| {
         check_enabled(bucket)?;
         if let Some(object) = &mut version.object {
             object.traits.lock.legal_hold = Some(held);
@@ -348,18 +303,7 @@ pub(crate) fn get_hold_asks(
     cx: &Cx,
     input: &GetObjectLegalHoldRequest,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(
-        s3,
-        cx,
-        &input.bucket,
-        input.expected_bucket_owner.as_deref(),
-    )?;
-    let version = input.version_id.as_deref();
-    Ok(vec![door.ask_existing(
-        "s3:GetObjectLegalHold",
-        &input.key,
-        version,
-    )?])
+    Ok(vec![named::ask(s3, cx, input, "s3:GetObjectLegalHold")?])
 }
 
 pub(crate) async fn get_hold(
@@ -367,12 +311,7 @@ pub(crate) async fn get_hold(
     cx: Cx,
     input: GetObjectLegalHoldRequest,
 ) -> Reply<GetObjectLegalHoldOutput> {
-    let place = (
-        input.bucket.as_str(),
-        input.key.as_str(),
-        input.version_id.as_deref(),
-    );
-    let status = lock_of(&s3, &cx, place)?
+    let status = lock_of(&s3, &cx, &input)?
         .legal_hold_shown()
         .ok_or_else(|| Code::NoSuchObjectLockConfiguration.with("Key", &input.key))?;
     Ok(GetObjectLegalHoldOutput {

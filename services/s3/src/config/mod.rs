@@ -30,6 +30,7 @@ use crate::S3;
 use crate::asks::{self, Door};
 use crate::errors::{Code, Result};
 use crate::model::{Bucket, Config, Version};
+use crate::named::Place;
 use crate::notify::Cause;
 use crate::versions;
 
@@ -135,9 +136,6 @@ impl S3 {
         get(&view, &bucket)
     }
 }
-
-/// Bucket, key and version id of an object that a request names.
-pub(crate) type Place<'a> = (&'a str, &'a str, Option<&'a str>);
 
 /// The object version at `place`; what is missing is told as the caller may know it.
 fn pick(from: &impl Reader, cx: &Cx, s3: &S3, place: Place<'_>) -> Result<(Bucket, Version)> {

@@ -11,33 +11,20 @@ use gureum_model_s3::types::{
 use gureum_schema::{Result, Timestamp};
 
 use crate::S3;
-use crate::asks::Door;
 use crate::checksum;
 use crate::content;
 use crate::errors::{self, Failure};
 use crate::list;
+use crate::named;
 use crate::ops::get::{self, Found};
 use crate::sealing;
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op::<op::GetObjectAttributes, _>(
         |s3, cx, input| {
-            let door = Door::of(
-                s3,
-                cx,
-                &input.bucket,
-                input.expected_bucket_owner.as_deref(),
-            )?;
-            let version = input.version_id.as_deref();
-            let actions = match version {
-                Some(_) => ["s3:GetObjectVersion", "s3:GetObjectVersionAttributes"],
-                None => ["s3:GetObject", "s3:GetObjectAttributes"],
-            };
-            let ask = |action| door.ask_existing(action, &input.key, version);
-            Ok(actions
-                .into_iter()
-                .map(ask)
-                .collect::<errors::Result<_>>()?)
+            let ask = |actions| named::ask_either(s3, cx, input, actions);
+            let attributes = ["s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"];
+            Ok(vec![ask(get::ACTIONS)?, ask(attributes)?])
         },
         attributes,
     )

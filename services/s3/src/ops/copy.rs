@@ -18,9 +18,11 @@ use crate::errors::{self, Code, Failure};
 use crate::kms::Wanted;
 use crate::leases::Lease;
 use crate::model::{Object, Traits};
+use crate::named;
 use crate::names;
 use crate::ops::get::{self, Found};
 use crate::ops::put;
+use crate::ops::tagging;
 use crate::sealing::{self, Access, Wish, show_sealing};
 use crate::traits::said;
 
@@ -99,13 +101,10 @@ pub(super) fn source_asks(
     let source = Source::parse(source)?;
     let version = source.version.as_deref();
     let door = Door::abroad(s3, cx, &source.bucket, owner)?;
-    let mut asks = vec![door.ask_existing(get::action(version), &source.key, version)?];
+    let ask = |actions| door.ask_existing(named::either(actions, version), &source.key, version);
+    let mut asks = vec![ask(get::ACTIONS)?];
     if tags && door.has_tags(&source.key, version)? {
-        let action = match version {
-            Some(_) => "s3:GetObjectVersionTagging",
-            None => "s3:GetObjectTagging",
-        };
-        asks.push(door.ask_existing(action, &source.key, version)?);
+        asks.push(ask(tagging::READING)?);
     }
     Ok(asks)
 }

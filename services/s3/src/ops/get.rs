@@ -18,6 +18,7 @@ use crate::conditions::ReadIf;
 use crate::content;
 use crate::errors::{self, Code};
 use crate::model::{Bucket, Checksum, Object, Restore, Version};
+use crate::named;
 use crate::range;
 use crate::sealing::{self, Access, CustomerKey, show_sealing};
 use crate::traits::show_headers;
@@ -25,49 +26,17 @@ use crate::traits::show_headers;
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder
         .op::<op::GetObject, _>(
-            |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
-                let version = input.version_id.as_deref();
-                Ok(vec![door.ask_existing(
-                    action(version),
-                    &input.key,
-                    version,
-                )?])
-            },
+            |s3, cx, input| Ok(vec![named::ask_either(s3, cx, input, ACTIONS)?]),
             get,
         )
         .op::<op::HeadObject, _>(
-            |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
-                let version = input.version_id.as_deref();
-                Ok(vec![door.ask_existing(
-                    action(version),
-                    &input.key,
-                    version,
-                )?])
-            },
+            |s3, cx, input| Ok(vec![named::ask_either(s3, cx, input, ACTIONS)?]),
             head,
         )
 }
 
-/// The action of reading an object.
-pub(super) fn action(version: Option<&str>) -> &'static str {
-    if version.is_some() {
-        "s3:GetObjectVersion"
-    } else {
-        "s3:GetObject"
-    }
-}
+/// The actions of reading an object: its newest version, and a named one.
+pub(super) const ACTIONS: [&str; 2] = ["s3:GetObject", "s3:GetObjectVersion"];
 
 /// An object that a request named and that is there.
 pub(super) struct Found {

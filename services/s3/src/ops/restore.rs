@@ -12,9 +12,9 @@ use gureum_model_s3::types::{RestoreObjectOutput, RestoreObjectRequest, RestoreR
 use gureum_schema::{Result, Timestamp};
 
 use crate::S3;
-use crate::asks::Door;
 use crate::errors::{self, Code, Failure};
 use crate::model::{Object, Restore, StorageClass};
+use crate::named;
 use crate::ops::edit;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -23,20 +23,7 @@ const MAX_DAYS: i32 = 30_000;
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op::<op::RestoreObject, _>(
-        |s3, cx, input| {
-            let door = Door::of(
-                s3,
-                cx,
-                &input.bucket,
-                input.expected_bucket_owner.as_deref(),
-            )?;
-            let version = input.version_id.as_deref();
-            Ok(vec![door.ask_existing(
-                "s3:RestoreObject",
-                &input.key,
-                version,
-            )?])
-        },
+        |s3, cx, input| Ok(vec![named::ask(s3, cx, input, "s3:RestoreObject")?]),
         restore,
     )
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gureum_dispatch::{Ask, Cx, ServiceBuilder};
+use gureum_dispatch::{Cx, ServiceBuilder};
 use gureum_model_s3::op;
 use gureum_model_s3::types::{
     DeleteObjectTaggingOutput, DeleteObjectTaggingRequest, GetObjectTaggingOutput,
@@ -11,42 +11,24 @@ use gureum_model_s3::types::{
 use gureum_schema::Result;
 
 use crate::S3;
-use crate::asks::Door;
-use crate::errors;
+use crate::named;
 use crate::ops::edit;
 use crate::ops::get;
 use crate::tags;
 
+/// The actions of reading tags: of the newest version, and of a named one.
+pub(super) const READING: [&str; 2] = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"];
+
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder
         .op::<op::GetObjectTagging, _>(
-            |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
-                let actions = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"];
-                Ok(vec![ask(
-                    &door,
-                    actions,
-                    &input.key,
-                    input.version_id.as_deref(),
-                )?])
-            },
+            |s3, cx, input| Ok(vec![named::ask_either(s3, cx, input, READING)?]),
             get,
         )
         .op::<op::PutObjectTagging, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
                 let actions = ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"];
-                let mut ask = ask(&door, actions, &input.key, input.version_id.as_deref())?;
+                let mut ask = named::ask_either(s3, cx, input, actions)?;
                 let tags = &input.tagging.tag_set;
                 for tag in tags {
                     ask = ask.key(format!("s3:RequestObjectTag/{}", tag.key), &tag.value);
@@ -58,33 +40,11 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         )
         .op::<op::DeleteObjectTagging, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
                 let actions = ["s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"];
-                Ok(vec![ask(
-                    &door,
-                    actions,
-                    &input.key,
-                    input.version_id.as_deref(),
-                )?])
+                Ok(vec![named::ask_either(s3, cx, input, actions)?])
             },
             delete,
         )
-}
-
-/// The action has one name for the newest version and another for a named one.
-fn ask(
-    door: &Door<'_>,
-    [newest, named]: [&'static str; 2],
-    key: &str,
-    version: Option<&str>,
-) -> errors::Result<Ask> {
-    let action = if version.is_some() { named } else { newest };
-    door.ask_existing(action, key, version)
 }
 
 async fn get(
