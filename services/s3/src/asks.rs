@@ -14,6 +14,7 @@ use crate::S3;
 use crate::config::acl;
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Version};
+use crate::named::NamesBucket;
 use crate::names;
 use crate::rules::Rules;
 use crate::versions::{self, VersionId};
@@ -35,14 +36,15 @@ pub(crate) struct Gate<'a> {
 }
 
 impl<'a> Door<'a> {
-    /// Of the bucket `name`, which `owner` is expected to own where it is given.
-    pub(crate) fn of(s3: &S3, cx: &'a Cx, name: &str, owner: Option<&str>) -> Result<Self> {
-        let door = Self::abroad(s3, cx, name, owner)?;
+    /// Of the bucket that a request names.
+    pub(crate) fn of(s3: &S3, cx: &'a Cx, request: &impl NamesBucket) -> Result<Self> {
+        let door = Self::abroad(s3, cx, request.bucket(), request.expected_owner())?;
         door.check_region()?;
         Ok(door)
     }
 
-    /// The same for requests that may come from any region.
+    /// Of the bucket `name`, which `owner` is expected to own where it is given, for requests that
+    /// may come from any region.
     pub(crate) fn abroad(s3: &S3, cx: &'a Cx, name: &str, owner: Option<&str>) -> Result<Self> {
         let view = s3.store.read();
         let bucket = S3::bucket_in(&view, name)?;

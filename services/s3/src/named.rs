@@ -1,4 +1,4 @@
-//! The object that a request names: in which bucket, by which key, in which version.
+//! What a request names: which bucket, and in it which object by which key in which version.
 
 use gureum_dispatch::{Ask, Cx};
 use gureum_model_s3::types as t;
@@ -7,21 +7,26 @@ use crate::S3;
 use crate::asks::Door;
 use crate::errors::Result;
 
-/// Bucket, key and version id of an object that a request names.
-pub(crate) type Place<'a> = (&'a str, &'a str, Option<&'a str>);
-
-/// A request about one version of an object.
-pub(crate) trait NamesObject {
-    fn place(&self) -> Place<'_>;
+/// A request about a bucket, or about something in one.
+pub(crate) trait NamesBucket {
+    fn bucket(&self) -> &str;
     /// Whose bucket the caller takes it to be.
     fn expected_owner(&self) -> Option<&str>;
 }
 
-macro_rules! names_object {
+/// Bucket, key and version id of an object that a request names.
+pub(crate) type Place<'a> = (&'a str, &'a str, Option<&'a str>);
+
+/// A request about one version of an object.
+pub(crate) trait NamesObject: NamesBucket {
+    fn place(&self) -> Place<'_>;
+}
+
+macro_rules! names_bucket {
     ($($request:ident),* $(,)?) => {$(
-        impl NamesObject for t::$request {
-            fn place(&self) -> Place<'_> {
-                (&self.bucket, &self.key, self.version_id.as_deref())
+        impl NamesBucket for t::$request {
+            fn bucket(&self) -> &str {
+                &self.bucket
             }
 
             fn expected_owner(&self) -> Option<&str> {
@@ -30,6 +35,86 @@ macro_rules! names_object {
         }
     )*};
 }
+
+macro_rules! names_object {
+    ($($request:ident),* $(,)?) => {$(
+        impl NamesObject for t::$request {
+            fn place(&self) -> Place<'_> {
+                (&self.bucket, &self.key, self.version_id.as_deref())
+            }
+        }
+    )*};
+}
+
+names_bucket![
+    AbortMultipartUploadRequest,
+    CompleteMultipartUploadRequest,
+    CopyObjectRequest,
+    CreateMultipartUploadRequest,
+    DeleteBucketCorsRequest,
+    DeleteBucketEncryptionRequest,
+    DeleteBucketLifecycleRequest,
+    DeleteBucketOwnershipControlsRequest,
+    DeleteBucketPolicyRequest,
+    DeleteBucketRequest,
+    DeleteBucketTaggingRequest,
+    DeleteBucketWebsiteRequest,
+    DeleteObjectRequest,
+    DeleteObjectTaggingRequest,
+    DeleteObjectsRequest,
+    DeletePublicAccessBlockRequest,
+    GetBucketAclRequest,
+    GetBucketCorsRequest,
+    GetBucketEncryptionRequest,
+    GetBucketLifecycleConfigurationRequest,
+    GetBucketLocationRequest,
+    GetBucketLoggingRequest,
+    GetBucketNotificationConfigurationRequest,
+    GetBucketOwnershipControlsRequest,
+    GetBucketPolicyRequest,
+    GetBucketPolicyStatusRequest,
+    GetBucketRequestPaymentRequest,
+    GetBucketTaggingRequest,
+    GetBucketVersioningRequest,
+    GetBucketWebsiteRequest,
+    GetObjectAclRequest,
+    GetObjectAttributesRequest,
+    GetObjectLegalHoldRequest,
+    GetObjectLockConfigurationRequest,
+    GetObjectRequest,
+    GetObjectRetentionRequest,
+    GetObjectTaggingRequest,
+    GetPublicAccessBlockRequest,
+    HeadBucketRequest,
+    HeadObjectRequest,
+    ListMultipartUploadsRequest,
+    ListObjectVersionsRequest,
+    ListObjectsRequest,
+    ListObjectsV2Request,
+    ListPartsRequest,
+    PutBucketAclRequest,
+    PutBucketCorsRequest,
+    PutBucketEncryptionRequest,
+    PutBucketLifecycleConfigurationRequest,
+    PutBucketLoggingRequest,
+    PutBucketNotificationConfigurationRequest,
+    PutBucketOwnershipControlsRequest,
+    PutBucketPolicyRequest,
+    PutBucketRequestPaymentRequest,
+    PutBucketTaggingRequest,
+    PutBucketVersioningRequest,
+    PutBucketWebsiteRequest,
+    PutObjectAclRequest,
+    PutObjectLegalHoldRequest,
+    PutObjectLockConfigurationRequest,
+    PutObjectRequest,
+    PutObjectRetentionRequest,
+    PutObjectTaggingRequest,
+    PutPublicAccessBlockRequest,
+    RestoreObjectRequest,
+    UploadPartCopyRequest,
+    UploadPartRequest,
+];
 
 names_object![
     DeleteObjectTaggingRequest,
@@ -54,8 +139,8 @@ pub(crate) fn ask(
     request: &impl NamesObject,
     action: &'static str,
 ) -> Result<Ask> {
-    let (bucket, key, version) = request.place();
-    let door = Door::of(s3, cx, bucket, request.expected_owner())?;
+    let (_, key, version) = request.place();
+    let door = Door::of(s3, cx, request)?;
     door.ask_existing(action, key, version)
 }
 

@@ -288,12 +288,7 @@ async fn member(
     request: &t::BatchStatementRequest,
 ) -> Result<Executed, Failed> {
     let ask = asks::of(db, cx, &statement)?;
-    if !cx.allows(&ask) {
-        return Err(Failed::Denied(format!(
-            "User: {} is not authorized to perform: {} on resource: {}",
-            cx.caller.arn, ask.action, ask.resource
-        )));
-    }
+    cx.demand(&ask, |denial| Failed::Denied(denial.message()))?;
     let show_failed = shows(request.return_values_on_condition_check_failure.as_deref());
     let Statement::Select(select) = &statement else {
         return Ok(execute_write(db, cx, statement, show_failed).await?);

@@ -241,12 +241,7 @@ pub(crate) fn of_new_object(
 }
 
 pub(crate) fn put_bucket_asks(s3: &S3, cx: &Cx, input: &PutBucketAclRequest) -> Reply<Vec<Ask>> {
-    let door = Door::of(
-        s3,
-        cx,
-        &input.bucket,
-        input.expected_bucket_owner.as_deref(),
-    )?;
+    let door = Door::of(s3, cx, input)?;
     let ask = door.ask("s3:PutBucketAcl");
     Ok(vec![ask.key_opt("s3:x-amz-acl", input.acl.as_deref())])
 }

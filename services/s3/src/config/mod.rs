@@ -19,7 +19,7 @@ pub(crate) mod policy;
 pub(crate) mod tagging;
 pub(crate) mod website;
 
-use gureum_dispatch::{Ask, Cx, ServiceBuilder};
+use gureum_dispatch::{Cx, ServiceBuilder};
 use gureum_kit::{Reader, Scan, Tx};
 use gureum_model_s3::op;
 use gureum_model_s3::types::CreateBucketRequest;
@@ -182,22 +182,16 @@ impl S3 {
 }
 
 /// An operation on a bucket needs one permission on it.
-fn bucket_asks(
-    s3: &S3,
-    cx: &Cx,
-    action: &'static str,
-    bucket: &str,
-    owner: Option<&str>,
-) -> Reply<Vec<Ask>> {
-    Ok(vec![Door::of(s3, cx, bucket, owner)?.ask(action)])
-}
-
 macro_rules! asks {
     ($action:literal) => {
-        |s3, cx, input| {
-            let owner = input.expected_bucket_owner.as_deref();
-            bucket_asks(s3, cx, $action, &input.bucket, owner)
-        }
+        |s3, cx, input| Ok(vec![Door::of(s3, cx, input)?.ask($action)])
+    };
+}
+
+/// The same for bucket policies, which can lock everybody out.
+macro_rules! mending {
+    ($action:literal) => {
+        |s3, cx, input| policy::mending(s3, cx, input, $action)
     };
 }
 
@@ -205,9 +199,9 @@ macro_rules! asks {
 #[rustfmt::skip]
 pub(crate) fn register(table: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     table
-        .op::<op::PutBucketPolicy, _>(policy::put_asks, policy::put)
-        .op::<op::GetBucketPolicy, _>(policy::get_asks, policy::get)
-        .op::<op::DeleteBucketPolicy, _>(policy::delete_asks, policy::delete)
+        .op::<op::PutBucketPolicy, _>(mending!("s3:PutBucketPolicy"), policy::put)
+        .op::<op::GetBucketPolicy, _>(mending!("s3:GetBucketPolicy"), policy::get)
+        .op::<op::DeleteBucketPolicy, _>(mending!("s3:DeleteBucketPolicy"), policy::delete)
         .op::<op::GetBucketPolicyStatus, _>(asks!("s3:GetBucketPolicyStatus"), policy::status)
         .op::<op::PutPublicAccessBlock, _>(asks!("s3:PutBucketPublicAccessBlock"), block::put)
         .op::<op::GetPublicAccessBlock, _>(asks!("s3:GetBucketPublicAccessBlock"), block::get)

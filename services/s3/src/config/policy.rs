@@ -21,6 +21,7 @@ use crate::S3;
 use crate::asks::Door;
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Config};
+use crate::named::NamesBucket;
 
 /// The kind of the [`Config`] row, which holds the policy with its principals bound to unique ids.
 pub(crate) const KIND: &str = "policy";
@@ -46,32 +47,16 @@ pub(crate) fn load(from: &impl Reader, bucket: &Bucket) -> Result<Option<Policy>
 }
 
 /// Whoever owns the account can always mend a policy that locks everybody out.
-fn asks(
+pub(crate) fn mending(
     s3: &S3,
     cx: &Cx,
+    input: &impl NamesBucket,
     action: &'static str,
-    bucket: &str,
-    owner: Option<&str>,
 ) -> Reply<Vec<Ask>> {
-    let door = Door::of(s3, cx, bucket, owner)?;
+    let door = Door::of(s3, cx, input)?;
     let ask = door.ask(action);
     let owns = cx.caller.kind == CallerKind::Root && cx.caller.account == door.bucket.owner;
     Ok(vec![if owns { ask.policy(None) } else { ask }])
-}
-
-pub(crate) fn put_asks(s3: &S3, cx: &Cx, input: &PutBucketPolicyRequest) -> Reply<Vec<Ask>> {
-    let owner = input.expected_bucket_owner.as_deref();
-    asks(s3, cx, "s3:PutBucketPolicy", &input.bucket, owner)
-}
-
-pub(crate) fn get_asks(s3: &S3, cx: &Cx, input: &GetBucketPolicyRequest) -> Reply<Vec<Ask>> {
-    let owner = input.expected_bucket_owner.as_deref();
-    asks(s3, cx, "s3:GetBucketPolicy", &input.bucket, owner)
-}
-
-pub(crate) fn delete_asks(s3: &S3, cx: &Cx, input: &DeleteBucketPolicyRequest) -> Reply<Vec<Ask>> {
-    let owner = input.expected_bucket_owner.as_deref();
-    asks(s3, cx, "s3:DeleteBucketPolicy", &input.bucket, owner)
 }
 
 pub(crate) async fn put(

@@ -40,12 +40,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         )
         .op::<op::HeadBucket, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![door.ask("s3:ListBucket")])
             },
             head,
@@ -64,12 +59,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         )
         .op::<op::DeleteBucket, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![door.ask("s3:DeleteBucket")])
             },
             delete,

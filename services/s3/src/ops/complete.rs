@@ -32,12 +32,7 @@ const MIN_PART: u64 = 5 << 20;
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op::<op::CompleteMultipartUpload, _>(
         |s3, cx, input| {
-            let door = Door::of(
-                s3,
-                cx,
-                &input.bucket,
-                input.expected_bucket_owner.as_deref(),
-            )?;
+            let door = Door::of(s3, cx, input)?;
             Ok(vec![door.ask_object("s3:PutObject", &input.key)])
         },
         complete,

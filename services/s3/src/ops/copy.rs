@@ -33,12 +33,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
             let owner = input.expected_source_bucket_owner.as_deref();
             let replaces = input.tagging_directive.as_deref() == Some("REPLACE");
             let mut asks = source_asks(s3, cx, &input.copy_source, owner, !replaces)?;
-            let door = Door::of(
-                s3,
-                cx,
-                &input.bucket,
-                input.expected_bucket_owner.as_deref(),
-            )?;
+            let door = Door::of(s3, cx, input)?;
             let encryption = put::encryption!(input);
             let target = put::asks(door.gate(), &input.key, said!(input), encryption)?;
             let directive = input.metadata_directive.as_deref();

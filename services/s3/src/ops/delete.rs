@@ -31,12 +31,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         .op_refusing::<op::DeleteObject, _>(
             &["MFA", "IfMatchLastModifiedTime", "IfMatchSize"],
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 let bypass = input.bypass_governance_retention == Some(true);
                 Ok(asks(
                     &door,
@@ -51,12 +46,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
             &["MFA"],
             |s3, cx, input| {
                 // Each object is asked for on its own, and refused on its own.
-                Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                Door::of(s3, cx, input)?;
                 Ok(Vec::new())
             },
             delete_many,

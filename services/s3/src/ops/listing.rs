@@ -22,12 +22,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder
         .op::<op::ListObjects, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 let (prefix, delimiter) = (input.prefix.as_deref(), input.delimiter.as_deref());
                 Ok(vec![ask(
                     &door,
@@ -41,12 +36,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         )
         .op::<op::ListObjectsV2, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 let (prefix, delimiter) = (input.prefix.as_deref(), input.delimiter.as_deref());
                 Ok(vec![ask(
                     &door,

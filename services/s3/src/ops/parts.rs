@@ -31,12 +31,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder
         .op::<op::UploadPart, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![door.ask_object("s3:PutObject", &input.key)])
             },
             upload_part,
@@ -45,12 +40,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
             |s3, cx, input| {
                 let owner = input.expected_source_bucket_owner.as_deref();
                 let mut asks = copy::source_asks(s3, cx, &input.copy_source, owner, false)?;
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 asks.push(door.ask_object("s3:PutObject", &input.key));
                 Ok(asks)
             },
@@ -58,12 +48,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         )
         .op::<op::ListParts, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![
                     door.ask_object("s3:ListMultipartUploadParts", &input.key),
                 ])

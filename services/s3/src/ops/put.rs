@@ -25,8 +25,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op_finding::<op::PutObject, _, _>(
         &["SSEKMSEncryptionContext", "WriteOffsetBytes"],
         |s3, cx, input| {
-            let owner = input.expected_bucket_owner.as_deref();
-            let (bucket, rules) = Door::of(s3, cx, &input.bucket, owner)?.into_parts();
+            let (bucket, rules) = Door::of(s3, cx, &input)?.into_parts();
             Ok(Putting {
                 input,
                 bucket,

@@ -33,12 +33,7 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         .op_refusing::<op::CreateMultipartUpload, _>(
             &["SSEKMSEncryptionContext"],
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 let encryption = put::encryption!(input);
                 Ok(put::asks(
                     door.gate(),
@@ -52,24 +47,14 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         .op_refusing::<op::AbortMultipartUpload, _>(
             &["IfMatchInitiatedTime"],
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![door.ask_object("s3:AbortMultipartUpload", &input.key)])
             },
             abort,
         )
         .op::<op::ListMultipartUploads, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 let (prefix, delimiter) = (input.prefix.as_deref(), input.delimiter.as_deref());
                 let action = "s3:ListBucketMultipartUploads";
                 Ok(vec![listing::ask(&door, action, prefix, delimiter, None)])

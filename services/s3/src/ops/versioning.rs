@@ -26,36 +26,21 @@ pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
         .op_refusing::<op::PutBucketVersioning, _>(
             &["MFA"],
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![door.ask("s3:PutBucketVersioning")])
             },
             put,
         )
         .op::<op::GetBucketVersioning, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 Ok(vec![door.ask("s3:GetBucketVersioning")])
             },
             get,
         )
         .op::<op::ListObjectVersions, _>(
             |s3, cx, input| {
-                let door = Door::of(
-                    s3,
-                    cx,
-                    &input.bucket,
-                    input.expected_bucket_owner.as_deref(),
-                )?;
+                let door = Door::of(s3, cx, input)?;
                 let (prefix, delimiter) = (input.prefix.as_deref(), input.delimiter.as_deref());
                 let action = "s3:ListBucketVersions";
                 Ok(vec![listing::ask(
