@@ -8,12 +8,15 @@ use std::net::SocketAddr;
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
 use crate::client::runtime;
 use crate::failure::{Context, Failure, Result};
 use crate::machine;
 use crate::stats::Latencies;
+
+/// How long after its end a round waits for the last answers.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who is driven, how hard and for how long.
 #[derive(Clone, Copy)]
@@ -171,17 +174,17 @@ where
     F: AsyncFn(&mut C, Turn) -> Result<u64> + Sync,
 {
     let end = Instant::now() + length;
-    let mut running: FuturesUnordered<_> = lines
+    let running: FuturesUnordered<_> = lines
         .iter_mut()
         .map(|line| repeat(line, end, step))
         .collect();
-    let mut all = Share::default();
-    while let Some(share) = running.next().await {
-        let share = share?;
+    let all = running.try_fold(Share::default(), async |mut all, share| {
         all.bytes += share.bytes;
         all.latencies.add(share.latencies);
-    }
-    Ok(all)
+        Ok(all)
+    });
+    let ended = tokio::time::timeout_at((end + PATIENCE).into(), all).await;
+    ended.or_fail("a request was not answered")?
 }
 
 /// Only steps that end in time count.

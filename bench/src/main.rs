@@ -37,7 +37,7 @@ struct Arguments {
     #[arg(long, env = "GUREUM_BIN")]
     program: Option<PathBuf>,
     /// Only these groups, separated by commas: start, sts, s3-read, s3-write, listing, streaming,
-    /// sqs, dynamodb, sns, ec2, network, peers
+    /// sqs, dynamodb, sns, ec2, network, moto, dynalite
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each comparison; the median counts
@@ -72,7 +72,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 12] = [
+const GROUPS: [(&str, Measure); 13] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -84,7 +84,8 @@ const GROUPS: [(&str, Measure); 12] = [
     ("sns", sns::measure),
     ("ec2", ec2::measure),
     ("network", network::measure),
-    ("peers", peers::measure),
+    ("moto", peers::moto),
+    ("dynalite", peers::dynalite),
 ];
 
 fn main() -> ExitCode {

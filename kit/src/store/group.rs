@@ -26,6 +26,10 @@ use super::{Hashing, StoreError};
 /// A batch is closed when it holds this many bytes, so that it stays small in memory.
 const GROUP_BYTES: usize = 8 << 20;
 
+/// After a batch of so many transactions, more are on their way. Whoever is about to propose one is
+/// let past first where the processors are busy: batches become larger, and each costs the same.
+const CROWD: usize = 8;
+
 /// How many recently written keys are remembered to find conflicts.
 const RECENT_KEYS: usize = 16 * 1024;
 
@@ -188,6 +192,9 @@ impl Shared {
         let _ending = Ending(self);
         while let Some(group) = self.next_group() {
             self.write(&group);
+            if group.len() >= CROWD {
+                std::thread::yield_now();
+            }
         }
     }
 
