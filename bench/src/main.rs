@@ -37,7 +37,7 @@ struct Arguments {
     #[arg(long, env = "GUREUM_BIN")]
     program: Option<PathBuf>,
     /// Only these groups, separated by commas: start, sts, s3-read, s3-write, listing, streaming,
-    /// sqs, dynamodb, sns, ec2, network, moto, dynalite
+    /// sqs, dynamodb, sns, ec2, network, moto, ministack, dynalite
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each comparison; the median counts
@@ -72,7 +72,7 @@ enum Role {
 
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Measure); 13] = [
+const GROUPS: [(&str, Measure); 14] = [
     ("start", start::measure),
     ("sts", sts::measure),
     ("s3-read", s3::read),
@@ -85,6 +85,7 @@ const GROUPS: [(&str, Measure); 13] = [
     ("ec2", ec2::measure),
     ("network", network::measure),
     ("moto", peers::moto),
+    ("ministack", peers::ministack),
     ("dynalite", peers::dynalite),
 ];
 

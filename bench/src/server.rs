@@ -100,6 +100,19 @@ impl Server {
         Self::start(command, address, "/moto-api/").map(Some)
     }
 
+    /// MiniStack, if it is installed. It runs all services in one Python process.
+    pub(crate) fn ministack() -> Result<Option<Self>> {
+        let Some(program) = installed("ministack") else {
+            return Ok(None);
+        };
+        let address = free_port()?;
+        let mut command = Command::new(program);
+        command.env("BIND_HOST", "127.0.0.1");
+        command.env("GATEWAY_PORT", address.port().to_string());
+        command.env("LOG_LEVEL", "ERROR");
+        Self::start(command, address, "/_ministack/health").map(Some)
+    }
+
     /// dynalite, a DynamoDB in JavaScript over LevelDB, if it is installed.
     pub(crate) fn dynalite() -> Result<Option<Self>> {
         let Some(program) = installed("dynalite") else {

@@ -16,32 +16,39 @@ const TIMES: f64 = 20.0;
 
 pub(crate) fn moto(setting: &Setting) -> Result<Vec<Row>> {
     match Server::moto()? {
-        Some(moto) => against_moto(setting, &moto),
-        None => {
-            let why = "moto is not installed (`pip install 'moto[server]'`)";
-            Ok(vec![Row::skipped("against moto", why)])
-        }
+        Some(moto) => all(setting, &moto, "moto (in memory)"),
+        None => Ok(absent("moto", "pip install 'moto[server]'")),
+    }
+}
+
+pub(crate) fn ministack(setting: &Setting) -> Result<Vec<Row>> {
+    match Server::ministack()? {
+        Some(ministack) => all(setting, &ministack, "MiniStack (in memory)"),
+        None => Ok(absent("MiniStack", "pip install ministack")),
     }
 }
 
 pub(crate) fn dynalite(setting: &Setting) -> Result<Vec<Row>> {
     match Server::dynalite()? {
         Some(dynalite) => items(setting, &dynalite, "dynalite (in memory)"),
-        None => {
-            let why = "dynalite is not installed (`npm install -g dynalite`)";
-            Ok(vec![Row::skipped("against dynalite", why)])
-        }
+        None => Ok(absent("dynalite", "npm install -g dynalite")),
     }
 }
 
-fn against_moto(setting: &Setting, moto: &Server) -> Result<Vec<Row>> {
-    let cloud = setting.cloud("peers")?;
+fn absent(name: &str, install: &str) -> Vec<Row> {
+    let why = format!("{name} is not installed (`{install}`)");
+    vec![Row::skipped(&format!("against {name}"), why)]
+}
+
+/// Objects, messages and items against a peer that has them all.
+fn all(setting: &Setting, peer: &Server, name: &str) -> Result<Vec<Row>> {
+    let cloud = setting.cloud(&format!("all-{}", peer.pid()))?;
     let ours = Contestant::new(setting, &cloud)?;
-    let theirs = Contestant::new(setting, moto)?;
-    let compare = |name: &str, round: &dyn Fn(&Contestant, usize) -> Result<Round>| {
+    let theirs = Contestant::new(setting, peer)?;
+    let compare = |what: &str, round: &dyn Fn(&Contestant, usize) -> Result<Round>| {
         duel(
             setting,
-            &format!("{name}, 16 connections, against moto (in memory)"),
+            &format!("{what}, 16 connections, against {name}"),
             |number| round(&ours, number),
             |number| round(&theirs, number),
         )
@@ -51,7 +58,7 @@ fn against_moto(setting: &Setting, moto: &Server) -> Result<Vec<Row>> {
         compare("S3 GetObject 4 KiB", &Contestant::get)?,
         compare("SQS SendMessage 1 KiB", &Contestant::send)?,
     ];
-    rows.extend(items(setting, moto, "moto (in memory)")?);
+    rows.extend(items(setting, peer, name)?);
     Ok(rows)
 }
 
