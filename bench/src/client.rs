@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context as Poller, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gureum_kit::Clock;
@@ -24,6 +25,9 @@ use crate::load::Dial;
 pub(crate) const ACCESS_KEY: &str = "AKIABENCHBENCHBENCH0";
 pub(crate) const SECRET: &str = "bench/secret/of/forty/characters/exactly";
 pub(crate) const REGION: &str = "us-east-1";
+
+/// How long after its time anything is waited for: some servers fall silent.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request body: `times` repetitions of `chunk`, so that large bodies take no memory here.
 #[derive(Clone, Default)]
@@ -319,4 +323,10 @@ pub(crate) fn plain(address: SocketAddr, target: &str) -> Result<Request<Payload
     let host = HeaderValue::from_str(&address.to_string()).or_fail("host header")?;
     *request.headers_mut() = HeaderMap::from_iter([(header::HOST, host)]);
     Ok(request)
+}
+
+/// Ends in failure what goes on for long after the time that it should take.
+pub(crate) async fn in_time<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let ended = tokio::time::timeout(time + PATIENCE, work).await;
+    ended.or_fail("a request was not answered")?
 }

@@ -10,13 +10,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
-use crate::client::runtime;
+use crate::client::{in_time, runtime};
 use crate::failure::{Context, Failure, Result};
 use crate::machine;
 use crate::stats::Latencies;
-
-/// How long after its end a round waits for the last answers.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who is driven, how hard and for how long.
 #[derive(Clone, Copy)]
@@ -183,8 +180,7 @@ where
         all.latencies.add(share.latencies);
         Ok(all)
     });
-    let ended = tokio::time::timeout_at((end + PATIENCE).into(), all).await;
-    ended.or_fail("a request was not answered")?
+    in_time(length, all).await
 }
 
 /// Only steps that end in time count.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::client::{ACCESS_KEY, Connection, REGION, SECRET, plain, runtime};
+use crate::client::{ACCESS_KEY, Connection, REGION, SECRET, in_time, plain, runtime};
 use crate::failure::{Context, Failure, Result};
 use crate::machine;
 
@@ -171,10 +171,10 @@ fn answers(address: SocketAddr, page: &str) -> bool {
     }
     let ask = || {
         let request = plain(address, page)?;
-        runtime()?.block_on(async {
+        runtime()?.block_on(in_time(Duration::ZERO, async {
             let mut connection = Connection::open(address).await?;
             connection.fetch(request).await
-        })
+        }))
     };
     match ask() {
         Ok(_) => true,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::client::{Connection, Cover, Payload, Requests, runtime};
+use crate::client::{Connection, Cover, Payload, Requests, in_time, runtime};
 use crate::failure::Result;
 use crate::load::{Load, Round, Turn, run};
 use crate::server::Server;
@@ -88,10 +88,10 @@ pub(crate) fn ratio<A, B>(
 
 /// One request by itself, for setting a measure up.
 pub(crate) fn once(server: &Server, request: http::Request<Payload>) -> Result<bytes::Bytes> {
-    runtime()?.block_on(async {
+    runtime()?.block_on(in_time(Duration::ZERO, async {
         let mut connection = Connection::open(server.address).await?;
         connection.fetch(request).await
-    })
+    }))
 }
 
 pub(crate) fn create_bucket(server: &Server, requests: &Requests, bucket: &str) -> Result<()> {
