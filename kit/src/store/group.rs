@@ -28,7 +28,7 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// After a batch of so many transactions, more are on their way. Whoever is about to propose one is
 /// let past first where the processors are busy: batches become larger, and each costs the same.
-const CROWD: usize = 8;
+const CROWD: usize = 4;
 
 /// How many recently written keys are remembered to find conflicts.
 const RECENT_KEYS: usize = 16 * 1024;
