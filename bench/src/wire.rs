@@ -90,11 +90,13 @@ impl<'a, F: Fn(Turn) -> Result<Request<Payload>> + Sync> Supply<'a, F> {
     }
 }
 
-/// One HTTP/1.1 connection that is kept alive.
+/// One HTTP/1.1 connection that is kept alive for as long as the other side likes.
 pub(crate) struct Wire {
     address: SocketAddr,
     stream: TcpStream,
     received: BytesMut,
+    /// The other side has said that it answers nothing more on this connection.
+    ended: bool,
 }
 
 impl Dial for Wire {
@@ -103,6 +105,7 @@ impl Dial for Wire {
             address,
             stream: connect(address).await?,
             received: BytesMut::with_capacity(4096),
+            ended: false,
         })
     }
 }
@@ -118,6 +121,9 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
 impl Wire {
     /// Sends a request and waits for all of its reply; how long that was. Any status but 2xx is a failure.
     async fn exchange(&mut self, request: &Encoded) -> Result<u64> {
+        if std::mem::take(&mut self.ended) {
+            self.stream = connect(self.address).await?;
+        }
         self.received.clear();
         self.send(request).await?;
         loop {
@@ -149,20 +155,24 @@ impl Wire {
     }
 
     /// How long the body is, once the whole reply has been received.
-    fn reply(&self) -> Result<Option<u64>> {
+    fn reply(&mut self) -> Result<Option<u64>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut reply = httparse::Response::new(&mut headers);
         let parsed = reply.parse(&self.received).or_fail("not an HTTP reply")?;
         let httparse::Status::Complete(head) = parsed else {
             return Ok(None);
         };
-        let mut headers = reply.headers.iter();
-        let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
-        let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+        let value = |name: &str| {
+            let mut headers = reply.headers.iter();
+            let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(header.value).ok()
+        };
+        let length = value("content-length").and_then(|length| length.parse().ok());
         let length: u64 = length.ok_or_else(|| Failure("a reply without a length".into()))?;
         if (self.received.len() - head) as u64 != length {
             return Ok(None);
         }
+        self.ended = value("connection").is_some_and(|told| told.eq_ignore_ascii_case("close"));
         match reply.code {
             Some(200..=299) => Ok(Some(length)),
             _ => Err(Failure(
