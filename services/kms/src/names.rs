@@ -6,10 +6,11 @@
 use gureum_dispatch::Cx;
 use gureum_kit::{AccountId, Arn, Reader, Region};
 use gureum_model_kms::types as t;
+use gureum_schema::Bytes;
 
+use crate::crypto::envelope;
 use crate::errors::{Refusal, Result};
 use crate::model::{AliasRow, KeyRef, KeyRow};
-use crate::ops::cipher::opener;
 use crate::state::Kms;
 
 /// A key or alias as a request names it, with region and account filled in.
@@ -48,6 +49,20 @@ impl Name {
             Self::Key(key) => Ok(key),
             Self::Alias(_) => Err(Refusal::KeyId(text.to_owned())),
         }
+    }
+
+    /// The key that is to open a ciphertext: the one that the request names, or else the one that
+    /// the ciphertext names.
+    fn opening(cx: &Cx, named: Option<&str>, blob: Option<&Bytes>) -> Result<Self> {
+        let absent = || Refusal::validation("CiphertextBlob must be there");
+        let blob = blob.ok_or_else(absent)?;
+        if let Some(named) = named {
+            return Self::read(cx, named);
+        }
+        let address = envelope::address(blob).filter(|address| is_key_id(&address.key));
+        let address = address.ok_or(Refusal::Ciphertext)?;
+        let account = address.account.parse().map_err(|_| Refusal::Ciphertext)?;
+        Ok(Self::Key((cx.region.clone(), account, address.key)))
     }
 
     fn read_arn(cx: &Cx, text: &str) -> Result<Self> {
@@ -107,7 +122,7 @@ pub(crate) fn settle<I: NamesKey>(
     cx: &Cx,
     input: I,
 ) -> gureum_schema::Result<Settled<I>> {
-    let key = kms.target(Name::read(cx, &input.key(cx)?)?)?;
+    let key = kms.target(input.key(cx)?)?;
     Ok(Settled { input, key })
 }
 
@@ -123,7 +138,7 @@ pub(crate) fn settle_pair(
     input: t::ReEncryptRequest,
 ) -> gureum_schema::Result<Settled<t::ReEncryptRequest, Pair>> {
     let blob = input.ciphertext_blob.as_ref();
-    let from = Name::read(cx, &opener(cx, input.source_key_id.as_deref(), blob)?)?;
+    let from = Name::opening(cx, input.source_key_id.as_deref(), blob)?;
     let to = Name::read(cx, &input.destination_key_id)?;
     let key = Pair {
         from: kms.target(from)?,
@@ -134,20 +149,20 @@ pub(crate) fn settle_pair(
 
 /// A request that says which key it is about.
 pub(crate) trait NamesKey {
-    fn key(&self, cx: &Cx) -> Result<String>;
+    fn key(&self, cx: &Cx) -> Result<Name>;
 }
 
 impl NamesKey for t::DecryptRequest {
-    fn key(&self, cx: &Cx) -> Result<String> {
-        opener(cx, self.key_id.as_deref(), self.ciphertext_blob.as_ref())
+    fn key(&self, cx: &Cx) -> Result<Name> {
+        Name::opening(cx, self.key_id.as_deref(), self.ciphertext_blob.as_ref())
     }
 }
 
 macro_rules! by_key_id {
     ($($input:ident),* $(,)?) => {$(
         impl NamesKey for t::$input {
-            fn key(&self, _: &Cx) -> Result<String> {
-                Ok(self.key_id.clone())
+            fn key(&self, cx: &Cx) -> Result<Name> {
+                Name::read(cx, &self.key_id)
             }
         }
     )*};

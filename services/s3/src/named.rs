@@ -155,6 +155,7 @@ pub(crate) fn ask_either(
     ask(s3, cx, request, either(actions, version))
 }
 
+/// The name of such an action for this version.
 pub(crate) fn either([newest, named]: [&'static str; 2], version: Option<&str>) -> &'static str {
     if version.is_some() { named } else { newest }
 }

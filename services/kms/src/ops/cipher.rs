@@ -11,22 +11,9 @@ use crate::crypto::asymmetric::{self, incompatible};
 use crate::crypto::envelope::{self, Address};
 use crate::errors::{Refusal, Result};
 use crate::model::{KeyRow, Material};
-use crate::names::{Pair, Settled, Target, key_arn};
+use crate::names::{Pair, Settled, Target};
 use crate::spec::{EncryptionAlgorithm, KeySpec, KeyUsage};
 use crate::state::{Kms, aside, unless_dry};
-
-/// The key that is to open a ciphertext: the one that the request names, or else the one that the
-/// ciphertext names.
-pub(crate) fn opener(cx: &Cx, named: Option<&str>, blob: Option<&Bytes>) -> Result<String> {
-    let absent = || Refusal::validation("CiphertextBlob must be there");
-    let blob = blob.ok_or_else(absent)?;
-    if let Some(named) = named {
-        return Ok(named.to_owned());
-    }
-    let address = envelope::address(blob).ok_or(Refusal::Ciphertext)?;
-    let account = address.account.parse().map_err(|_| Refusal::Ciphertext)?;
-    Ok(key_arn(&(cx.region.clone(), account, address.key)).to_string())
-}
 
 fn algorithm(key: &KeyRow, name: Option<&str>) -> Result<EncryptionAlgorithm> {
     let name = name.unwrap_or("SYMMETRIC_DEFAULT");

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Document, Reply};
 use crate::S3;
+use crate::asks::Door;
 use crate::errors::{Code, Failure, Result};
 use crate::model::{Bucket, Lock, LockMode, Versioning};
 use crate::named::{self, NamesObject};
@@ -176,7 +177,10 @@ pub(crate) fn put_retention_asks(
     input: &PutObjectRetentionRequest,
 ) -> Reply<Vec<Ask>> {
     let retention = input.retention.as_ref();
-    let ask = named::ask(s3, cx, input, "s3:PutObjectRetention")?
+    let door = Door::of(s3, cx, input)?;
+    let (_, key, version) = input.place();
+    let ask = door
+        .ask_existing("s3:PutObjectRetention", key, version)?
         .key_opt(
             "s3:object-lock-mode",
             retention.and_then(|r| r.mode.as_deref()),
@@ -187,7 +191,7 @@ pub(crate) fn put_retention_asks(
         );
     let mut asks = vec![ask];
     if input.bypass_governance_retention == Some(true) {
-        asks.push(named::ask(s3, cx, input, "s3:BypassGovernanceRetention")?);
+        asks.push(door.ask_existing("s3:BypassGovernanceRetention", key, version)?);
     }
     Ok(asks)
 }

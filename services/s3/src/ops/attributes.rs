@@ -11,18 +11,21 @@ use gureum_model_s3::types::{
 use gureum_schema::{Result, Timestamp};
 
 use crate::S3;
+use crate::asks::Door;
 use crate::checksum;
 use crate::content;
 use crate::errors::{self, Failure};
 use crate::list;
-use crate::named;
+use crate::named::{self, NamesObject};
 use crate::ops::get::{self, Found};
 use crate::sealing;
 
 pub(super) fn register(builder: ServiceBuilder<S3>) -> ServiceBuilder<S3> {
     builder.op::<op::GetObjectAttributes, _>(
         |s3, cx, input| {
-            let ask = |actions| named::ask_either(s3, cx, input, actions);
+            let door = Door::of(s3, cx, input)?;
+            let (_, key, version) = input.place();
+            let ask = |actions| door.ask_existing(named::either(actions, version), key, version);
             let attributes = ["s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"];
             Ok(vec![ask(get::ACTIONS)?, ask(attributes)?])
         },
